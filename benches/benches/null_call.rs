@@ -1,0 +1,2 @@
+//! Null call.
+fn main() {}

@@ -1,0 +1,2 @@
+//! Binder daemon.
+fn main() {}

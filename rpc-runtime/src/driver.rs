@@ -1,0 +1,127 @@
+//! The seam between the protocol's users and a world: real sockets or the simulator.
+//!
+//! A [`World`] owns a clock, threads and entropy; a [`Link`] is one endpoint's way to send and
+//! receive datagrams; a [`Gate`] is where a thread waits for another. Layers above use nothing else
+//! of the world, so the same client and server run on sockets and in the simulator. Nothing here
+//! runs by itself.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::address::Address;
+use crate::random::Rng;
+use crate::time::Instant;
+
+/// What happened to a datagram handed to a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// The transport took it; it may arrive.
+    Yes,
+    /// The transport is full right now; nothing left. The protocol's retransmission covers it.
+    Full,
+    /// The transport refused it for good (too long, no route, closed); nothing left.
+    Failed,
+}
+
+/// What ended a wait for a datagram.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// A datagram of `len` bytes from `from` stands at the start of the buffer. One that was
+    /// longer than the buffer is reported with `len == buffer.len()`, and fails its length check.
+    Datagram {
+        /// Bytes received.
+        len: usize,
+        /// The sender's address as the transport saw it.
+        from: Address,
+    },
+    /// The time has come, or somebody called [`Link::wake`], or (as with any wait) nothing at all.
+    Nothing,
+    /// The link was closed; it will never yield a datagram again.
+    Closed,
+}
+
+/// One endpoint's way to the other ends: a UDP socket, or a host's port in the simulator.
+///
+/// Every method takes `&self` and may be called from any thread; at most one thread is in
+/// [`Link::receive`] at a time (the caller sees to that).
+pub trait Link: Send + Sync + fmt::Debug {
+    /// The address that peers can reach this endpoint at.
+    fn local(&self) -> Address;
+
+    /// The longest datagram this link carries, in bytes.
+    fn datagram_bytes_max(&self) -> usize;
+
+    /// Sends one datagram without waiting.
+    fn send(&self, to: Address, datagram: &[u8]) -> Sent;
+
+    /// Blocks until a datagram came, `until` has passed, or [`Link::wake`] was called. `None`
+    /// waits for ever. May return [`Received::Nothing`] early.
+    fn receive(&self, buffer: &mut [u8], until: Option<Instant>) -> Received;
+
+    /// Makes the thread inside [`Link::receive`] (or the next one to enter) return soon.
+    fn wake(&self);
+}
+
+/// Where a thread waits until another one calls it: a counted permit, as `std::thread::park`.
+pub trait Gate: Send + Sync + fmt::Debug {
+    /// Blocks until [`Gate::open`] was called (a call before this one counts, once) or `until` has
+    /// passed. May return early.
+    fn wait(&self, until: Option<Instant>);
+
+    /// Lets one waiter, present or next, through.
+    fn open(&self);
+}
+
+/// Why a world could not give a link, in a form the error taxonomy knows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkError {
+    /// The address is taken by another endpoint.
+    InUse(String),
+    /// The name or address does not resolve to a place.
+    Unresolved(String),
+    /// Anything else the world said, with its words.
+    Other(String),
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::InUse(place) => write!(f, "{place} is in use by another endpoint"),
+            Self::Unresolved(place) => write!(f, "{place} does not name a reachable place"),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl std::error::Error for LinkError {}
+
+/// A world that endpoints live in: its clock, its threads, its entropy, its links.
+///
+/// One per process for real sockets, one per simulated host in the simulator.
+pub trait World: Send + Sync + fmt::Debug {
+    /// This world's clock.
+    fn now(&self) -> Instant;
+
+    /// A fresh generator.
+    fn rng(&self) -> Box<dyn Rng>;
+
+    /// A new gate.
+    fn gate(&self) -> Arc<dyn Gate>;
+
+    /// Starts a thread. It ends when `body` returns; nobody joins it.
+    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>);
+
+    /// Opens an endpoint to listen at `place` (what stands behind `scheme://`).
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`] when the place is taken, unknown, or not to be had.
+    fn listen(&self, place: &str) -> Result<Arc<dyn Link>, LinkError>;
+
+    /// Opens an endpoint from which to reach `place`, and resolves the place.
+    ///
+    /// # Errors
+    ///
+    /// [`LinkError`] when the place does not resolve or no endpoint is to be had.
+    fn dial(&self, place: &str) -> Result<(Arc<dyn Link>, Address), LinkError>;
+}

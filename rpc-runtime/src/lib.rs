@@ -1,0 +1,10 @@
+//! Remote procedure calls whose errors say whether the call ran.
+
+pub mod ids;
+pub mod time;
+pub mod random;
+pub mod address;
+pub mod semantics;
+pub mod driver;
+
+pub use semantics::Semantics;
