@@ -5,6 +5,10 @@ pub mod time;
 pub mod random;
 pub mod address;
 pub mod semantics;
+pub mod error;
 pub mod driver;
 
+pub use error::{
+    CallError, CallReport, Error, ErrorClass, ErrorKind, Evidence, Execution, Result, ResultExt,
+};
 pub use semantics::Semantics;

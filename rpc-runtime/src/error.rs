@@ -1,0 +1,247 @@
+//! Errors as user interface: every failed call says first whether it ran.
+//!
+//! Knows certainties ([`Execution`]), the classical taxonomy ([`ErrorKind`]; Birrell & Nelson 1984;
+//! Tanenbaum & van Steen, section 8.3) and how both read. Does not know how a verdict is reached:
+//! that is the client's, from what the protocol saw.
+
+mod kind;
+mod report;
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+pub use kind::{ErrorClass, ErrorKind};
+pub use report::{CallReport, Error, Result, ResultExt};
+
+use crate::address::Address;
+use crate::ids::{CallId, Incarnation, ServerId};
+use crate::time::Duration;
+
+/// Did the call run?
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Execution {
+    /// It did not run and, whatever is still in flight, never will. Retry anywhere.
+    NotExecuted,
+    /// It ran, perhaps in part. Do not retry; read the evidence.
+    Executed,
+    /// It may have run, or may yet begin before its deadline. Retry only if the method is
+    /// idempotent, or ask with `resolve`.
+    Unknown,
+}
+
+impl fmt::Display for Execution {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NotExecuted => "not executed",
+            Self::Executed => "executed",
+            Self::Unknown => "may have executed",
+        })
+    }
+}
+
+/// What the runtime saw of a failed call: the facts behind the verdict.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Evidence {
+    /// Who was asked, if anybody could be.
+    pub peer: Option<Address>,
+    /// The server that answered, if one did.
+    pub server: ServerId,
+    /// The incarnation of the server that carried the call's session.
+    pub incarnation: Incarnation,
+    /// How often the request was handed to the transport, or how often a peer was tried.
+    pub transmissions: u32,
+    /// From the start of the call to its end, by the client's clock.
+    pub waited: Duration,
+    /// Whether the server said at least once that the call was executing.
+    pub working_seen: bool,
+    /// How long the server asks to be left alone.
+    pub push_back: Option<Duration>,
+    /// What is particular to this failure: the peer's own words, a panic's text, a type's name.
+    pub detail: Box<str>,
+}
+
+/// A remote call that failed: whether it ran, why it failed, and what is known.
+///
+/// One pointer wide, so that results stay small. It is not serialisable on purpose: it states what
+/// is known of *one* call, and must not travel as if it were about another. To pass a failure on,
+/// store a [`CallReport`].
+#[derive(Clone)]
+pub struct CallError(Box<Inner>);
+
+#[derive(Clone)]
+struct Inner {
+    execution: Execution,
+    partial: bool,
+    kind: ErrorKind,
+    call: CallId,
+    method: Box<str>,
+    evidence: Evidence,
+    source: Option<CallReport>,
+}
+
+impl CallError {
+    /// A failure of `kind` with the certainty `execution`. For the runtime, for mocks and for tests.
+    #[must_use]
+    pub fn new(kind: ErrorKind, execution: Execution) -> Self {
+        Self(Box::new(Inner {
+            execution,
+            partial: false,
+            kind,
+            call: CallId::UNSENT,
+            method: Box::from(""),
+            evidence: Evidence::default(),
+            source: None,
+        }))
+    }
+
+    /// What a handler returns that cannot do its work and has no error type of its own.
+    ///
+    /// The caller learns `executed, perhaps in part: the handler gave up: TEXT`.
+    pub fn failed(text: impl fmt::Display) -> Self {
+        let mut error = Self::new(ErrorKind::HandlerFailed, Execution::Executed);
+        error.0.partial = true;
+        error.0.source = Some(CallReport::from_text(text.to_string()));
+        error
+    }
+
+    /// The same failure, of this call.
+    #[must_use]
+    pub fn with_call(mut self, call: CallId) -> Self {
+        self.0.call = call;
+        self
+    }
+
+    /// The same failure, of this method (`service.method`).
+    #[must_use]
+    pub fn with_method(mut self, method: impl Into<Box<str>>) -> Self {
+        self.0.method = method.into();
+        self
+    }
+
+    /// The same failure with these facts.
+    #[must_use]
+    pub fn with_evidence(mut self, evidence: Evidence) -> Self {
+        self.0.evidence = evidence;
+        self
+    }
+
+    /// The same failure with what is particular to it.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.0.evidence.detail = detail.into();
+        self
+    }
+
+    /// The same failure, caused by another one. Contract rule 5: the other's certainty says nothing
+    /// about this call.
+    #[must_use]
+    pub fn with_source(mut self, source: CallReport) -> Self {
+        self.0.source = Some(source);
+        self
+    }
+
+    /// The same failure of a call that began and may have stopped half-way.
+    #[must_use]
+    pub fn with_partial(mut self, partial: bool) -> Self {
+        self.0.partial = partial;
+        self
+    }
+
+    /// Did the call run?
+    #[must_use]
+    pub fn execution(&self) -> Execution {
+        self.0.execution
+    }
+
+    /// Whether a call that ran may have stopped half-way.
+    #[must_use]
+    pub fn is_partial(&self) -> bool {
+        self.0.partial
+    }
+
+    /// Why the call failed.
+    #[must_use]
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Names the call, for logs and for `resolve`; [`CallId::UNSENT`] if it never got that far.
+    #[must_use]
+    pub fn call(&self) -> CallId {
+        self.0.call
+    }
+
+    /// `service.method`; empty where no method was called.
+    #[must_use]
+    pub fn method(&self) -> &str {
+        &self.0.method
+    }
+
+    /// The facts behind the verdict.
+    #[must_use]
+    pub fn evidence(&self) -> &Evidence {
+        &self.0.evidence
+    }
+
+    /// Whether repeating the call, here or at another server, cannot make it run twice.
+    #[must_use]
+    pub fn is_safe_to_retry(&self) -> bool {
+        self.0.execution == Execution::NotExecuted
+    }
+
+    /// What a caller of the handler that failed with `self` may be told: a report, with a text that
+    /// does not repeat what the outer error says itself.
+    pub(crate) fn into_handler_report(self) -> CallReport {
+        let inner = *self.0;
+        match (inner.kind, inner.call == CallId::UNSENT, inner.source) {
+            (ErrorKind::HandlerFailed, true, Some(report)) => report,
+            (_, _, source) => CallReport::from(Self(Box::new(Inner { source, ..inner }))),
+        }
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = &*self.0;
+        write!(f, "{}", inner.execution)?;
+        if inner.partial {
+            f.write_str(", perhaps in part")?;
+        }
+        f.write_str(": ")?;
+        inner.kind.write_cause(f, &inner.evidence)?;
+        if let Some(source) = &inner.source {
+            write!(f, ": {source}")?;
+        }
+        match inner.kind.advice(inner.execution) {
+            "" => Ok(()),
+            advice => write!(f, "; {advice}"),
+        }
+    }
+}
+
+impl fmt::Debug for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Inner { execution, partial, kind, call, method, evidence, source } = &*self.0;
+        f.debug_struct("CallError")
+            .field("execution", execution)
+            .field("partial", partial)
+            .field("kind", kind)
+            .field("call", call)
+            .field("method", method)
+            .field("evidence", evidence)
+            .field("source", source)
+            .finish()
+    }
+}
+
+impl std::error::Error for CallError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source.as_ref().map(|report| report as _)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,211 @@
+use super::*;
+
+fn evidence() -> Evidence {
+    Evidence {
+        peer: Some(Address::Ip("10.0.0.7:4000".parse().expect("an address"))),
+        transmissions: 6,
+        waited: Duration::from_secs(10),
+        ..Evidence::default()
+    }
+}
+
+fn text(kind: ErrorKind, execution: Execution, detail: &str) -> String {
+    CallError::new(kind, execution).with_evidence(evidence()).with_detail(detail).to_string()
+}
+
+#[test]
+fn every_kind_says_first_whether_the_call_ran_then_why_then_what_to_do() {
+    use ErrorKind as K;
+    use Execution::{Executed, NotExecuted, Unknown};
+    let golden = [
+        (
+            K::NoServer,
+            NotExecuted,
+            "\"bank\" 1.x",
+            "not executed: no server named \"bank\" 1.x is registered (asked 10.0.0.7:4000, 6 tries in 10.0 s); start one, or retry later",
+        ),
+        (
+            K::Unreachable,
+            NotExecuted,
+            "",
+            "not executed: no server answers at 10.0.0.7:4000 (6 tries in 10.0 s); safe to retry",
+        ),
+        (K::BadAddress, NotExecuted, "`bank` has no scheme", "not executed: `bank` has no scheme"),
+        (
+            K::StaleBinding,
+            NotExecuted,
+            "",
+            "not executed: another server lives at 10.0.0.7:4000; safe to retry",
+        ),
+        (
+            K::NoReply,
+            Unknown,
+            "",
+            "may have executed: no reply from 10.0.0.7:4000 to 6 transmissions in 10.0 s; retry only if idempotent, or resolve the call",
+        ),
+        (
+            K::ServerRestarted,
+            Unknown,
+            "",
+            "may have executed: the server at 10.0.0.7:4000 restarted during the call; retry only if idempotent, or resolve the call",
+        ),
+        (
+            K::SessionLost,
+            Unknown,
+            "",
+            "may have executed: the session with 10.0.0.7:4000 ended during the call; retry only if idempotent, or resolve the call",
+        ),
+        (
+            K::Forgotten,
+            Unknown,
+            "",
+            "may have executed: 10.0.0.7:4000 has used the call's slot for a later call; retry only if idempotent",
+        ),
+        (
+            K::Overloaded,
+            NotExecuted,
+            "",
+            "not executed: 10.0.0.7:4000 is overloaded; safe to retry",
+        ),
+        (
+            K::Draining,
+            NotExecuted,
+            "",
+            "not executed: 10.0.0.7:4000 is draining and takes no new calls; safe to retry",
+        ),
+        (
+            K::VersionMismatch,
+            NotExecuted,
+            "it speaks 2, this side 1",
+            "not executed: 10.0.0.7:4000 speaks another version of the protocol: it speaks 2, this side 1; build client and server from the same interface",
+        ),
+        (
+            K::InterfaceMismatch,
+            NotExecuted,
+            "`pay` is missing",
+            "not executed: 10.0.0.7:4000 offers another interface: `pay` is missing; build client and server from the same interface",
+        ),
+        (
+            K::UnknownMethod,
+            NotExecuted,
+            "bank.pay",
+            "not executed: 10.0.0.7:4000 knows no such method: bank.pay; build client and server from the same interface",
+        ),
+        (
+            K::ChangedMethod,
+            NotExecuted,
+            "pay(str)",
+            "not executed: 10.0.0.7:4000 has the method in another form: pay(str); build client and server from the same interface",
+        ),
+        (
+            K::TooLarge,
+            NotExecuted,
+            "2000 bytes, 1100 fit",
+            "not executed: the request is too large: 2000 bytes, 1100 fit; send less at a time",
+        ),
+        (
+            K::Unauthorised,
+            NotExecuted,
+            "",
+            "not executed: 10.0.0.7:4000 does not allow this call; ask whoever runs the server",
+        ),
+        (
+            K::Expired,
+            NotExecuted,
+            "",
+            "not executed: the deadline passed after 10.0 s, before the call began; safe to retry",
+        ),
+        (
+            K::BadArguments,
+            NotExecuted,
+            "",
+            "not executed: 10.0.0.7:4000 could not decode the parameters; build client and server from the same interface",
+        ),
+        (
+            K::Unmarshallable,
+            NotExecuted,
+            "parameter 2 has no length",
+            "not executed: parameter 2 has no length",
+        ),
+        (
+            K::NoFreeSlot,
+            NotExecuted,
+            "",
+            "not executed: too many calls under way, none ended in 10.0 s; safe to retry",
+        ),
+        (
+            K::Cancelled,
+            Unknown,
+            "",
+            "may have executed: the call was cancelled; retry only if idempotent, or resolve the call",
+        ),
+        (K::Cancelled, NotExecuted, "", "not executed: the call was cancelled; safe to retry"),
+        (
+            K::HandlerPanicked,
+            Executed,
+            "out of paper",
+            "executed: the handler panicked: out of paper",
+        ),
+        (K::ReplyTooLarge, Executed, "", "executed: the reply is too large to be sent"),
+        (K::ReplyUndecodable, Executed, "", "executed: the reply could not be decoded"),
+    ];
+    for (kind, execution, detail, expected) in golden {
+        assert_eq!(text(kind, execution, detail), expected);
+    }
+}
+
+#[test]
+fn push_back_is_told_in_a_unit_people_read() {
+    let mut facts = evidence();
+    facts.push_back = Some(Duration::from_millis(50));
+    let error = CallError::new(ErrorKind::Overloaded, Execution::NotExecuted).with_evidence(facts);
+    assert_eq!(
+        error.to_string(),
+        "not executed: 10.0.0.7:4000 is overloaded and asks to wait 50 ms; safe to retry"
+    );
+}
+
+#[test]
+fn a_handler_that_gives_up_is_executed_perhaps_in_part() {
+    let error = CallError::failed("disk full");
+    assert_eq!(error.to_string(), "executed, perhaps in part: the handler gave up: disk full");
+    assert_eq!(error.into_handler_report().text(), "disk full");
+}
+
+/// Contract rule 5: the certainty of a nested call never becomes one about the outer call.
+#[test]
+fn a_forwarded_not_executed_loses_its_certainty() {
+    let nested =
+        CallError::new(ErrorKind::Unreachable, Execution::NotExecuted).with_evidence(evidence());
+    let report = nested.into_handler_report();
+    assert_eq!(
+        report.text(),
+        "not executed: no server answers at 10.0.0.7:4000 (6 tries in 10.0 s); safe to retry"
+    );
+    let outer = CallError::new(ErrorKind::HandlerFailed, Execution::Executed)
+        .with_partial(true)
+        .with_source(report);
+    assert!(!outer.is_safe_to_retry());
+    assert!(outer.to_string().starts_with("executed, perhaps in part: the handler gave up: not"));
+}
+
+#[test]
+fn question_mark_takes_both_failures() {
+    #[derive(Debug, Serialize)]
+    struct NoFunds;
+    fn own() -> Result<u32, NoFunds> {
+        Err(NoFunds)?;
+        Ok(1)
+    }
+    fn nested() -> Result<u32, NoFunds> {
+        Err(CallError::failed("x"))?;
+        Ok(1)
+    }
+    assert!(matches!(own(), Err(Error::App(NoFunds))));
+    assert!(matches!(nested(), Err(Error::Call(_))));
+}
+
+#[test]
+fn a_call_error_is_one_pointer() {
+    assert_eq!(size_of::<CallError>(), size_of::<usize>());
+}
