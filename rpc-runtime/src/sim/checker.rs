@@ -1,0 +1,603 @@
+//! The invariants of the contract, one function each, fed by what a run did.
+//!
+//! A world reports [`Fact`]s as they happen: a call started, an execution began, it returned these
+//! bytes, the client was told that. The checker keeps one record a call and compares. It does not
+//! know the protocol: it would hold any RPC system to the same contract (docs/protocol.md,
+//! "Invariants"), and it reads nothing of the machines it judges but their own figures of use.
+//!
+//! Durability and the bounds of orphans belong to mechanisms that are not built yet; their
+//! invariants join when they are.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::error::Execution;
+use crate::ids::{Incarnation, ServerId};
+use crate::semantics::Semantics;
+use crate::time::{Duration, Instant};
+
+/// How late a call may end by its client's clock: one tick of the coarsest timer.
+pub const TICK: Duration = Duration::from_millis(1);
+
+/// An invariant of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Invariant {
+    /// 1. At most one execution begins of a `maybe` or `at_most_once` call.
+    AtMostOnce,
+    /// 2. `NotExecuted` means no execution, a reply means an execution that returned these bytes,
+    ///    `Executed` means that one began.
+    Truth,
+    /// 3. Every call ends by its deadline plus one tick.
+    Completion,
+    /// 6. Every table stays within its limit.
+    Bounded,
+    /// 7. With no calls outstanding nothing is sent.
+    Quiet,
+    /// 8. The same seed gives the same run.
+    Deterministic,
+    /// 9. A run without faults leaves no doubt, repeats nothing and retransmits nothing.
+    NoDoubt,
+    /// 10. A call is executed by the server it was bound to, or by none.
+    Binding,
+}
+
+impl fmt::Display for Invariant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AtMostOnce => "invariant 1 (at most once)",
+            Self::Truth => "invariant 2 (truth)",
+            Self::Completion => "invariant 3 (completion)",
+            Self::Bounded => "invariant 6 (bounded)",
+            Self::Quiet => "invariant 7 (quiet)",
+            Self::Deterministic => "invariant 8 (deterministic)",
+            Self::NoDoubt => "invariant 9 (no doubt from thin air)",
+            Self::Binding => "invariant 10 (binding)",
+        })
+    }
+}
+
+/// Numbers the calls of a run, from 0, over all clients.
+pub type CallNumber = u64;
+
+/// What a client was told about a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// A `maybe` call was handed to the transport.
+    Sent,
+    /// The bytes of a reply.
+    Reply(Vec<u8>),
+    /// A failure with this certainty.
+    Failed(Execution),
+}
+
+/// Something that happened in a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fact {
+    /// A client started a call, bound to a server; [`ServerId::NONE`] where any will do.
+    Started {
+        /// The call.
+        call: CallNumber,
+        /// What the method promises.
+        semantics: Semantics,
+        /// When it must have ended, by the run's clock.
+        deadline: Instant,
+        /// The server that the client means.
+        server: ServerId,
+        /// The incarnation that the client means; [`Incarnation::NONE`] where any will do.
+        incarnation: Incarnation,
+    },
+    /// A server entered the handler.
+    Began {
+        /// The call.
+        call: CallNumber,
+        /// Who executes it.
+        server: ServerId,
+        /// In which life.
+        incarnation: Incarnation,
+    },
+    /// A handler returned these bytes.
+    Returned {
+        /// The call.
+        call: CallNumber,
+        /// The reply, as the client must see it.
+        reply: Vec<u8>,
+    },
+    /// The client was told.
+    Ended {
+        /// The call.
+        call: CallNumber,
+        /// What it was told.
+        verdict: Verdict,
+    },
+    /// The client asked again, later, and was told. Says nothing about completion.
+    Resolved {
+        /// The call.
+        call: CallNumber,
+        /// What it was told.
+        verdict: Verdict,
+    },
+    /// The client's process died: nobody is left to be told about its calls.
+    ClientGone {
+        /// The calls that were under way.
+        calls: Vec<CallNumber>,
+    },
+    /// A figure of use, compared with its limit.
+    Used {
+        /// What is used.
+        what: &'static str,
+        /// How much of it.
+        used: u64,
+        /// The limit.
+        limit: u64,
+    },
+    /// A host sent something although none of its calls was outstanding.
+    Noise {
+        /// What it sent.
+        what: String,
+    },
+    /// A client retransmitted a request.
+    Retransmitted,
+}
+
+/// A broken invariant, with what broke it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which one.
+    pub invariant: Invariant,
+    /// When it showed.
+    pub at: Instant,
+    /// What happened, in words.
+    pub what: String,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} broken at {}: {}", self.invariant, self.at, self.what)
+    }
+}
+
+/// Everything known about one call.
+#[derive(Clone, Debug)]
+struct Record {
+    semantics: Semantics,
+    deadline: Instant,
+    server: ServerId,
+    incarnation: Incarnation,
+    began: Vec<Instant>,
+    replies: Vec<Vec<u8>>,
+    told: Vec<(Instant, Verdict)>,
+    ended: bool,
+    gone: bool,
+}
+
+/// Sums over a run, for tables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Tally {
+    /// Calls started.
+    pub calls: u64,
+    /// Calls that returned (for `maybe`: were handed to the transport).
+    pub ok: u64,
+    /// Calls that failed and are known not to have run.
+    pub not_executed: u64,
+    /// Calls that failed and are known to have run.
+    pub executed_error: u64,
+    /// Calls that failed and may have run.
+    pub unknown: u64,
+    /// Executions that began.
+    pub executions: u64,
+    /// Calls of which more than one execution began.
+    pub executed_more_than_once: u64,
+    /// Replies that no execution of their call returned.
+    pub wrong_replies: u64,
+}
+
+/// Judges a run.
+///
+/// Feed it with [`Checker::observe`] and end with [`Checker::finish`]; a checker dropped without
+/// panics, because a run that nobody judged proves nothing.
+#[derive(Debug, Default)]
+pub struct Checker {
+    faultless: bool,
+    calls: BTreeMap<CallNumber, Record>,
+    violations: Vec<Violation>,
+    finished: bool,
+}
+
+/// Violations kept of one run; the first ones tell the story.
+const VIOLATIONS_KEPT_MAX: usize = 16;
+
+impl Checker {
+    /// A checker for a run; `faultless` if no fault of any kind is injected (invariant 9).
+    #[must_use]
+    pub fn new(faultless: bool) -> Self {
+        Self { faultless, ..Self::default() }
+    }
+
+    /// Takes note of what happened at `at`, and checks what can be checked at once.
+    pub fn observe(&mut self, at: Instant, fact: Fact) {
+        match fact {
+            Fact::Started { call, semantics, deadline, server, incarnation } => {
+                let record = Record {
+                    semantics,
+                    deadline,
+                    server,
+                    incarnation,
+                    began: Vec::new(),
+                    replies: Vec::new(),
+                    told: Vec::new(),
+                    ended: false,
+                    gone: false,
+                };
+                self.calls.insert(call, record);
+            }
+            Fact::Began { call, server, incarnation } => {
+                self.began(at, call, server, incarnation);
+            }
+            Fact::Returned { call, reply } => {
+                if let Some(record) = self.calls.get_mut(&call) {
+                    record.replies.push(reply);
+                }
+            }
+            Fact::Ended { call, verdict } => self.ended(at, call, verdict),
+            Fact::Resolved { call, verdict } => self.told(at, call, verdict),
+            Fact::ClientGone { calls } => {
+                for call in calls {
+                    if let Some(record) = self.calls.get_mut(&call) {
+                        record.gone = true;
+                    }
+                }
+            }
+            Fact::Used { what, used, limit } => self.bounded(at, what, used, limit),
+            Fact::Noise { what } => self.quiet(at, &what),
+            Fact::Retransmitted => self.no_retransmission(at),
+        }
+    }
+
+    /// Ends the run at `at` and gives what was broken, first things first.
+    pub fn finish(&mut self, at: Instant) -> &[Violation] {
+        self.finished = true;
+        let calls = std::mem::take(&mut self.calls);
+        for (&call, record) in &calls {
+            self.at_most_once(at, call, record);
+            self.truth(at, call, record);
+            self.completion(at, call, record);
+            self.no_doubt(at, call, record);
+        }
+        self.calls = calls;
+        self.violations.sort_by_key(|violation| (violation.at, violation.invariant));
+        &self.violations
+    }
+
+    /// Sums over the run so far.
+    #[must_use]
+    pub fn tally(&self) -> Tally {
+        let mut tally = Tally::default();
+        for record in self.calls.values() {
+            tally.calls += 1;
+            tally.executions += record.began.len() as u64;
+            tally.executed_more_than_once += u64::from(record.began.len() > 1);
+            match record.told.first().map(|(_, verdict)| verdict) {
+                Some(Verdict::Sent) => tally.ok += 1,
+                Some(Verdict::Reply(bytes)) => {
+                    tally.ok += 1;
+                    tally.wrong_replies += u64::from(!record.replies.contains(bytes));
+                }
+                Some(Verdict::Failed(Execution::NotExecuted)) => tally.not_executed += 1,
+                Some(Verdict::Failed(Execution::Executed)) => tally.executed_error += 1,
+                Some(Verdict::Failed(Execution::Unknown)) | None => tally.unknown += 1,
+            }
+        }
+        tally
+    }
+
+    /// What was broken so far.
+    #[must_use]
+    pub fn violations(&self) -> &[Violation] {
+        &self.violations
+    }
+
+    /// Records that two runs of one seed differed (invariant 8).
+    pub fn deterministic(&mut self, at: Instant, first: u64, second: u64) {
+        if first != second {
+            let what = format!("one seed gave the trace hashes {first:016x} and {second:016x}");
+            self.broken(Invariant::Deterministic, at, what);
+        }
+    }
+
+    fn began(&mut self, at: Instant, call: CallNumber, server: ServerId, incarnation: Incarnation) {
+        let Some(record) = self.calls.get_mut(&call) else {
+            let what = format!("an execution of call {call} began that nobody made");
+            self.broken(Invariant::Truth, at, what);
+            return;
+        };
+        record.began.push(at);
+        let bound = (record.server, record.incarnation);
+        self.binding(at, call, bound, (server, incarnation));
+    }
+
+    fn ended(&mut self, at: Instant, call: CallNumber, verdict: Verdict) {
+        if let Some(record) = self.calls.get_mut(&call) {
+            if record.ended {
+                let what = format!("call {call} ended a second time, with {verdict:?}");
+                self.broken(Invariant::Truth, at, what);
+                return;
+            }
+            record.ended = true;
+        }
+        self.told(at, call, verdict);
+    }
+
+    fn told(&mut self, at: Instant, call: CallNumber, verdict: Verdict) {
+        match self.calls.get_mut(&call) {
+            Some(record) => record.told.push((at, verdict)),
+            None => self.broken(
+                Invariant::Truth,
+                at,
+                format!("a client was told {verdict:?} about call {call}, which nobody made"),
+            ),
+        }
+    }
+
+    /// Invariant 1.
+    fn at_most_once(&mut self, _at: Instant, call: CallNumber, record: &Record) {
+        let once = match record.semantics {
+            Semantics::Maybe | Semantics::AtMostOnce | Semantics::ExactlyOnce => true,
+            Semantics::AtLeastOnce => false,
+        };
+        if let (true, [first, again, ..]) = (once, record.began.as_slice()) {
+            let semantics = record.semantics;
+            let what = format!("{semantics} call {call} began at {first} and again at {again}");
+            self.broken(Invariant::AtMostOnce, *again, what);
+        }
+    }
+
+    /// Invariant 2.
+    fn truth(&mut self, _at: Instant, call: CallNumber, record: &Record) {
+        for (at, verdict) in &record.told {
+            let lie = match verdict {
+                Verdict::Sent | Verdict::Failed(Execution::Unknown) => None,
+                Verdict::Reply(bytes) => (!record.replies.contains(bytes))
+                    .then(|| "a reply that no execution returned".to_owned()),
+                Verdict::Failed(Execution::NotExecuted) => record
+                    .began
+                    .first()
+                    .map(|began| format!("not executed, and it began at {began}")),
+                Verdict::Failed(Execution::Executed) => {
+                    record.began.is_empty().then(|| "executed, and it never began".to_owned())
+                }
+            };
+            if let Some(lie) = lie {
+                let what = format!("{} call {call} was told at {at}: {lie}", record.semantics);
+                self.broken(Invariant::Truth, *at, what);
+            }
+        }
+    }
+
+    /// Invariant 3.
+    fn completion(&mut self, at: Instant, call: CallNumber, record: &Record) {
+        let due = record.deadline + TICK;
+        let late = match record.told.first() {
+            _ if record.gone => None,
+            Some((ended, _)) if *ended > due => Some(format!("ended at {ended}")),
+            Some(_) => None,
+            None if at > due => Some("never ended".to_owned()),
+            None => None,
+        };
+        if let Some(late) = late {
+            let what = format!("call {call} was due at {} and {late}", record.deadline);
+            self.broken(Invariant::Completion, due, what);
+        }
+    }
+
+    /// Invariant 6.
+    fn bounded(&mut self, at: Instant, what: &str, used: u64, limit: u64) {
+        if used > limit {
+            self.broken(Invariant::Bounded, at, format!("{used} {what}, at most {limit} may be"));
+        }
+    }
+
+    /// Invariant 7.
+    fn quiet(&mut self, at: Instant, what: &str) {
+        self.broken(Invariant::Quiet, at, format!("{what} was sent with no call outstanding"));
+    }
+
+    /// Invariant 9, of calls.
+    fn no_doubt(&mut self, at: Instant, call: CallNumber, record: &Record) {
+        if !self.faultless || record.gone {
+            return;
+        }
+        if record.began.len() > 1 {
+            let what = format!("without a fault, call {call} began {} times", record.began.len());
+            self.broken(Invariant::NoDoubt, at, what);
+        }
+        for (at, verdict) in &record.told {
+            if *verdict == Verdict::Failed(Execution::Unknown) {
+                let what = format!("without a fault, call {call} ended in doubt");
+                self.broken(Invariant::NoDoubt, *at, what);
+            }
+        }
+    }
+
+    /// Invariant 9, of the wire.
+    fn no_retransmission(&mut self, at: Instant) {
+        if self.faultless {
+            let what = "without a fault, a request was retransmitted".to_owned();
+            self.broken(Invariant::NoDoubt, at, what);
+        }
+    }
+
+    /// Invariant 10.
+    fn binding(
+        &mut self,
+        at: Instant,
+        call: CallNumber,
+        bound: (ServerId, Incarnation),
+        by: (ServerId, Incarnation),
+    ) {
+        let stranger = bound.0.is_some() && bound.0 != by.0;
+        let other_life = bound.1.is_some() && bound.1 != by.1;
+        if stranger || other_life {
+            let what = format!(
+                "call {call}, bound to server {} in life {}, was executed by {} in life {}",
+                bound.0, bound.1, by.0, by.1
+            );
+            self.broken(Invariant::Binding, at, what);
+        }
+    }
+
+    fn broken(&mut self, invariant: Invariant, at: Instant, what: String) {
+        if self.violations.len() < VIOLATIONS_KEPT_MAX {
+            self.violations.push(Violation { invariant, at, what });
+        }
+    }
+}
+
+impl Drop for Checker {
+    fn drop(&mut self) {
+        if !self.finished && !std::thread::panicking() && !self.calls.is_empty() {
+            panic!("a run was not judged: call Checker::finish");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEADLINE: Instant = Instant::from_micros(10_000);
+
+    fn at(micros: u64) -> Instant {
+        Instant::from_micros(micros)
+    }
+
+    fn run(semantics: Semantics, facts: Vec<Fact>) -> Vec<Invariant> {
+        run_in(Checker::new(false), semantics, facts)
+    }
+
+    fn run_in(mut checker: Checker, semantics: Semantics, facts: Vec<Fact>) -> Vec<Invariant> {
+        let (server, incarnation) = (ServerId(7), Incarnation(1));
+        let started = Fact::Started { call: 0, semantics, deadline: DEADLINE, server, incarnation };
+        checker.observe(at(0), started);
+        for (step, fact) in facts.into_iter().enumerate() {
+            checker.observe(at(100 * (step as u64 + 1)), fact);
+        }
+        checker.finish(at(1_000_000)).iter().map(|violation| violation.invariant).collect()
+    }
+
+    fn began() -> Fact {
+        Fact::Began { call: 0, server: ServerId(7), incarnation: Incarnation(1) }
+    }
+
+    fn ended(verdict: Verdict) -> Fact {
+        Fact::Ended { call: 0, verdict }
+    }
+
+    fn failed(execution: Execution) -> Fact {
+        ended(Verdict::Failed(execution))
+    }
+
+    fn returned() -> Fact {
+        Fact::Returned { call: 0, reply: vec![1] }
+    }
+
+    fn reply() -> Fact {
+        ended(Verdict::Reply(vec![1]))
+    }
+
+    #[test]
+    fn a_good_call_breaks_nothing() {
+        assert_eq!(run(Semantics::AtMostOnce, vec![began(), returned(), reply()]), []);
+    }
+
+    #[test]
+    fn a_second_execution_breaks_at_most_once_and_only_there() {
+        let twice = || vec![began(), began(), returned(), reply()];
+        assert_eq!(run(Semantics::AtMostOnce, twice()), [Invariant::AtMostOnce]);
+        assert_eq!(run(Semantics::AtLeastOnce, twice()), []);
+        let twice = vec![ended(Verdict::Sent), began(), began()];
+        assert_eq!(run(Semantics::Maybe, twice), [Invariant::AtMostOnce]);
+    }
+
+    #[test]
+    fn not_executed_is_a_lie_before_and_after_an_execution() {
+        let told = || failed(Execution::NotExecuted);
+        assert_eq!(run(Semantics::AtMostOnce, vec![told(), began()]), [Invariant::Truth]);
+        assert_eq!(run(Semantics::AtMostOnce, vec![began(), told()]), [Invariant::Truth]);
+        assert_eq!(run(Semantics::AtMostOnce, vec![told()]), []);
+    }
+
+    #[test]
+    fn a_reply_needs_an_execution_that_returned_it() {
+        let other = ended(Verdict::Reply(vec![2]));
+        assert_eq!(run(Semantics::AtMostOnce, vec![began(), returned(), other]), [
+            Invariant::Truth
+        ]);
+        assert_eq!(run(Semantics::AtMostOnce, vec![failed(Execution::Executed)]), [
+            Invariant::Truth
+        ]);
+    }
+
+    #[test]
+    fn a_call_that_never_ends_is_incomplete_unless_its_client_died() {
+        assert_eq!(run(Semantics::AtMostOnce, vec![]), [Invariant::Completion]);
+        assert_eq!(run(Semantics::AtMostOnce, vec![Fact::ClientGone { calls: vec![0] }]), []);
+    }
+
+    #[test]
+    fn another_server_or_another_life_breaks_the_binding() {
+        let other = Fact::Began { call: 0, server: ServerId(8), incarnation: Incarnation(1) };
+        let later = Fact::Began { call: 0, server: ServerId(7), incarnation: Incarnation(2) };
+        for began in [other, later] {
+            let facts = vec![began, returned(), reply()];
+            assert_eq!(run(Semantics::AtMostOnce, facts), [Invariant::Binding]);
+        }
+    }
+
+    #[test]
+    fn without_faults_doubt_and_retransmission_are_violations() {
+        let doubt = vec![failed(Execution::Unknown)];
+        let found = run_in(Checker::new(true), Semantics::AtMostOnce, doubt.clone());
+        assert_eq!(found, [Invariant::NoDoubt]);
+        assert_eq!(run(Semantics::AtMostOnce, doubt), []);
+        let again = vec![Fact::Retransmitted, began(), returned(), reply()];
+        let found = run_in(Checker::new(true), Semantics::AtMostOnce, again);
+        assert_eq!(found, [Invariant::NoDoubt]);
+    }
+
+    #[test]
+    fn limits_and_noise_are_seen_at_once() {
+        let used = Fact::Used { what: "sessions", used: 5, limit: 4 };
+        let facts = vec![used, began(), returned(), reply()];
+        assert_eq!(run(Semantics::AtMostOnce, facts), [Invariant::Bounded]);
+        let noise = Fact::Noise { what: "PING".to_owned() };
+        let facts = vec![began(), returned(), reply(), noise];
+        assert_eq!(run(Semantics::AtMostOnce, facts), [Invariant::Quiet]);
+    }
+
+    #[test]
+    fn two_hashes_of_one_seed_break_determinism() {
+        let mut checker = Checker::new(false);
+        checker.deterministic(at(1), 1, 2);
+        assert_eq!(checker.finish(at(2))[0].invariant, Invariant::Deterministic);
+    }
+
+    #[test]
+    #[should_panic(expected = "a run was not judged")]
+    fn an_unjudged_run_panics() {
+        let mut checker = Checker::new(false);
+        let semantics = Semantics::Maybe;
+        checker.observe(
+            at(0),
+            Fact::Started {
+                call: 0,
+                semantics,
+                deadline: DEADLINE,
+                server: ServerId::NONE,
+                incarnation: Incarnation::NONE,
+            },
+        );
+    }
+}
