@@ -6,6 +6,8 @@ pub mod random;
 pub mod address;
 pub mod semantics;
 pub mod error;
+pub mod wire;
+pub mod hash;
 pub mod driver;
 
 pub use error::{
