@@ -48,6 +48,11 @@ pub trait Link: Send + Sync + fmt::Debug {
     /// The address that peers can reach this endpoint at.
     fn local(&self) -> Address;
 
+    /// All addresses of an endpoint that has several, [`Link::local`] first.
+    fn locals(&self) -> Vec<Address> {
+        vec![self.local()]
+    }
+
     /// The longest datagram this link carries, in bytes.
     fn datagram_bytes_max(&self) -> usize;
 

@@ -9,6 +9,8 @@ pub mod error;
 pub mod wire;
 pub mod hash;
 pub mod driver;
+#[cfg(feature = "reactor")]
+pub mod reactor;
 
 pub use error::{
     CallError, CallReport, Error, ErrorClass, ErrorKind, Evidence, Execution, Result, ResultExt,

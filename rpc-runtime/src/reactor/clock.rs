@@ -1,0 +1,44 @@
+//! The only real clock: microseconds since this process first asked.
+//!
+//! Responsible for turning the system's monotonic clock into the project's [`Instant`], and an
+//! [`Instant`] into what the system's waiting calls want. Nothing else reads a clock.
+#![expect(clippy::disallowed_methods, reason = "this is the driver that owns the real clock")]
+
+use std::sync::OnceLock;
+use std::time;
+
+use crate::time::{Duration, Instant};
+
+/// The time on the process's clock.
+#[must_use]
+pub fn now() -> Instant {
+    static START: OnceLock<time::Instant> = OnceLock::new();
+    let since_start = START.get_or_init(time::Instant::now).elapsed();
+    Instant::START + since_start
+}
+
+/// How long it is from the present until `until`: `None` if that has passed.
+#[must_use]
+pub fn left(until: Instant) -> Option<Duration> {
+    let now = now();
+    (until > now).then(|| until.since(now))
+}
+
+/// Holds the calling thread up for `duration`, for the one case in which a system call fails at
+/// once and would be repeated in a busy loop.
+pub(crate) fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_does_not_go_back() {
+        let earlier = now();
+        assert!(now() >= earlier);
+        assert_eq!(left(earlier), None);
+        assert!(left(now() + Duration::from_secs(1000)).is_some());
+    }
+}
