@@ -11,7 +11,9 @@ pub mod hash;
 pub mod driver;
 #[cfg(feature = "reactor")]
 pub mod reactor;
+pub mod context;
 
+pub use context::{CallContext, current};
 pub use error::{
     CallError, CallReport, Error, ErrorClass, ErrorKind, Evidence, Execution, Result, ResultExt,
 };

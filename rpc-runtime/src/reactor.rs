@@ -8,7 +8,8 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::address::Address;
-use crate::driver::{Gate, Link, LinkError, World};
+use crate::driver::{Gate, Link, LinkError, World, fresh_incarnation};
+use crate::ids::Incarnation;
 use crate::random::Rng;
 use crate::time::Instant;
 
@@ -37,6 +38,10 @@ impl World for Real {
 
     fn rng(&self) -> Box<dyn Rng> {
         Box::new(random::SystemRng::new())
+    }
+
+    fn incarnation(&self) -> Incarnation {
+        fresh_incarnation(clock::calendar_tenths(), &mut random::SystemRng::new())
     }
 
     fn gate(&self) -> Arc<dyn Gate> {
@@ -68,6 +73,14 @@ mod tests {
     #[test]
     fn a_process_has_one_real_world() {
         assert!(Arc::ptr_eq(&world(), &world()));
+    }
+
+    #[test]
+    fn a_later_process_has_a_higher_incarnation() {
+        let (earlier, later) = (world().incarnation(), world().incarnation());
+        assert!(earlier.0 >> 32 <= later.0 >> 32);
+        assert!(earlier.is_some());
+        assert_ne!(earlier, later);
     }
 
     #[test]
