@@ -151,6 +151,14 @@ impl Running {
     /// The address is free when this returns, unless a handler in the receiving thread does not end.
     pub fn stop(&self) {
         self.deregister();
+        if self.begin_end() {
+            self.await_end();
+        }
+    }
+
+    /// Has all threads end as soon as they can; says whether the caller can wait for the receiving
+    /// one, being another.
+    fn begin_end(&self) -> bool {
         let shared = &self.shared;
         let mut errands = Errands::default();
         let mut state = shared.lock();
@@ -158,11 +166,13 @@ impl Running {
         let is_receiving_thread = state.receiving_thread == Some(std::thread::current().id());
         drop(state);
         errands.run(shared);
+        !is_receiving_thread
+    }
+
+    fn await_end(&self) {
+        let shared = &self.shared;
         let until = shared.world.now() + STOP_PATIENCE;
-        while !is_receiving_thread
-            && shared.lock().receiver != Receiver::Gone
-            && shared.world.now() < until
-        {
+        while shared.lock().receiver != Receiver::Gone && shared.world.now() < until {
             shared.ended.wait(Some(until));
         }
         shared.ended.open(); // somebody else may wait for the same
@@ -180,7 +190,15 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A thread that is unwinding may be one whose world has ended: then this unwinds too.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.stop()));
+        // A thread that unwinds does not wait: its world may have ended, and its clock with it. Then
+        // whatever is asked of that world unwinds too, which must not leave a destructor.
+        let is_unwinding = std::thread::panicking();
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            if is_unwinding {
+                self.begin_end();
+            } else {
+                self.stop();
+            }
+        }));
     }
 }
