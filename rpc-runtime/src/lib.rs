@@ -6,7 +6,10 @@ pub mod random;
 pub mod address;
 pub mod semantics;
 pub mod error;
+pub mod fault;
 pub mod driver;
+#[cfg(feature = "sim")]
+pub mod sim;
 
 pub use error::{
     CallError, CallReport, Error, ErrorClass, ErrorKind, Evidence, Execution, Result, ResultExt,
