@@ -8,7 +8,10 @@ pub mod semantics;
 pub mod error;
 pub mod wire;
 pub mod hash;
+pub mod fault;
 pub mod driver;
+#[cfg(feature = "sim")]
+pub mod sim;
 #[cfg(feature = "reactor")]
 pub mod reactor;
 pub mod context;
