@@ -14,9 +14,12 @@ use crate::random::Rng;
 use crate::time::Instant;
 
 pub mod clock;
+pub mod faulty;
 pub mod gate;
 pub mod random;
 pub mod transport;
+
+pub use faulty::Faulty;
 
 /// The process's real world. All endpoints and clients that are not simulated live in it.
 #[must_use]
