@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::address::Address;
+use crate::ids::Incarnation;
 use crate::random::Rng;
 use crate::time::Instant;
 
@@ -47,6 +48,11 @@ pub enum Received {
 pub trait Link: Send + Sync + fmt::Debug {
     /// The address that peers can reach this endpoint at.
     fn local(&self) -> Address;
+
+    /// All addresses of an endpoint that has several, [`Link::local`] first.
+    fn locals(&self) -> Vec<Address> {
+        vec![self.local()]
+    }
 
     /// The longest datagram this link carries, in bytes.
     fn datagram_bytes_max(&self) -> usize;
@@ -95,6 +101,13 @@ impl fmt::Display for LinkError {
 
 impl std::error::Error for LinkError {}
 
+/// The incarnation of a process that began `tenths` of a second after some fixed point.
+pub(crate) fn fresh_incarnation(tenths: u64, rng: &mut dyn Rng) -> Incarnation {
+    let count = u32::try_from(tenths.saturating_add(1)).unwrap_or(u32::MAX);
+    let salt = u32::try_from(rng.below(1 << 32)).expect("drawn below 2^32");
+    Incarnation::new(count, salt)
+}
+
 /// A world that endpoints live in: its clock, its threads, its entropy, its links.
 ///
 /// One per process for real sockets, one per simulated host in the simulator.
@@ -104,6 +117,12 @@ pub trait World: Send + Sync + fmt::Debug {
 
     /// A fresh generator.
     fn rng(&self) -> Box<dyn Rng>;
+
+    /// An incarnation for a process that keeps no count of its lives: higher than those that this
+    /// world gave before, as long as its clock is not set back.
+    fn incarnation(&self) -> Incarnation {
+        fresh_incarnation(self.now().as_micros() / 100_000, &mut *self.rng())
+    }
 
     /// A new gate.
     fn gate(&self) -> Arc<dyn Gate>;

@@ -18,6 +18,8 @@ pub enum ErrorKind {
     Unreachable,
     /// The address, or the URL that should hold one, cannot be used.
     BadAddress,
+    /// A server cannot be started as it was described.
+    Misconfigured,
     /// Another server, or another incarnation, lives at the remembered address.
     StaleBinding,
     /// The request or the reply was lost until the deadline.
@@ -90,9 +92,11 @@ impl ErrorKind {
     #[must_use]
     pub const fn class(self) -> ErrorClass {
         match self {
-            Self::NoServer | Self::Unreachable | Self::BadAddress | Self::StaleBinding => {
-                ErrorClass::CannotLocate
-            }
+            Self::NoServer
+            | Self::Unreachable
+            | Self::BadAddress
+            | Self::Misconfigured
+            | Self::StaleBinding => ErrorClass::CannotLocate,
             Self::NoReply => ErrorClass::NoReply,
             Self::ServerRestarted | Self::SessionLost | Self::Forgotten => {
                 ErrorClass::ServerCrashed
@@ -133,7 +137,7 @@ impl ErrorKind {
                 write!(f, "no server answers at {peer} ({tries} in {waited})")?;
                 detail(f, e)
             }
-            Self::BadAddress | Self::Unmarshallable => f.write_str(&e.detail),
+            Self::BadAddress | Self::Misconfigured | Self::Unmarshallable => f.write_str(&e.detail),
             Self::StaleBinding => {
                 write!(f, "another server lives at {peer}")?;
                 detail(f, e)
@@ -208,7 +212,10 @@ impl ErrorKind {
             (Execution::Executed, _) => "",
             (Execution::Unknown, Self::Forgotten) => "retry only if idempotent",
             (Execution::Unknown, _) => "retry only if idempotent, or resolve the call",
-            (Execution::NotExecuted, Self::BadAddress | Self::Unmarshallable) => "",
+            (
+                Execution::NotExecuted,
+                Self::BadAddress | Self::Misconfigured | Self::Unmarshallable,
+            ) => "",
             (Execution::NotExecuted, Self::NoServer) => "start one, or retry later",
             (
                 Execution::NotExecuted,

@@ -32,6 +32,12 @@ fn every_kind_says_first_whether_the_call_ran_then_why_then_what_to_do() {
         ),
         (K::BadAddress, NotExecuted, "`bank` has no scheme", "not executed: `bank` has no scheme"),
         (
+            K::Misconfigured,
+            NotExecuted,
+            "two services are exported under the name \"bank\"",
+            "not executed: two services are exported under the name \"bank\"",
+        ),
+        (
             K::StaleBinding,
             NotExecuted,
             "",

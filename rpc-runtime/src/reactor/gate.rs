@@ -1,0 +1,73 @@
+//! Where a real thread waits for another.
+//!
+//! Responsible for the [`Gate`] of real threads: one permit behind a lock and a condition variable.
+//! Opening a gate at which nobody waits costs no system call.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use crate::driver::Gate;
+use crate::reactor::clock;
+use crate::time::Instant;
+
+/// A permit that one thread takes and any other gives.
+#[derive(Debug, Default)]
+pub struct ThreadGate {
+    is_open: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Gate for ThreadGate {
+    fn wait(&self, until: Option<Instant>) {
+        let mut is_open = self.is_open.lock().unwrap_or_else(PoisonError::into_inner);
+        while !*is_open {
+            is_open = match until {
+                None => self.changed.wait(is_open).unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let Some(left) = clock::left(until) else { return };
+                    let waited = self.changed.wait_timeout(is_open, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        *is_open = false;
+    }
+
+    fn open(&self) {
+        *self.is_open.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::time::Duration;
+
+    #[test]
+    fn a_gate_opened_before_the_wait_lets_one_wait_through() {
+        let gate = ThreadGate::default();
+        gate.open();
+        gate.open();
+        gate.wait(None);
+        let until = clock::now() + Duration::from_millis(1);
+        gate.wait(Some(until)); // the two openings were one permit
+        assert!(clock::now() >= until);
+    }
+
+    #[test]
+    fn a_waiter_is_let_through_by_another_thread() {
+        let (here, there) = (Arc::new(ThreadGate::default()), Arc::new(ThreadGate::default()));
+        let (first, second) = (Arc::clone(&here), Arc::clone(&there));
+        crate::reactor::world().spawn(
+            "other",
+            Box::new(move || {
+                first.wait(None);
+                second.open();
+            }),
+        );
+        here.open();
+        there.wait(None);
+    }
+}

@@ -1,0 +1,255 @@
+//! Servers: services exported at an address.
+//!
+//! ```text
+//!            ┌───────────────── receiving thread ─────────────────┐
+//!   link ──► │ protocol core ──Execute──► `inline` handlers       │ ──► link
+//!            │   (one lock)  ──Execute──► queue ──► worker pool   │
+//!            └────────────────────────────────────────────────────┘
+//! ```
+//!
+//! One thread receives, runs the timers, and runs the handlers of methods marked `inline` itself; all
+//! other handlers run on a pool of workers (dispatcher and workers: Tanenbaum & van Steen, section
+//! 3.4). The protocol's state machine stands behind one lock that is never held across a system call
+//! or a handler. Where things are: [`exports`] what is served, [`state`] what stands behind the
+//! lock, [`dispatch`] how one handler runs, [`receiver`] and [`workers`] the threads, [`running`] the
+//! handle and the drain, [`registration`] the door to a binder.
+//!
+//! Does not know sockets, clocks or threads but through [`World`], so that the same server runs in
+//! the simulator.
+
+use std::sync::Arc;
+
+use crate::driver::{Link, LinkError, World};
+use crate::error::{CallError, ErrorKind, Execution};
+use crate::ids::{Incarnation, ServerId};
+use crate::protocol::{Limits, ServerIdentity};
+use crate::scheme;
+use crate::service::Service;
+
+mod dispatch;
+mod exports;
+mod receiver;
+mod registration;
+mod running;
+mod state;
+mod workers;
+
+pub use registration::{Exported, Lease, Registrar};
+pub use running::{Drained, Running};
+
+use exports::Exports;
+use registration::Registering;
+
+/// Worker threads of a server that was not told how many it may have.
+const WORKERS_DEFAULT: usize = 16;
+
+/// A server about to be started: an address, services, and how to run them.
+///
+/// ```ignore
+/// let server = Server::bind("udp://127.0.0.1:0")?.export(BankService::new(bank)).spawn()?;
+/// println!("serving at {}", server.url());
+/// ```
+#[derive(Debug)]
+#[must_use = "a server does nothing until `spawn` or `serve`"]
+pub struct Server {
+    world: Arc<dyn World>,
+    link: Arc<dyn Link>,
+    /// What stands before `://` in the server's URLs, and the place that was asked for.
+    scheme: String,
+    place: String,
+    exports: Exports,
+    workers: usize,
+    limits: Limits,
+    id: Option<ServerId>,
+    incarnation: Option<Incarnation>,
+    advertised: Vec<String>,
+    registering: Vec<Registering>,
+}
+
+impl Server {
+    /// Takes the address `url`, such as `udp://127.0.0.1:7001`. Port 0 lets the system choose;
+    /// [`Running::url`] says what it chose.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::BadAddress`] when the URL cannot be used, or the address is taken.
+    pub fn bind(url: &str) -> Result<Self, CallError> {
+        let (world, place) = scheme::open(url)?;
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).trim();
+        Self::open(world, scheme, &place)
+    }
+
+    /// As [`Server::bind`], at `place` (what stands behind `://`) of a given world: one with
+    /// injected faults, for instance.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`].
+    pub fn bind_in(world: Arc<dyn World>, place: &str) -> Result<Self, CallError> {
+        Self::open(world, "", place)
+    }
+
+    fn open(world: Arc<dyn World>, scheme: &str, place: &str) -> Result<Self, CallError> {
+        let link = world.listen(place).map_err(|error| cannot_listen(&error))?;
+        Ok(Self {
+            world,
+            link,
+            scheme: scheme.to_owned(),
+            place: place.to_owned(),
+            exports: Exports::default(),
+            workers: WORKERS_DEFAULT,
+            limits: Limits::default(),
+            id: None,
+            incarnation: None,
+            advertised: Vec::new(),
+            registering: Vec::new(),
+        })
+    }
+
+    /// Serves at `url` too, for instance at an address of the other IP version.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::bind`]; also when the address belongs to another kind of transport.
+    pub fn also(mut self, url: &str) -> Result<Self, CallError> {
+        let (world, place) = scheme::open(url)?;
+        if !Arc::ptr_eq(&world, &self.world) {
+            let text =
+                format!("{url} is of another kind than {}: start a second server", self.place);
+            return Err(
+                CallError::new(ErrorKind::BadAddress, Execution::NotExecuted).with_detail(text)
+            );
+        }
+        self.place = format!("{},{place}", self.place);
+        drop(self.link); // a fixed port is not taken twice, not even by ourselves
+        self.link = self.world.listen(&self.place).map_err(|error| cannot_listen(&error))?;
+        Ok(self)
+    }
+
+    /// Offers a service at this address. Two services of one name are an error of [`Server::spawn`].
+    pub fn export(mut self, service: impl Service) -> Self {
+        self.exports.add(Box::new(service));
+        self
+    }
+
+    /// Runs at most `count` handlers at once, besides those of `inline` methods. At least one.
+    pub fn workers(mut self, count: usize) -> Self {
+        self.workers = count.max(1);
+        self
+    }
+
+    /// Lets at most `calls` wait for a worker; what comes on top is refused, and did not run.
+    pub fn queue(mut self, calls: usize) -> Self {
+        self.limits.calls_queued_max = calls.try_into().unwrap_or(self.limits.calls_queued_max);
+        self
+    }
+
+    /// Sets the server's name over all its lives. Drawn afresh otherwise.
+    pub fn id(mut self, id: ServerId) -> Self {
+        self.id = Some(id);
+        self
+    }
+
+    /// Sets which life of the server this is; it must be higher than in every earlier one.
+    /// Otherwise the world gives one that is, as long as its clock is not set back.
+    pub fn incarnation(mut self, incarnation: Incarnation) -> Self {
+        self.incarnation = Some(incarnation);
+        self
+    }
+
+    /// Bounds what peers can make the server hold.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Registers `url` in place of the address bound: where clients come in by another way than
+    /// the server sees, or when it listens at all addresses. May be called more than once.
+    pub fn advertise(mut self, url: &str) -> Self {
+        self.advertised.push(url.to_owned());
+        self
+    }
+
+    /// Announces the server to a binder once it serves, and takes that back when it stops.
+    pub fn register<R: Registrar + Clone + 'static>(mut self, registrar: &R) -> Self {
+        self.registering.push(Registering::with(registrar.clone()));
+        self
+    }
+
+    /// Starts the server in threads of its own. It serves until the handle is stopped or dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Misconfigured`] when two services or methods cannot be told apart; what a binder
+    /// said that the server was to be registered with.
+    pub fn spawn(self) -> Result<Running, CallError> {
+        let mut started = self.start()?;
+        let receiving = started.receiving.take().expect("only spawn and serve take it");
+        started.world().spawn("rpc-receive", Box::new(move || receiving.run()));
+        started.register()
+    }
+
+    /// Serves in the calling thread until the address is lost, which on ordinary sockets is never.
+    ///
+    /// # Errors
+    ///
+    /// As [`Server::spawn`].
+    pub fn serve(self) -> Result<(), CallError> {
+        let mut started = self.start()?;
+        let receiving = started.receiving.take().expect("only spawn and serve take it");
+        if started.registering.is_empty() {
+            let _running = started.register()?;
+            receiving.run();
+        } else {
+            // Registering is a call, and whoever is asked may call back: so somebody must serve.
+            let gate = started.world().gate();
+            let ended = Arc::clone(&gate);
+            let body = move || {
+                receiving.run();
+                ended.open();
+            };
+            started.world().spawn("rpc-receive", Box::new(body));
+            let _running = started.register()?;
+            gate.wait(None);
+        }
+        Ok(())
+    }
+
+    fn start(self) -> Result<running::Started, CallError> {
+        let mut rng = self.world.rng();
+        let identity = ServerIdentity {
+            id: self.id.unwrap_or_else(|| ServerId(rng.next_nonzero())),
+            incarnation: self.incarnation.unwrap_or_else(|| self.world.incarnation()),
+        };
+        let (exports, methods) = self.exports.checked(&self.limits)?;
+        let urls = urls(&*self.link, &self.scheme, &self.place);
+        let exported = Exported {
+            world: Arc::clone(&self.world),
+            id: identity.id,
+            incarnation: identity.incarnation,
+            urls: if self.advertised.is_empty() { urls.clone() } else { self.advertised },
+            interfaces: exports.interfaces(),
+        };
+        let core = crate::protocol::Server::new(identity, self.limits, methods, rng);
+        let shared = state::Shared::new(self.world, self.link, core, exports, self.workers);
+        Ok(running::Started::new(shared, exported, urls, self.registering))
+    }
+}
+
+/// The URLs under which the link can be reached.
+fn urls(link: &dyn Link, scheme: &str, place: &str) -> Vec<String> {
+    use crate::address::Address;
+    let url = |address| match address {
+        Address::Ip(address) if scheme.is_empty() => format!("udp://{address}"),
+        Address::Ip(address) => format!("{scheme}://{address}"),
+        Address::Virtual(_) => format!("sim://{place}"),
+    };
+    link.locals().into_iter().map(url).collect()
+}
+
+fn cannot_listen(error: &LinkError) -> CallError {
+    CallError::new(ErrorKind::BadAddress, Execution::NotExecuted).with_detail(error.to_string())
+}
+
+#[cfg(test)]
+mod tests;

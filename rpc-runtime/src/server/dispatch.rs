@@ -1,0 +1,117 @@
+//! How one handler runs: under its context, its panic caught.
+//!
+//! Does not hold the lock, and does not know in which thread it runs.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::context::{CallContext, Caller, Facts};
+use crate::driver::World;
+use crate::protocol::{Execute, HandlerEnd, Ticket};
+use crate::server::exports::Exports;
+use crate::service::{Dispatched, Incoming};
+
+/// The most that a caller is told of a panic's text, in bytes.
+const PANIC_TEXT_BYTES_MAX: usize = 200;
+
+/// An execution that has begun.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) ticket: Ticket,
+    pub(super) method: usize,
+    pub(super) arguments: Vec<u8>,
+    /// A buffer of the core's, lent for the reply.
+    pub(super) reply: Vec<u8>,
+    pub(super) context: CallContext,
+}
+
+/// An execution that has ended.
+#[derive(Debug)]
+pub(super) struct Done {
+    pub(super) ticket: Ticket,
+    pub(super) arguments: Vec<u8>,
+    pub(super) end: HandlerEnd,
+    pub(super) body: Vec<u8>,
+    pub(super) context: CallContext,
+}
+
+impl Job {
+    /// Runs the handler to its end.
+    pub(super) fn run(self, exports: &Exports) -> Done {
+        let Self { ticket, method, arguments, reply, context } = self;
+        let (service, method) = exports.find(method);
+        let incoming = Incoming { arguments: &arguments, reply };
+        let entered = context.enter();
+        // A handler's own state may be left half changed by its panic. That is for the service to
+        // guard against, as with any lock that is poisoned; nothing of ours is in there.
+        let dispatched = catch_unwind(AssertUnwindSafe(|| service.dispatch(method, incoming)));
+        drop(entered);
+        let Dispatched { end, body } = dispatched.unwrap_or_else(|payload| Dispatched {
+            end: HandlerEnd::Panicked,
+            body: panic_text(&*payload).as_bytes().to_vec(),
+        });
+        let has_given_up = matches!(end, HandlerEnd::HandlerFailed) && context.cancelled();
+        let end = if has_given_up { HandlerEnd::Cancelled { partial: true } } else { end };
+        context.close();
+        Done { ticket, arguments, end, body, context }
+    }
+}
+
+/// What a caller is told of a panic: its text if it has one, cut at a whole character.
+fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no text");
+    let mut len = text.len().min(PANIC_TEXT_BYTES_MAX);
+    while !text.is_char_boundary(len) {
+        len -= 1;
+    }
+    &text[..len]
+}
+
+/// A context to use for one call after another, unless a handler keeps it.
+#[derive(Debug, Default)]
+pub(super) struct Contexts {
+    spare: Option<CallContext>,
+}
+
+impl Contexts {
+    /// The context of a call that is about to begin.
+    pub(super) fn for_call(&mut self, world: &Arc<dyn World>, call: &Execute) -> CallContext {
+        let facts = Facts {
+            call: call.ticket.call_id(),
+            deadline: call.not_after,
+            caller: Caller { client: call.client, address: call.peer },
+            depth: call.depth,
+        };
+        if let Some(mut spare) = self.spare.take()
+            && spare.try_renew(facts)
+        {
+            return spare;
+        }
+        CallContext::new(Arc::clone(world), facts)
+    }
+
+    pub(super) fn give_back(&mut self, context: CallContext) {
+        self.spare = Some(context);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panics_text_is_told_whatever_its_type_and_cut_at_a_whole_character() {
+        assert_eq!(panic_text(&"out of paper"), "out of paper");
+        assert_eq!(panic_text(&"out of paper".to_owned()), "out of paper");
+        assert_eq!(panic_text(&42), "no text");
+        let long = "ä".repeat(101) + "x";
+        assert_eq!(panic_text(&long), "ä".repeat(100));
+        let odd = "x".to_owned() + &"ä".repeat(150);
+        assert_eq!(panic_text(&odd).len(), 199);
+    }
+}

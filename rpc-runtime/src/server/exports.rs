@@ -1,0 +1,97 @@
+//! What a server serves: its services, and the one table of all their methods.
+//!
+//! Responsible for numbering methods across services, and for refusing what could not be told apart
+//! on the wire.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::error::{CallError, ErrorKind, Execution};
+use crate::interface::Interface;
+use crate::protocol::{Limits, MethodEntry};
+use crate::service::Service;
+
+/// The services of a server, and where each method of the common table leads.
+#[derive(Default)]
+pub(super) struct Exports {
+    services: Vec<Box<dyn Service>>,
+    routes: Vec<Route>,
+}
+
+/// Where a method of the common table leads.
+#[derive(Clone, Copy, Debug)]
+struct Route {
+    service: usize,
+    method: usize,
+    is_inline: bool,
+}
+
+impl Exports {
+    pub(super) fn add(&mut self, service: Box<dyn Service>) {
+        self.services.push(service);
+    }
+
+    /// The services with their common table, and the table as the protocol wants it.
+    pub(super) fn checked(
+        mut self,
+        limits: &Limits,
+    ) -> Result<(Self, Vec<MethodEntry>), CallError> {
+        let mut names = BTreeMap::new();
+        let mut fingerprints = BTreeMap::new();
+        let mut entries = Vec::new();
+        for (service, exported) in self.services.iter().enumerate() {
+            let interface = exported.interface();
+            if names.insert(interface.name(), service).is_some() {
+                let name = interface.name();
+                return Err(misconfigured(format!(
+                    "two services are exported under the name {name:?}: give one of them another \
+                     with #[service(name = \"...\")]"
+                )));
+            }
+            for (method, described) in interface.methods().iter().enumerate() {
+                let fingerprint = interface.method_fingerprint(method);
+                let here = format!("{}.{}", interface.name(), described.name());
+                if let Some(there) = fingerprints.insert(fingerprint, here.clone()) {
+                    return Err(misconfigured(format!(
+                        "the fingerprints of {there} and {here} collide: rename one of them on \
+                         the wire with #[rpc(name = \"...\")]"
+                    )));
+                }
+                entries.push(MethodEntry {
+                    fingerprint,
+                    name: interface.name_hash(method),
+                    semantics: described.semantics(),
+                    reply_bytes_max: limits.reply_bytes_max,
+                });
+                self.routes.push(Route { service, method, is_inline: described.is_inline() });
+            }
+        }
+        Ok((self, entries))
+    }
+
+    pub(super) fn interfaces(&self) -> Vec<&'static Interface> {
+        self.services.iter().map(|service| service.interface()).collect()
+    }
+
+    /// Whether the receiving thread runs the method itself.
+    pub(super) fn is_inline(&self, method: usize) -> bool {
+        self.routes[method].is_inline
+    }
+
+    /// The service of a method of the common table, and the method's number there.
+    pub(super) fn find(&self, method: usize) -> (&dyn Service, usize) {
+        let route = self.routes[method];
+        (&*self.services[route.service], route.method)
+    }
+}
+
+impl fmt::Debug for Exports {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = self.services.iter().map(|service| service.interface().name());
+        f.debug_list().entries(names).finish()
+    }
+}
+
+fn misconfigured(text: String) -> CallError {
+    CallError::new(ErrorKind::Misconfigured, Execution::NotExecuted).with_detail(text)
+}

@@ -1,0 +1,79 @@
+//! The thread that receives: it feeds the core, runs the timers and the `inline` handlers.
+//!
+//! A handler that is marked `inline` saves the way to another thread and back; while it runs nothing
+//! is received, so it must not wait for anything.
+
+use std::sync::Arc;
+
+use crate::driver::{Link, Received};
+use crate::server::dispatch::Contexts;
+use crate::server::state::{Errands, Receiver, Shared, Turn};
+
+/// A server's receiving thread, not yet running.
+#[derive(Debug)]
+pub(super) struct Receiving {
+    shared: Arc<Shared>,
+    link: Arc<dyn Link>,
+}
+
+impl Receiving {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        let link = shared.lock().link.clone().expect("a server has its link until it is stopped");
+        Self { shared: Arc::clone(shared), link }
+    }
+
+    /// Receives until the server is stopped or the link closed.
+    pub(super) fn run(self) {
+        let Self { shared, link } = self;
+        shared.lock().receiving_thread = Some(std::thread::current().id());
+        receive(&shared, &*link);
+        drop(link); // before anybody hears that the address is free
+        let mut state = shared.lock();
+        state.receiver = Receiver::Gone;
+        drop(state);
+        shared.ended.open();
+    }
+}
+
+fn receive(shared: &Arc<Shared>, link: &dyn Link) {
+    let mut buffer = vec![0; link.datagram_bytes_max()];
+    let mut contexts = Contexts::default();
+    let mut errands = Errands::default();
+    let mut received = Received::Nothing;
+    let mut done = None;
+    let mut wake = None;
+    loop {
+        let (mut state, now) = shared.turn();
+        state.receiver = Receiver::Busy;
+        if state.is_stopping {
+            return;
+        }
+        if let Some(done) = done.take() {
+            state.finish(now, done, &mut contexts);
+        }
+        match received {
+            Received::Datagram { len, from } => {
+                state.core.handle_datagram(now, from, &buffer[..len]);
+            }
+            Received::Nothing => {}
+            Received::Closed => return,
+        }
+        received = Received::Nothing;
+        if wake.is_some_and(|wake| wake <= now) {
+            state.core.handle_timeout(now);
+        }
+        let mut turn = Turn { world: &shared.world, contexts: &mut contexts };
+        wake = state.drain(now, shared, &mut errands);
+        let job = state.next_inline(now, &mut turn);
+        if job.is_none() {
+            wake = state.drain(now, shared, &mut errands); // what a call that did not begin left
+            state.receiver = Receiver::Waits { until: wake };
+        }
+        drop(state);
+        errands.run(shared);
+        match job {
+            Some(job) => done = Some(job.run(&shared.exports)),
+            None => received = link.receive(&mut buffer, wake),
+        }
+    }
+}

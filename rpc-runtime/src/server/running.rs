@@ -1,0 +1,204 @@
+//! A server that runs: its handle, its end, and the drain before the end.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::address::Address;
+use crate::driver::World;
+use crate::error::CallError;
+use crate::ids::{Incarnation, ServerId};
+use crate::protocol::ServerCounters;
+use crate::server::receiver::Receiving;
+use crate::server::registration::{Exported, Lease, Registering};
+use crate::server::state::{Errands, Receiver, Shared};
+use crate::time::Duration;
+
+/// How long [`Running::stop`] waits for a handler that runs in the receiving thread.
+const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A server with its threads still to come.
+#[derive(Debug)]
+pub(super) struct Started {
+    running: Running,
+    pub(super) receiving: Option<Receiving>,
+    pub(super) registering: Vec<Registering>,
+}
+
+impl Started {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        exported: Exported,
+        urls: Vec<String>,
+        registering: Vec<Registering>,
+    ) -> Self {
+        let receiving = Some(Receiving::new(&shared));
+        let local = shared.lock().link.as_ref().map(|link| link.local());
+        let local = local.expect("a server has its link until it is stopped");
+        let running = Running { shared, local, urls, exported, leases: Mutex::default() };
+        Self { running, receiving, registering }
+    }
+
+    pub(super) fn world(&self) -> Arc<dyn World> {
+        Arc::clone(&self.running.shared.world)
+    }
+
+    /// Enters the server wherever it is to be registered; what fails stops it again.
+    pub(super) fn register(self) -> Result<Running, CallError> {
+        for registering in &self.registering {
+            let lease = registering.register(&self.running.exported)?;
+            self.running.leases().push(lease);
+        }
+        Ok(self.running)
+    }
+}
+
+/// A server that runs in threads of its own. Dropping it stops the server.
+#[derive(Debug)]
+#[must_use = "a server that is dropped stops"]
+pub struct Running {
+    shared: Arc<Shared>,
+    local: Address,
+    urls: Vec<String>,
+    exported: Exported,
+    leases: Mutex<Vec<Box<dyn Lease>>>,
+}
+
+/// What became of a drain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "calls may have been left"]
+#[non_exhaustive]
+pub struct Drained {
+    /// Handlers that were still running when the time was over. They were told that they are
+    /// cancelled; nobody hears what they return.
+    pub running: usize,
+    /// Calls that never began.
+    pub queued: usize,
+}
+
+impl Drained {
+    /// Whether every accepted call ended in time.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.running == 0 && self.queued == 0
+    }
+}
+
+impl Running {
+    /// The server's URL, for [`connect`](crate::Channel::connect).
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.urls.first().cloned().unwrap_or_default()
+    }
+
+    /// All URLs of a server at several addresses.
+    #[must_use]
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    /// The server's address.
+    #[must_use]
+    pub const fn addr(&self) -> Address {
+        self.local
+    }
+
+    /// The server over all its lives.
+    #[must_use]
+    pub const fn id(&self) -> ServerId {
+        self.exported.id
+    }
+
+    /// This life of the server.
+    #[must_use]
+    pub const fn incarnation(&self) -> Incarnation {
+        self.exported.incarnation
+    }
+
+    /// What was counted so far.
+    #[must_use]
+    pub fn counters(&self) -> ServerCounters {
+        self.shared.counters()
+    }
+
+    /// Ends gracefully: strikes the server off where it was registered, tells the clients to go
+    /// elsewhere, refuses new calls, waits at most `within` for those that it accepted, and stops.
+    pub fn drain(&self, within: Duration) -> Drained {
+        self.deregister();
+        let shared = &self.shared;
+        let until = shared.world.now() + within;
+        let mut errands = Errands::default();
+        loop {
+            let (mut state, now) = shared.turn();
+            if !state.is_draining && !state.is_stopping {
+                state.is_draining = true;
+                state.core.drain(now, within);
+            }
+            let wake = state.drain(now, shared, &mut errands);
+            errands.must_wake_receiver |= state.receiver_must_look(wake);
+            let is_over = state.core.is_drained() || state.is_stopping || now >= until;
+            let (queued, running) = state.left();
+            drop(state);
+            errands.run(shared);
+            if is_over {
+                self.stop();
+                return Drained { running, queued };
+            }
+            shared.drained.wait(Some(until));
+        }
+    }
+
+    /// Ends at once. Handlers that run are told that they are cancelled; their callers hear nothing.
+    /// The address is free when this returns, unless a handler in the receiving thread does not end.
+    pub fn stop(&self) {
+        self.deregister();
+        if self.begin_end() {
+            self.await_end();
+        }
+    }
+
+    /// Has all threads end as soon as they can; says whether the caller can wait for the receiving
+    /// one, being another.
+    fn begin_end(&self) -> bool {
+        let shared = &self.shared;
+        let mut errands = Errands::default();
+        let mut state = shared.lock();
+        state.stop(&mut errands);
+        let is_receiving_thread = state.receiving_thread == Some(std::thread::current().id());
+        drop(state);
+        errands.run(shared);
+        !is_receiving_thread
+    }
+
+    fn await_end(&self) {
+        let shared = &self.shared;
+        let until = shared.world.now() + STOP_PATIENCE;
+        while shared.lock().receiver != Receiver::Gone && shared.world.now() < until {
+            shared.ended.wait(Some(until));
+        }
+        shared.ended.open(); // somebody else may wait for the same
+    }
+
+    fn deregister(&self) {
+        let leases = std::mem::take(&mut *self.leases());
+        drop(leases); // a call to each binder, made without the lock
+    }
+
+    fn leases(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Lease>>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // A thread that unwinds does not wait: its world may have ended, and its clock with it. Then
+        // whatever is asked of that world unwinds too, which must not leave a destructor.
+        let is_unwinding = std::thread::panicking();
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            if is_unwinding {
+                self.begin_end();
+            } else {
+                self.stop();
+            }
+        }));
+    }
+}

@@ -1,0 +1,412 @@
+//! The simulated network: who reaches whom, how fast, and what goes wrong on the way.
+//!
+//! Responsible for a datagram from the moment it is sent to the moment it is due. Does not know
+//! what hosts do with it, nor who moves the time. Buffers are pooled: a delivery allocates nothing
+//! once the pool is warm.
+
+mod queue;
+mod script;
+
+use std::collections::BTreeMap;
+
+use slab::Slab;
+
+pub(crate) use queue::{Due, Order, Queue, Timers};
+pub use script::{Rule, RuleId, Verdict};
+
+use super::hosts::HostId;
+use super::random::{Purpose, SimRng};
+use super::trace::{Event, Lost, Trace};
+use crate::address::Address;
+use crate::driver::Sent;
+use crate::fault::{Damage, Faults, Injected};
+use crate::time::{Duration, Instant};
+
+/// How long a datagram takes one way when nothing else is said.
+pub const LATENCY: Duration = Duration::from_micros(50);
+
+/// The longest datagram when nothing else is said: what every IPv6 link carries.
+pub const DATAGRAM_BYTES_MAX: usize = 1280 - 40 - 8;
+
+/// How many datagrams wait at an endpoint that nobody reads, when nothing else is said.
+pub const INBOUND_DATAGRAMS_MAX: usize = 1_024;
+
+/// How many buffers are kept for the next datagrams.
+const POOLED_BUFFERS_MAX: usize = 1_024;
+
+/// Kinds of PDU that are counted apart; one for each number up to the highest.
+const PDU_KINDS_MAX: usize = 32;
+
+/// What the network did so far, in datagrams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NetCounters {
+    /// Handed over by hosts.
+    pub sent: u64,
+    /// Their bytes.
+    pub sent_bytes: u64,
+    /// Arrived at a host, copies included.
+    pub arrived: u64,
+    /// Refused: empty, or longer than the network carries.
+    pub refused: u64,
+    /// Dropped by a partition.
+    pub cut: u64,
+    /// Decided by a rule.
+    pub scripted: u64,
+    /// Found nobody.
+    pub nobody: u64,
+    /// Found a full queue.
+    pub queue_full: u64,
+    /// What chance did.
+    pub injected: Injected,
+}
+
+/// A network of hosts that all reach each other until told otherwise.
+#[derive(Debug)]
+pub struct Net {
+    rng: SimRng,
+    faults: Faults,
+    latency: Duration,
+    datagram_bytes_max: usize,
+    inbound_datagrams_max: usize,
+    paths: BTreeMap<(HostId, HostId), Path>,
+    rules: Vec<Rule>,
+    rules_live: bool,
+    flights: Slab<Flight>,
+    queue: Queue,
+    pool: Vec<Vec<u8>>,
+    counters: NetCounters,
+    kinds: Vec<[u64; PDU_KINDS_MAX]>,
+}
+
+/// One direction between two hosts, where it differs from the rest.
+#[derive(Clone, Copy, Debug, Default)]
+struct Path {
+    faults: Option<Faults>,
+    latency: Option<Duration>,
+    is_cut: bool,
+}
+
+/// A datagram under way.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    pub(crate) from: Address,
+    pub(crate) to: Address,
+    pub(crate) datagram: Vec<u8>,
+}
+
+impl Net {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            rng: SimRng::new(seed, Purpose::Network, 0),
+            faults: Faults::NONE,
+            latency: LATENCY,
+            datagram_bytes_max: DATAGRAM_BYTES_MAX,
+            inbound_datagrams_max: INBOUND_DATAGRAMS_MAX,
+            paths: BTreeMap::new(),
+            rules: Vec::new(),
+            rules_live: false,
+            flights: Slab::new(),
+            queue: Queue::default(),
+            pool: Vec::new(),
+            counters: NetCounters::default(),
+            kinds: Vec::new(),
+        }
+    }
+
+    /// Puts faults in force on every path that has none of its own.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
+    /// Puts faults in force on one direction; `None` for those of the network.
+    pub fn set_path_faults(&mut self, from: HostId, to: HostId, faults: Option<Faults>) {
+        self.path(from, to).faults = faults;
+    }
+
+    /// Sets how long a datagram takes on every path that has no time of its own.
+    pub fn set_latency(&mut self, latency: Duration) {
+        self.latency = latency;
+    }
+
+    /// Sets how long a datagram takes in one direction; `None` for the network's time.
+    pub fn set_path_latency(&mut self, from: HostId, to: HostId, latency: Option<Duration>) {
+        self.path(from, to).latency = latency;
+    }
+
+    /// Cuts one direction: what is sent there from here on never arrives. What is under way does.
+    pub fn cut(&mut self, from: HostId, to: HostId) {
+        self.path(from, to).is_cut = true;
+    }
+
+    /// Mends one direction.
+    pub fn mend(&mut self, from: HostId, to: HostId) {
+        self.path(from, to).is_cut = false;
+    }
+
+    /// Cuts both directions between every host of `here` and every host of `there`.
+    pub fn partition(&mut self, here: &[HostId], there: &[HostId]) {
+        for a in here {
+            for b in there {
+                self.cut(*a, *b);
+                self.cut(*b, *a);
+            }
+        }
+    }
+
+    /// Mends every direction that is cut.
+    pub fn mend_all(&mut self) {
+        self.paths.values_mut().for_each(|path| path.is_cut = false);
+    }
+
+    /// Limits datagrams to `bytes`: a longer one is refused where it is sent.
+    pub fn set_datagram_bytes_max(&mut self, bytes: usize) {
+        self.datagram_bytes_max = bytes;
+    }
+
+    /// The longest datagram that the network carries.
+    #[must_use]
+    pub fn datagram_bytes_max(&self) -> usize {
+        self.datagram_bytes_max
+    }
+
+    /// Limits how many datagrams wait at an endpoint; more are dropped there.
+    pub fn set_inbound_datagrams_max(&mut self, datagrams: usize) {
+        self.inbound_datagrams_max = datagrams;
+    }
+
+    pub(crate) fn inbound_datagrams_max(&self) -> usize {
+        self.inbound_datagrams_max
+    }
+
+    /// Adds a rule, behind those that are there.
+    pub fn script(&mut self, rule: Rule) -> RuleId {
+        self.rules.push(rule);
+        self.rules_live = true;
+        RuleId(self.rules.len() - 1)
+    }
+
+    /// Drops the next datagram from `from` to `to` that holds a PDU of this kind.
+    pub fn drop_next(&mut self, from: HostId, to: HostId, kind: u8) -> RuleId {
+        self.script(Rule::new(Verdict::Drop).from(from).to(to).kind(kind).times(1))
+    }
+
+    /// How many datagrams a rule has decided about.
+    #[must_use]
+    pub fn hits(&self, rule: RuleId) -> u64 {
+        self.rules.get(rule.0).map_or(0, Rule::hits)
+    }
+
+    /// Ends a rule.
+    pub fn unscript(&mut self, rule: RuleId) {
+        if let Some(rule) = self.rules.get_mut(rule.0) {
+            rule.retire();
+        }
+        self.rules_live = self.rules.iter().any(|rule| !rule.is_spent());
+    }
+
+    /// What the network did so far.
+    #[must_use]
+    pub fn counters(&self) -> NetCounters {
+        self.counters
+    }
+
+    /// How many PDUs of a kind, by its number on the wire, a host has sent.
+    #[must_use]
+    pub fn sent(&self, host: HostId, kind: u8) -> u64 {
+        let kinds = self.kinds.get(host.index());
+        kinds.and_then(|kinds| kinds.get(usize::from(kind))).copied().unwrap_or(0)
+    }
+
+    /// How many datagrams are under way.
+    #[must_use]
+    pub fn under_way(&self) -> usize {
+        self.flights.len()
+    }
+
+    fn path(&mut self, from: HostId, to: HostId) -> &mut Path {
+        self.paths.entry((from, to)).or_default()
+    }
+
+    /// Takes a datagram from a host.
+    pub(crate) fn send(
+        &mut self,
+        ledger: &mut Ledger<'_>,
+        from: Address,
+        to: Address,
+        datagram: &[u8],
+    ) -> Sent {
+        let places = HostId::of(from).zip(HostId::of(to));
+        let Some(((sender, _), (receiver, _))) = places else { return self.refuse() };
+        if datagram.is_empty() || datagram.len() > self.datagram_bytes_max {
+            return self.refuse();
+        }
+        self.count(sender, datagram);
+        ledger.record(&Event::Sent { from, to, datagram });
+        let path = match self.paths.is_empty() {
+            true => Path::default(),
+            false => self.paths.get(&(sender, receiver)).copied().unwrap_or_default(),
+        };
+        let due = ledger.now + path.latency.unwrap_or(self.latency);
+        if self.rules_live
+            && let Some(verdict) = self.verdict(sender, receiver, datagram)
+        {
+            self.obey(verdict, due, ledger, from, to, datagram);
+        } else if path.is_cut {
+            self.counters.cut += 1;
+            ledger.record(&Event::Lost { from, to, why: Lost::Partition, datagram });
+        } else {
+            let faults = path.faults.unwrap_or(self.faults);
+            self.chance(&faults, due, ledger, from, to, datagram);
+        }
+        Sent::Yes
+    }
+
+    /// Lets a datagram appear as if `from` had sent it so that it is due at `at`: forged ones, and
+    /// late copies.
+    pub(crate) fn fly(
+        &mut self,
+        due: Due,
+        from: Address,
+        to: Address,
+        datagram: &[u8],
+        damage: Option<Damage>,
+    ) {
+        let mut buffer = self.pool.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(datagram);
+        if let Some(damage) = damage {
+            damage.apply(&mut buffer);
+        }
+        let key = self.flights.insert(Flight { from, to, datagram: buffer });
+        self.queue.push(due, key);
+    }
+
+    /// When the next datagram is due.
+    pub(crate) fn next_due(&self) -> Option<Due> {
+        self.queue.peek()
+    }
+
+    /// Takes the next datagram out. Its buffer comes back through [`Net::recycle`].
+    pub(crate) fn land(&mut self) -> Option<Flight> {
+        let key = self.queue.pop()?;
+        self.counters.arrived += 1;
+        Some(self.flights.remove(key))
+    }
+
+    /// Counts a datagram that came to its place and was lost there.
+    pub(crate) fn lose(&mut self, why: Lost) {
+        self.counters.arrived -= 1;
+        match why {
+            Lost::Nobody => self.counters.nobody += 1,
+            Lost::QueueFull => self.counters.queue_full += 1,
+            Lost::Fault | Lost::Partition | Lost::Script => {}
+        }
+    }
+
+    /// Gives a datagram's buffer back.
+    pub(crate) fn recycle(&mut self, buffer: Vec<u8>) {
+        if self.pool.len() < POOLED_BUFFERS_MAX {
+            self.pool.push(buffer);
+        }
+    }
+
+    fn refuse(&mut self) -> Sent {
+        self.counters.refused += 1;
+        Sent::Failed
+    }
+
+    fn count(&mut self, sender: HostId, datagram: &[u8]) {
+        self.counters.sent += 1;
+        self.counters.sent_bytes += datagram.len() as u64;
+        if self.kinds.len() <= sender.index() {
+            self.kinds.resize(sender.index() + 1, [0; PDU_KINDS_MAX]);
+        }
+        for kind in pdu_kinds(datagram) {
+            if let Some(count) = self.kinds[sender.index()].get_mut(usize::from(kind)) {
+                *count += 1;
+            }
+        }
+    }
+
+    fn verdict(&mut self, from: HostId, to: HostId, datagram: &[u8]) -> Option<Verdict> {
+        let rule = self.rules.iter_mut().find_map(|rule| {
+            rule.applies(from, to, datagram).then_some((rule.verdict, rule.is_spent()))
+        });
+        let (verdict, is_spent) = rule?;
+        if is_spent {
+            self.rules_live = self.rules.iter().any(|rule| !rule.is_spent());
+        }
+        self.counters.scripted += 1;
+        Some(verdict)
+    }
+
+    fn obey(
+        &mut self,
+        verdict: Verdict,
+        due: Instant,
+        ledger: &mut Ledger<'_>,
+        from: Address,
+        to: Address,
+        datagram: &[u8],
+    ) {
+        match verdict {
+            Verdict::Drop => ledger.record(&Event::Lost { from, to, why: Lost::Script, datagram }),
+            Verdict::Pass => self.fly(ledger.order.due(due), from, to, datagram, None),
+            Verdict::Delay(delay) => {
+                self.fly(ledger.order.due(due + delay), from, to, datagram, None);
+            }
+            Verdict::Repeat(later) => {
+                self.fly(ledger.order.due(due), from, to, datagram, None);
+                self.fly(ledger.order.due(due + later), from, to, datagram, None);
+            }
+            Verdict::Corrupt => {
+                let damage = Damage::draw(datagram.len(), &mut self.rng);
+                self.fly(ledger.order.due(due), from, to, datagram, damage);
+            }
+        }
+    }
+
+    fn chance(
+        &mut self,
+        faults: &Faults,
+        due: Instant,
+        ledger: &mut Ledger<'_>,
+        from: Address,
+        to: Address,
+        datagram: &[u8],
+    ) {
+        let plan = faults.plan(due, datagram, &mut self.rng, &mut self.counters.injected);
+        if plan.is_lost() {
+            ledger.record(&Event::Lost { from, to, why: Lost::Fault, datagram });
+        }
+        for passage in plan.passages() {
+            self.fly(ledger.order.due(passage.at), from, to, datagram, passage.damage);
+        }
+    }
+}
+
+/// What the network writes to while it works: the time, the order of things, the record.
+pub(crate) struct Ledger<'a> {
+    pub(crate) now: Instant,
+    pub(crate) order: &'a mut Order,
+    pub(crate) trace: &'a mut Trace,
+}
+
+impl Ledger<'_> {
+    fn record(&mut self, event: &Event<'_>) {
+        self.trace.record(self.now, event);
+    }
+}
+
+/// The kinds of the PDUs in a datagram, as their headers say; checks nothing.
+pub(crate) fn pdu_kinds(datagram: &[u8]) -> impl Iterator<Item = u8> + '_ {
+    const HEADER_BYTES: usize = 32;
+    let mut rest = datagram;
+    std::iter::from_fn(move || {
+        let kind = *rest.get(1)?;
+        let length = rest.get(4..8)?.try_into().ok().map(u32::from_le_bytes)?;
+        let whole = usize::try_from(length).ok()?.checked_add(HEADER_BYTES)?;
+        rest = rest.get(whole..).unwrap_or_default();
+        Some(kind)
+    })
+}
