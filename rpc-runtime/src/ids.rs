@@ -86,7 +86,8 @@ impl Incarnation {
     /// address does not take it for its own (protocol tables, M4).
     #[must_use]
     pub const fn tag(self) -> u32 {
-        ((self.0 >> 32) ^ self.0) as u32
+        let low_half = ((self.0 >> 32) ^ self.0) & 0xffff_ffff;
+        low_half as u32
     }
 }
 

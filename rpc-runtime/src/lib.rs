@@ -6,6 +6,9 @@ pub mod random;
 pub mod address;
 pub mod semantics;
 pub mod error;
+pub mod wire;
+pub mod hash;
+pub mod protocol;
 pub mod fault;
 pub mod driver;
 #[cfg(feature = "sim")]
