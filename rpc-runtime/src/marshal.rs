@@ -96,6 +96,7 @@ impl<'a> Args<'a> {
     /// # Errors
     ///
     /// The bytes are not one.
+    #[expect(clippy::should_implement_trait, reason = "each argument has a type of its own")]
     pub fn next<T: Deserialize<'a>>(&mut self) -> Result<T, Bad> {
         let (value, rest) = postcard::take_from_bytes(self.rest).map_err(|_| Bad)?;
         self.rest = rest;

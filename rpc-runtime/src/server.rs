@@ -85,8 +85,8 @@ impl Server {
     /// # Errors
     ///
     /// As [`Server::bind`].
-    pub fn bind_in(world: Arc<dyn World>, place: &str) -> Result<Self, CallError> {
-        Self::open(world, "", place)
+    pub fn bind_in(world: &Arc<dyn World>, place: &str) -> Result<Self, CallError> {
+        Self::open(Arc::clone(world), "", place)
     }
 
     fn open(world: Arc<dyn World>, scheme: &str, place: &str) -> Result<Self, CallError> {
@@ -140,7 +140,7 @@ impl Server {
 
     /// Lets at most `calls` wait for a worker; what comes on top is refused, and did not run.
     pub fn queue(mut self, calls: usize) -> Self {
-        self.limits.calls_queued_max = calls.try_into().unwrap_or(self.limits.calls_queued_max);
+        self.limits.calls_queued_max = calls;
         self
     }
 

@@ -157,11 +157,11 @@ fn marshal(argument: &Argument) -> TokenStream {
         Kind::Bytes => quote_spanned!(located(written)=> .bytes(#name)),
         Kind::Slice => quote_spanned!(located(written)=> .slice(#name)),
         Kind::OptionReference => quote_spanned!(located(written)=> .opt(#name)),
-        Kind::Str | Kind::Reference | Kind::InOut => {
-            quote_spanned!(located(written)=> .arg(#name))
-        }
-        Kind::CowStr => quote_spanned!(located(written)=> .arg(&*#name)),
+        Kind::Reference | Kind::InOut => quote_spanned!(located(written)=> .arg(#name)),
+        Kind::CowStr => quote_spanned!(located(written)=> .arg(&&*#name)),
         Kind::CowBytes => quote_spanned!(located(written)=> .bytes(&#name)),
-        Kind::Owned | Kind::OptionBorrowed => quote_spanned!(located(written)=> .arg(&#name)),
+        Kind::Str | Kind::Owned | Kind::OptionBorrowed => {
+            quote_spanned!(located(written)=> .arg(&#name))
+        }
     }
 }

@@ -64,16 +64,6 @@ impl BankClient {
     ) -> ::core::result::Result<Self, ::rpc_runtime::CallError> {
         ::core::result::Result::Ok(Self(::rpc_runtime::Channel::connect(address)?))
     }
-    /// Connects to a live server that the binder offers for this interface.
-    ///
-    /// # Errors
-    ///
-    /// The binder knows none, or none with a compatible interface.
-    pub fn import(
-        binder: &::rpc_runtime::Binder,
-    ) -> ::core::result::Result<Self, ::rpc_runtime::CallError> {
-        ::rpc_runtime::__private::import::<Self>(binder)
-    }
     /// Shares a channel with other stubs.
     #[must_use]
     pub fn on(channel: &::rpc_runtime::Channel) -> Self {
@@ -141,7 +131,7 @@ impl BankStart<'_> {
         &self,
         account: &str,
     ) -> ::rpc_runtime::Call<rpc_runtime::Result<u64, BankError>> {
-        self.0.call(&BANK_INTERFACE, 0usize).arg(account).start()
+        self.0.call(&BANK_INTERFACE, 0usize).arg(&account).start()
     }
     /// Moves `cents`.
     pub fn transfer(
@@ -150,14 +140,14 @@ impl BankStart<'_> {
         to: &str,
         cents: u64,
     ) -> ::rpc_runtime::Call<rpc_runtime::Result<Receipt, BankError>> {
-        self.0.call(&BANK_INTERFACE, 1usize).arg(from).arg(to).arg(&cents).start()
+        self.0.call(&BANK_INTERFACE, 1usize).arg(&from).arg(&to).arg(&cents).start()
     }
     /// Writes a line to the log; nobody waits.
     pub fn note(
         &self,
         line: &str,
     ) -> ::rpc_runtime::Call<::core::result::Result<(), ::rpc_runtime::CallError>> {
-        self.0.call(&BANK_INTERFACE, 2usize).arg(line).start()
+        self.0.call(&BANK_INTERFACE, 2usize).arg(&line).start()
     }
     /// In-out: the basket comes back changed.
     pub fn fill(

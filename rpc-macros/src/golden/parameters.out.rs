@@ -52,16 +52,6 @@ impl ParametersClient {
     ) -> ::core::result::Result<Self, ::rpc_runtime::CallError> {
         ::core::result::Result::Ok(Self(::rpc_runtime::Channel::connect(address)?))
     }
-    /// Connects to a live server that the binder offers for this interface.
-    ///
-    /// # Errors
-    ///
-    /// The binder knows none, or none with a compatible interface.
-    pub fn import(
-        binder: &::rpc_runtime::Binder,
-    ) -> ::core::result::Result<Self, ::rpc_runtime::CallError> {
-        ::rpc_runtime::__private::import::<Self>(binder)
-    }
     /// Shares a channel with other stubs.
     #[must_use]
     pub fn on(channel: &::rpc_runtime::Channel) -> Self {
@@ -140,7 +130,7 @@ impl ParametersStart<'_> {
             .slice(orders)
             .arg(&maybe_text)
             .opt(maybe_order)
-            .arg(&*cow)
+            .arg(&&*cow)
             .bytes(&cow_bytes)
             .arg(&owned)
             .start()

@@ -77,7 +77,6 @@ impl Channel {
     }
 
     /// Begins a call of `interface`'s method `method`. For generated code.
-    #[must_use]
     pub fn call(&self, interface: &'static Interface, method: usize) -> Marshalled<'_> {
         Marshalled::new(self, interface, method)
     }

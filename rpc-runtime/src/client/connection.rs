@@ -16,7 +16,6 @@ use crate::time::Instant;
 pub(crate) struct Connection {
     pub(super) world: Arc<dyn World>,
     pub(super) link: Arc<dyn Link>,
-    pub(super) target: Target,
     state: Mutex<State>,
     /// Where the background thread sleeps.
     pub(super) background: Arc<dyn Gate>,
@@ -79,7 +78,6 @@ const SPARE_MAX: usize = 64;
 impl Connection {
     pub(super) fn new(world: Arc<dyn World>, link: Arc<dyn Link>, core: Client) -> Arc<Self> {
         let background = world.gate();
-        let target = core.target();
         let state = State {
             core,
             now: Instant::START,
@@ -92,7 +90,7 @@ impl Connection {
             spare_errands: Vec::new(),
             maybe_dropped: 0,
         };
-        Arc::new(Self { world, link, target, state: Mutex::new(state), background })
+        Arc::new(Self { world, link, state: Mutex::new(state), background })
     }
 
     /// # Panics

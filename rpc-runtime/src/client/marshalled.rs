@@ -37,10 +37,7 @@ impl<'c> Marshalled<'c> {
     }
 
     /// Marshals a parameter.
-    pub fn arg<'de, T: Param<'de> + ?Sized>(self, value: &T) -> Self
-    where
-        T: Serialize,
-    {
+    pub fn arg<'de, T: Param<'de>>(self, value: &T) -> Self {
         self.append(value)
     }
 

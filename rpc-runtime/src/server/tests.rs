@@ -139,7 +139,7 @@ impl Bench {
             executions: Arc::clone(&executions),
             release: Arc::clone(&release),
         };
-        let server = Server::bind_in(reactor::world(), "127.0.0.1:0").expect("a free port");
+        let server = Server::bind_in(&reactor::world(), "127.0.0.1:0").expect("a free port");
         let running = change(server.export(probe)).spawn().expect("starts");
         Self { running, seen, executions, release }
     }
@@ -387,7 +387,7 @@ fn an_idle_server_drains_at_once() {
 fn a_stopped_servers_address_is_free_and_a_taken_one_is_in_use() {
     let bench = Bench::new();
     let address = bench.running.addr().to_string();
-    let refused = Server::bind_in(reactor::world(), &address).expect_err("taken");
+    let refused = Server::bind_in(&reactor::world(), &address).expect_err("taken");
     assert_eq!(refused.kind(), ErrorKind::BadAddress);
     assert_eq!(
         refused.to_string(),
@@ -395,7 +395,7 @@ fn a_stopped_servers_address_is_free_and_a_taken_one_is_in_use() {
     );
     bench.running.stop();
     bench.running.stop();
-    let again = Server::bind_in(reactor::world(), &address);
+    let again = Server::bind_in(&reactor::world(), &address);
     assert!(again.is_ok(), "{again:?}");
 }
 
@@ -408,7 +408,7 @@ fn stopping_with_a_busy_worker_frees_the_address_and_cancels_the_handler() {
     let address = bench.running.addr().to_string();
     bench.running.stop();
     assert_eq!(bench.seen(), "cancelled");
-    assert!(Server::bind_in(reactor::world(), &address).is_ok());
+    assert!(Server::bind_in(&reactor::world(), &address).is_ok());
 }
 
 #[test]
@@ -417,7 +417,7 @@ fn two_services_of_one_name_are_refused() {
         let (sender, _) = mpsc::channel();
         Probe { seen: Mutex::new(sender), executions: Arc::default(), release: Arc::default() }
     };
-    let server = Server::bind_in(reactor::world(), "127.0.0.1:0").expect("a free port");
+    let server = Server::bind_in(&reactor::world(), "127.0.0.1:0").expect("a free port");
     let refused = server.export(probe()).export(probe()).spawn().expect_err("refused");
     assert_eq!(refused.kind(), ErrorKind::Misconfigured);
     assert!(refused.to_string().contains("\"probe\""), "{refused}");
@@ -428,7 +428,7 @@ fn a_server_at_two_addresses_serves_at_both() {
     let (sender, _seen) = mpsc::channel();
     let probe =
         Probe { seen: Mutex::new(sender), executions: Arc::default(), release: Arc::default() };
-    let server = Server::bind_in(reactor::world(), "127.0.0.1:0,[::1]:0").expect("free ports");
+    let server = Server::bind_in(&reactor::world(), "127.0.0.1:0,[::1]:0").expect("free ports");
     let running = server.export(probe).spawn().expect("starts");
     assert_eq!(running.urls().len(), 2);
     for url in running.urls() {
@@ -477,7 +477,7 @@ fn a_server_is_registered_while_it_serves() {
 #[test]
 fn a_server_that_cannot_be_registered_does_not_start() {
     let notes = Notes(Arc::default());
-    let server = Server::bind_in(reactor::world(), "127.0.0.1:0").expect("a free port");
+    let server = Server::bind_in(&reactor::world(), "127.0.0.1:0").expect("a free port");
     let address = server.link.local().to_string();
     let refused = server.advertise("udp://refused:1").register(&notes);
     let (sender, _) = mpsc::channel();
@@ -485,5 +485,5 @@ fn a_server_that_cannot_be_registered_does_not_start() {
         Probe { seen: Mutex::new(sender), executions: Arc::default(), release: Arc::default() };
     let refused = refused.export(probe).spawn().expect_err("refused");
     assert_eq!(refused.kind(), ErrorKind::Unreachable);
-    assert!(Server::bind_in(reactor::world(), &address).is_ok());
+    assert!(Server::bind_in(&reactor::world(), &address).is_ok());
 }

@@ -13,6 +13,7 @@ use super::table::ThreadId;
 use super::{Body, Shared};
 use crate::address::Address;
 use crate::driver::{Gate, Link, LinkError, Received, Sent, World};
+use crate::ids::Incarnation;
 use crate::random::Rng;
 use crate::time::Instant;
 
@@ -71,6 +72,10 @@ impl HostWorld {
 }
 
 impl World for HostWorld {
+    fn incarnation(&self) -> Incarnation {
+        self.shared.enter().control.incarnation(self.host)
+    }
+
     fn now(&self) -> Instant {
         self.shared.enter().control.local(self.host)
     }
