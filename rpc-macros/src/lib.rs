@@ -1,1 +1,44 @@
-//! The `#[service]` attribute.
+//! The `#[service]` attribute of `rpc-runtime`: one trait becomes client and server stubs.
+//!
+//! ```text
+//!   tokens ─► parse ─► model ─► validate ─► expand ─► tokens
+//!                        │          │          └─ or, after an error, the trait alone
+//!                        └──────────┴─► diagnostics: all mistakes at once, each at its token
+//! ```
+//!
+//! Each pass is a function from data to data: no attribute syntax survives `parse`, no `quote!`
+//! stands in `validate`. Start reading at `service`. Use the attribute through `rpc_runtime`.
+
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "syn's enums are open: a later syntax is refused"
+)]
+
+mod model;
+mod diagnostics;
+mod parse;
+mod signature;
+mod validate;
+mod expand;
+#[cfg(test)]
+mod golden_tests;
+
+use proc_macro::TokenStream;
+
+/// Makes client and server stubs of a trait.
+///
+/// `#[service(name = "bank", version = "1.2")]`; both have defaults: the trait's name in lower case,
+/// and "1.0". `crate = "::path"` names a renamed `rpc-runtime`. On methods, `#[rpc(..)]` takes one
+/// of `maybe`, `at_least_once`, `at_most_once` (default), and `timeout`, `name`, `inline`, `worker`.
+#[proc_macro_attribute]
+pub fn service(attribute: TokenStream, item: TokenStream) -> TokenStream {
+    expand::service(attribute.into(), item.into()).into()
+}
+
+/// Options of a method inside a `#[service]` trait.
+#[proc_macro_attribute]
+pub fn rpc(_attribute: TokenStream, item: TokenStream) -> TokenStream {
+    let message = "#[rpc(..)] belongs on a method of a trait marked #[service]";
+    let error = diagnostics::error(proc_macro2::Span::call_site(), message);
+    [TokenStream::from(error), item].into_iter().collect()
+}

@@ -85,7 +85,6 @@ impl Incarnation {
     /// The 32 bits that every PDU to this incarnation carries, so that another process at the same
     /// address does not take it for its own (protocol tables, M4).
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "the low half is what is meant")]
     pub const fn tag(self) -> u32 {
         let low_half = ((self.0 >> 32) ^ self.0) & 0xffff_ffff;
         low_half as u32

@@ -8,6 +8,7 @@ pub mod semantics;
 pub mod error;
 pub mod wire;
 pub mod hash;
+pub mod protocol;
 pub mod fault;
 pub mod driver;
 #[cfg(feature = "sim")]

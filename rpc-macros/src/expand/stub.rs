@@ -1,0 +1,176 @@
+//! The client's side: `BankClient`, which is a `Bank`, and `BankStart` for overlapped calls.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+
+use super::{interface_name, located, named, output};
+use crate::model::{Argument, Kind, Method, Semantics, Service};
+
+pub(super) fn client(service: &Service) -> TokenStream {
+    let Service { visibility, runtime, trait_name, .. } = service;
+    let (client, start) = (named(service, "Client"), named(service, "Start"));
+    let interface = interface_name(service);
+    let client_docs =
+        format!("A client of [`{trait_name}`]: the same trait, carried out in another process.");
+    let start_docs =
+        format!("Starts calls of [`{trait_name}`] without waiting: see [`{client}::start`].");
+    let calls = service.methods.iter().map(|method| plain_call(service, method));
+    let starts = service
+        .methods
+        .iter()
+        .enumerate()
+        .map(|(index, method)| start_call(service, method, index));
+    quote! {
+        #[doc = #client_docs]
+        #[derive(::core::clone::Clone, ::core::fmt::Debug)]
+        #visibility struct #client(#runtime::Channel);
+
+        impl #client {
+            /// Connects to a server at `address`, such as `udp://127.0.0.1:7001`.
+            ///
+            /// # Errors
+            ///
+            /// The address cannot be used. Whether a server lives there, the first call tells.
+            pub fn connect(address: &str) -> ::core::result::Result<Self, #runtime::CallError> {
+                ::core::result::Result::Ok(Self(#runtime::Channel::connect(address)?))
+            }
+
+            /// Connects to a live server that the binder offers for this interface.
+            ///
+            /// # Errors
+            ///
+            /// The binder knows none, or none with a compatible interface.
+            pub fn import(binder: &#runtime::Binder) -> ::core::result::Result<Self, #runtime::CallError> {
+                #runtime::__private::import::<Self>(binder)
+            }
+
+            /// Shares a channel with other stubs.
+            #[must_use]
+            pub fn on(channel: &#runtime::Channel) -> Self {
+                Self(::core::clone::Clone::clone(channel))
+            }
+
+            /// The same client with other options for its calls.
+            #[must_use]
+            pub fn with(&self, options: #runtime::Options) -> Self {
+                Self(self.0.with(options))
+            }
+
+            /// Starts calls without waiting for them.
+            #[must_use]
+            pub fn start(&self) -> #start<'_> {
+                #start(&self.0)
+            }
+
+            /// Asks what became of a call that ended in doubt.
+            ///
+            /// # Errors
+            ///
+            /// The server did not answer, or has forgotten: the call stays in doubt.
+            pub fn resolve(&self, call: #runtime::CallId) -> ::core::result::Result<#runtime::Resolution, #runtime::CallError> {
+                self.0.resolve(call)
+            }
+        }
+
+        impl #runtime::Stub for #client {
+            fn interface() -> &'static #runtime::Interface {
+                &#interface
+            }
+
+            fn on(channel: &#runtime::Channel) -> Self {
+                Self(::core::clone::Clone::clone(channel))
+            }
+        }
+
+        impl #trait_name for #client {
+            #(#calls)*
+        }
+
+        #[doc = #start_docs]
+        #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
+        #visibility struct #start<'c>(&'c #runtime::Channel);
+
+        impl #start<'_> {
+            #(#starts)*
+        }
+    }
+}
+
+/// The plain call: start it, wait for it.
+fn plain_call(_service: &Service, method: &Method) -> TokenStream {
+    let name = &method.name;
+    let parameters = method.arguments.iter().map(|argument| {
+        let Argument { name, written, .. } = argument;
+        quote!(#name: #written)
+    });
+    let passed = method.arguments.iter().map(|argument| {
+        let name = &argument.name;
+        if argument.kind == Kind::InOut { quote!(&*#name) } else { quote!(#name) }
+    });
+    let written = &method.output;
+    let start = quote!(self.start().#name(#(#passed),*));
+    let body = if method.semantics == Semantics::Maybe {
+        quote!(#start.detach();)
+    } else if method.has_in_out() {
+        let names: Vec<_> = method.in_outs().map(|argument| &argument.name).collect();
+        let new: Vec<_> = names.iter().map(|name| quote::format_ident!("new_{name}")).collect();
+        quote!(#start.restore(|(#(#new,)*)| { #(*#names = #new;)* }))
+    } else {
+        quote!(#start.wait())
+    };
+    quote! {
+        fn #name(&self, #(#parameters),*) #written { #body }
+    }
+}
+
+/// The overlapped call: marshal, send, and give a handle.
+fn start_call(service: &Service, method: &Method, index: usize) -> TokenStream {
+    let runtime = &service.runtime;
+    let interface = interface_name(service);
+    let (name, docs) = (&method.name, &method.docs);
+    let default_docs = docs.is_empty().then(|| {
+        let text = format!("Starts [`{}::{name}`].", service.trait_name);
+        quote!(#[doc = #text])
+    });
+    let parameters = method.arguments.iter().map(parameter);
+    let marshalled = method.arguments.iter().map(marshal);
+    let output = output(method, runtime);
+    let restored = method.in_outs().map(|argument| &argument.inner);
+    let result = if method.has_in_out() {
+        quote!(#runtime::Call<#output, (#(#restored,)*)>)
+    } else {
+        quote!(#runtime::Call<#output>)
+    };
+    let place = match &method.output {
+        syn::ReturnType::Default => proc_macro2::Span::call_site(),
+        syn::ReturnType::Type(_, written) => located(written),
+    };
+    let finish = quote_spanned!(place=> .start());
+    quote! {
+        #(#docs)*
+        #default_docs
+        pub fn #name(&self, #(#parameters),*) -> #result {
+            self.0.call(&#interface, #index) #(#marshalled)* #finish
+        }
+    }
+}
+
+fn parameter(argument: &Argument) -> TokenStream {
+    let Argument { name, kind, written, inner } = argument;
+    if *kind == Kind::InOut { quote!(#name: &#inner) } else { quote!(#name: #written) }
+}
+
+fn marshal(argument: &Argument) -> TokenStream {
+    let Argument { name, kind, written, .. } = argument;
+    match kind {
+        Kind::Bytes => quote_spanned!(located(written)=> .bytes(#name)),
+        Kind::Slice => quote_spanned!(located(written)=> .slice(#name)),
+        Kind::OptionReference => quote_spanned!(located(written)=> .opt(#name)),
+        Kind::Str | Kind::Reference | Kind::InOut => {
+            quote_spanned!(located(written)=> .arg(#name))
+        }
+        Kind::CowStr => quote_spanned!(located(written)=> .arg(&*#name)),
+        Kind::CowBytes => quote_spanned!(located(written)=> .bytes(&#name)),
+        Kind::Owned | Kind::OptionBorrowed => quote_spanned!(located(written)=> .arg(&#name)),
+    }
+}

@@ -1,0 +1,117 @@
+//! What a service is, as plain data: spans are kept, attribute syntax is not.
+
+use proc_macro2::Span;
+use syn::{Attribute, Ident, ItemTrait, Path, ReturnType, Type, Visibility};
+
+/// A trait marked `#[service]`.
+pub(crate) struct Service {
+    pub(crate) item: ItemTrait,
+    pub(crate) visibility: Visibility,
+    pub(crate) trait_name: Ident,
+    pub(crate) wire_name: String,
+    pub(crate) version: (u16, u16),
+    pub(crate) runtime: Path,
+    pub(crate) methods: Vec<Method>,
+}
+
+/// One method of a service.
+pub(crate) struct Method {
+    pub(crate) name: Ident,
+    pub(crate) wire_name: String,
+    pub(crate) wire_name_span: Span,
+    pub(crate) docs: Vec<Attribute>,
+    pub(crate) semantics: Semantics,
+    pub(crate) semantics_given: bool,
+    pub(crate) timeout_ns: Option<u64>,
+    pub(crate) timeout_span: Option<Span>,
+    pub(crate) inline: bool,
+    pub(crate) arguments: Vec<Argument>,
+    pub(crate) output: ReturnType,
+    pub(crate) paren_span: Span,
+}
+
+/// What a method promises.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Semantics {
+    Maybe,
+    AtLeastOnce,
+    AtMostOnce,
+}
+
+impl Semantics {
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Maybe => "maybe",
+            Self::AtLeastOnce => "at_least_once",
+            Self::AtMostOnce => "at_most_once",
+        }
+    }
+
+    pub(crate) const fn variant(self) -> &'static str {
+        match self {
+            Self::Maybe => "Maybe",
+            Self::AtLeastOnce => "AtLeastOnce",
+            Self::AtMostOnce => "AtMostOnce",
+        }
+    }
+
+    /// What the documentation of a method says about its failure.
+    pub(crate) const fn promise(self) -> &'static str {
+        match self {
+            Self::Maybe => "",
+            Self::AtLeastOnce => {
+                "A remote call runs **at least once** if it succeeds, and any number of times if it \
+                 fails: the body must be idempotent. A failed call says whether it ran."
+            }
+            Self::AtMostOnce => {
+                "A remote call runs **at most once**, whatever the network does. A failed call says \
+                 whether it ran."
+            }
+        }
+    }
+}
+
+/// One parameter of a method.
+pub(crate) struct Argument {
+    pub(crate) name: Ident,
+    pub(crate) kind: Kind,
+    /// The type as written.
+    pub(crate) written: Type,
+    /// The type inside the reference or option, or as written.
+    pub(crate) inner: Type,
+}
+
+/// How a parameter travels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Kind {
+    /// `T`, also with borrowed parts that serde borrows.
+    Owned,
+    /// `&str`.
+    Str,
+    /// `&[u8]`.
+    Bytes,
+    /// `&[T]`.
+    Slice,
+    /// `&T`.
+    Reference,
+    /// `Option<&str>`, `Option<&[u8]>`: decoded borrowed.
+    OptionBorrowed,
+    /// `Option<&T>`.
+    OptionReference,
+    /// `Cow<'_, str>`.
+    CowStr,
+    /// `Cow<'_, [u8]>`.
+    CowBytes,
+    /// `&mut T`: copied in, copied back.
+    InOut,
+}
+
+impl Method {
+    pub(crate) fn in_outs(&self) -> impl Iterator<Item = &Argument> {
+        self.arguments.iter().filter(|argument| argument.kind == Kind::InOut)
+    }
+
+    pub(crate) fn has_in_out(&self) -> bool {
+        self.in_outs().next().is_some()
+    }
+}

@@ -1,0 +1,383 @@
+//! Tokens to the model: what the grammar of the two attributes can say.
+
+use proc_macro2::TokenStream;
+use syn::parse::{Parse, ParseStream};
+use syn::punctuated::Punctuated;
+use syn::spanned::Spanned;
+use syn::{Attribute, FnArg, Ident, ItemTrait, LitStr, Path, Token, TraitItem, TraitItemFn, Type};
+
+use crate::diagnostics::{Diagnostics, nearest};
+use crate::model::{Argument, Kind, Method, Semantics, Service};
+
+const SERVICE_OPTIONS: &[&str] = &["name", "version", "crate"];
+const RPC_OPTIONS: &[&str] =
+    &["maybe", "at_least_once", "at_most_once", "name", "timeout", "inline", "worker"];
+
+/// Words of the grammar whose mechanism does not exist yet, and what to use until it does.
+const NOT_YET: &[(&str, &str)] = &[
+    ("exactly_once", "use `at_most_once`, and ask `resolve` where a call stays in doubt"),
+    ("orphan", "leave it out: a call is cancelled at its caller's deadline"),
+    ("expires", "leave it out: a call is cancelled at its caller's deadline"),
+    ("no_cancel", "leave it out: cancellation only asks, a handler that does not look runs on"),
+    ("ack", "leave it out: a message must fit one datagram"),
+    ("hedge", "leave it out, and start a second call where one takes too long"),
+    ("broadcast", "use `maybe` for each server"),
+    ("key", "leave it out: calls are not spread by a key"),
+];
+
+/// One option: `word` or `word = value`.
+struct OptionItem {
+    word: Ident,
+    value: Option<syn::Expr>,
+}
+
+impl Parse for OptionItem {
+    fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
+        use syn::ext::IdentExt;
+        let word = input.call(Ident::parse_any)?;
+        let value = match input.parse::<Option<Token![=]>>()? {
+            Some(_) => Some(input.parse()?),
+            None => None,
+        };
+        Ok(Self { word, value })
+    }
+}
+
+type Options = Punctuated<OptionItem, Token![,]>;
+
+/// Reads the trait and its attributes. Mistakes of the grammar go to `diagnostics`.
+pub(crate) fn service(
+    attribute: TokenStream,
+    mut item: ItemTrait,
+    diagnostics: &mut Diagnostics,
+) -> Service {
+    let lower = item.ident.to_string().to_lowercase();
+    let mut service = Service {
+        visibility: item.vis.clone(),
+        trait_name: item.ident.clone(),
+        wire_name: lower,
+        version: (1, 0),
+        runtime: syn::parse_quote!(::rpc_runtime),
+        methods: Vec::new(),
+        item: syn::parse_quote!(
+            trait Placeholder {}
+        ),
+    };
+    match syn::parse::Parser::parse2(Options::parse_terminated, attribute) {
+        Ok(options) => service_options(&mut service, &options, diagnostics),
+        Err(error) => diagnostics.push(error),
+    }
+    for item in &mut item.items {
+        if let TraitItem::Fn(function) = item {
+            let method = method(function, diagnostics);
+            function.attrs.retain(|attribute| !attribute.path().is_ident("rpc"));
+            service.methods.extend(method);
+        }
+    }
+    service.item = item;
+    service
+}
+
+fn docs(attributes: &[Attribute]) -> Vec<Attribute> {
+    attributes.iter().filter(|attribute| attribute.path().is_ident("doc")).cloned().collect()
+}
+
+fn service_options(service: &mut Service, options: &Options, diagnostics: &mut Diagnostics) {
+    let mut seen = Vec::new();
+    for option in options {
+        let word = option.word.to_string();
+        if repeated(&mut seen, option, diagnostics) {
+            continue;
+        }
+        match word.as_str() {
+            "name" => {
+                if let Some(name) = string(option, "name = \"bank\"", diagnostics) {
+                    service.wire_name = name.value();
+                    check_wire_name(&name, diagnostics);
+                }
+            }
+            "version" => {
+                if let Some(text) = string(option, "version = \"1.0\"", diagnostics) {
+                    service.version = version(&text, diagnostics);
+                }
+            }
+            "crate" => {
+                if let Some(text) = string(option, "crate = \"::rpc_runtime\"", diagnostics) {
+                    match text.parse::<Path>() {
+                        Ok(path) => service.runtime = path,
+                        Err(_) => {
+                            diagnostics
+                                .at(&text, "`crate` takes a path, such as \"::rpc_runtime\"");
+                        }
+                    }
+                }
+            }
+            _ => unknown(&option.word, SERVICE_OPTIONS, diagnostics),
+        }
+    }
+}
+
+fn check_wire_name(name: &LitStr, diagnostics: &mut Diagnostics) {
+    let value = name.value();
+    let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    if value.is_empty() || value.len() > 64 || !value.chars().all(good) {
+        diagnostics
+            .at(name, "a service's name is 1 to 64 of the characters a-z, 0-9, `.`, `_` and `-`");
+    }
+}
+
+fn version(text: &LitStr, diagnostics: &mut Diagnostics) -> (u16, u16) {
+    let value = text.value();
+    let parts = value.split_once('.').map(|(major, minor)| (major.parse(), minor.parse()));
+    if let Some((Ok(major), Ok(minor))) = parts {
+        return (major, minor);
+    }
+    let patch = if value.split('.').count() == 3 {
+        " (a patch number says nothing about an interface)"
+    } else {
+        ""
+    };
+    diagnostics.at(
+        text,
+        format!("a version is \"major.minor\", such as \"1.2\"; `{value}` is not{patch}"),
+    );
+    (1, 0)
+}
+
+/// Whether an option was given before; says so.
+fn repeated(seen: &mut Vec<String>, option: &OptionItem, diagnostics: &mut Diagnostics) -> bool {
+    let word = option.word.to_string();
+    if seen.contains(&word) {
+        diagnostics.at(&option.word, format!("`{word}` is given twice"));
+        return true;
+    }
+    seen.push(word);
+    false
+}
+
+fn unknown(word: &Ident, known: &[&str], diagnostics: &mut Diagnostics) {
+    let text = word.to_string();
+    let hint =
+        nearest(&text, known).map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+    diagnostics.at(word, format!("unknown option `{text}`{hint}\nknown: {}", known.join(", ")));
+}
+
+/// The string of `word = "string"`.
+fn string(option: &OptionItem, example: &str, diagnostics: &mut Diagnostics) -> Option<LitStr> {
+    let word = &option.word;
+    match &option.value {
+        Some(syn::Expr::Lit(syn::ExprLit { lit: syn::Lit::Str(text), .. })) => Some(text.clone()),
+        Some(value) => {
+            diagnostics.at(value, format!("`{word}` takes a string: `{example}`"));
+            None
+        }
+        None => {
+            diagnostics.at(word, format!("`{word}` needs a value: `{example}`"));
+            None
+        }
+    }
+}
+
+fn method(function: &TraitItemFn, diagnostics: &mut Diagnostics) -> Option<Method> {
+    let signature = &function.sig;
+    let mut method = Method {
+        name: signature.ident.clone(),
+        wire_name: signature.ident.to_string().trim_start_matches("r#").to_owned(),
+        wire_name_span: signature.ident.span(),
+        docs: docs(&function.attrs),
+        semantics: Semantics::AtMostOnce,
+        semantics_given: false,
+        timeout_ns: None,
+        timeout_span: None,
+        inline: false,
+        arguments: Vec::new(),
+        output: signature.output.clone(),
+        paren_span: signature.paren_token.span.close(),
+    };
+    let mut seen = Vec::new();
+    for attribute in function.attrs.iter().filter(|attribute| attribute.path().is_ident("rpc")) {
+        let options = match &attribute.meta {
+            syn::Meta::List(list) => list.parse_args_with(Options::parse_terminated),
+            syn::Meta::Path(_) => continue,
+            syn::Meta::NameValue(pair) => Err(syn::Error::new(
+                pair.span(),
+                "write the options in parentheses: #[rpc(at_least_once, timeout = \"2s\")]",
+            )),
+        };
+        match options {
+            Ok(options) => {
+                for option in &options {
+                    if !repeated(&mut seen, option, diagnostics) {
+                        rpc_option(&mut method, option, diagnostics);
+                    }
+                }
+            }
+            Err(error) => diagnostics.push(error),
+        }
+    }
+    for input in &signature.inputs {
+        if let FnArg::Typed(typed) = input
+            && let syn::Pat::Ident(name) = &*typed.pat
+        {
+            method.arguments.push(argument(name.ident.clone(), &typed.ty));
+        }
+    }
+    Some(method)
+}
+
+fn rpc_option(method: &mut Method, option: &OptionItem, diagnostics: &mut Diagnostics) {
+    let word = option.word.to_string();
+    let bare = option.value.is_none();
+    match word.as_str() {
+        "maybe" | "at_least_once" | "at_most_once" | "inline" | "worker" if !bare => {
+            diagnostics.at(&option.value, format!("`{word}` stands alone: leave the value out"));
+        }
+        "maybe" => semantics(method, Semantics::Maybe, &option.word, diagnostics),
+        "at_least_once" => semantics(method, Semantics::AtLeastOnce, &option.word, diagnostics),
+        "at_most_once" => semantics(method, Semantics::AtMostOnce, &option.word, diagnostics),
+        "inline" => method.inline = true,
+        "worker" if method.inline => {
+            diagnostics.at(&option.word, "`inline` and `worker` contradict each other: choose one");
+        }
+        "worker" => {}
+        "name" => {
+            if let Some(name) = string(option, "name = \"transfer\"", diagnostics) {
+                method.wire_name_span = name.span();
+                method.wire_name = name.value();
+                let good = |c: char| c.is_ascii_alphanumeric() || c == '_';
+                if method.wire_name.is_empty() || !method.wire_name.chars().all(good) {
+                    diagnostics.at(
+                        &name,
+                        "a method's name on the wire is made of letters, digits and `_`",
+                    );
+                }
+            }
+        }
+        "timeout" => {
+            method.timeout_span = Some(option.word.span());
+            if let Some(text) = string(option, "timeout = \"2s\"", diagnostics) {
+                method.timeout_ns = duration(&text, diagnostics);
+            }
+        }
+        _ => match NOT_YET.iter().find(|(known, _)| *known == word) {
+            Some((_, instead)) => {
+                diagnostics.at(&option.word, format!("`{word}` is not built yet: {instead}"));
+            }
+            None => unknown(&option.word, RPC_OPTIONS, diagnostics),
+        },
+    }
+}
+
+fn semantics(method: &mut Method, is: Semantics, word: &Ident, diagnostics: &mut Diagnostics) {
+    if method.semantics_given {
+        let before = method.semantics.word();
+        diagnostics.at(word, format!("a method has one call semantics: it is already `{before}`"));
+        return;
+    }
+    method.semantics = is;
+    method.semantics_given = true;
+}
+
+/// Nanoseconds of `"1m 30s"`.
+fn duration(text: &LitStr, diagnostics: &mut Diagnostics) -> Option<u64> {
+    const FORM: &str = "a duration is a number with a unit, such as \"500ms\", \"2s\" or \"1m 30s\" (units: us, ms, s, m, h)";
+    let value = text.value();
+    let mut total = 0_u64;
+    let mut rest = value.trim();
+    if rest.is_empty() {
+        diagnostics.at(text, FORM);
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, after) = rest.split_at(digits);
+        let after = after.trim_start();
+        let letters = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
+        let (unit, after) = after.split_at(letters);
+        if unit.is_empty() || number.is_empty() {
+            diagnostics.at(text, format!("`{value}` has no unit: {FORM}"));
+            return None;
+        }
+        let Some(scale) = scale(unit) else {
+            diagnostics.at(text, format!("unknown unit `{unit}`: {FORM}"));
+            return None;
+        };
+        let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(scale));
+        let Some(sum) = part.and_then(|part| total.checked_add(part)) else {
+            diagnostics.at(text, format!("`{value}` is longer than any call can wait"));
+            return None;
+        };
+        total = sum;
+        rest = after.trim_start();
+    }
+    if total == 0 {
+        diagnostics.at(text, "a call needs time: the duration must be greater than zero");
+        return None;
+    }
+    Some(total)
+}
+
+fn scale(unit: &str) -> Option<u64> {
+    Some(match unit {
+        "us" => 1_000,
+        "ms" => 1_000_000,
+        "s" => 1_000_000_000,
+        "m" => 60_000_000_000,
+        "h" => 3_600_000_000_000,
+        _ => return None,
+    })
+}
+
+/// Classifies a parameter by its syntax.
+fn argument(name: Ident, written: &Type) -> Argument {
+    let (kind, inner) = match written {
+        Type::Reference(reference) if reference.mutability.is_some() => {
+            (Kind::InOut, (*reference.elem).clone())
+        }
+        Type::Reference(reference) => referenced(&reference.elem),
+        Type::Path(path) => by_path(path, written),
+        _ => (Kind::Owned, written.clone()),
+    };
+    Argument { name, kind, written: written.clone(), inner }
+}
+
+fn referenced(inner: &Type) -> (Kind, Type) {
+    match inner {
+        Type::Path(path) if path.path.is_ident("str") => (Kind::Str, inner.clone()),
+        Type::Slice(slice) if is_u8(&slice.elem) => (Kind::Bytes, inner.clone()),
+        Type::Slice(slice) => (Kind::Slice, (*slice.elem).clone()),
+        _ => (Kind::Reference, inner.clone()),
+    }
+}
+
+fn by_path(path: &syn::TypePath, written: &Type) -> (Kind, Type) {
+    let Some(last) = path.path.segments.last() else { return (Kind::Owned, written.clone()) };
+    let syn::PathArguments::AngleBracketed(generic) = &last.arguments else {
+        return (Kind::Owned, written.clone());
+    };
+    let types: Vec<&Type> = generic
+        .args
+        .iter()
+        .filter_map(|argument| match argument {
+            syn::GenericArgument::Type(inner) => Some(inner),
+            _ => None,
+        })
+        .collect();
+    match (last.ident.to_string().as_str(), types.as_slice()) {
+        ("Option", [Type::Reference(reference)]) if reference.mutability.is_none() => {
+            match referenced(&reference.elem) {
+                (Kind::Str | Kind::Bytes, _) => (Kind::OptionBorrowed, written.clone()),
+                (_, inner) => (Kind::OptionReference, inner),
+            }
+        }
+        ("Cow", [Type::Path(inner)]) if inner.path.is_ident("str") => {
+            (Kind::CowStr, written.clone())
+        }
+        ("Cow", [Type::Slice(inner)]) if is_u8(&inner.elem) => (Kind::CowBytes, written.clone()),
+        _ => (Kind::Owned, written.clone()),
+    }
+}
+
+fn is_u8(element: &Type) -> bool {
+    matches!(element, Type::Path(path) if path.path.is_ident("u8"))
+}

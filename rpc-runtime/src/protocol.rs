@@ -1,0 +1,99 @@
+//! The call protocol as plain state machines: bytes and a time go in, bytes and a wake-up come out.
+//!
+//! ```text
+//!   handle_datagram(now, from, bytes) ─┐                    ┌─► Output::Event(..)
+//!   handle_timeout(now) ───────────────┼─► machine ─► outbox┼─► Output::Transmit { to }   (bytes in the caller's buffer)
+//!   start / begin / finish / … ────────┘                    └─► Output::Wait { until, why }
+//! ```
+//!
+//! After every way in, drain with `poll_output` until it says `Wait`. Machines fill their outbox
+//! while they handle input, so the drain only pops. Nothing here knows a clock, a socket, a thread
+//! or a source of randomness: all are arguments. The tables that these machines implement stand in
+//! docs/protocol.md.
+
+pub mod limits;
+pub mod counters;
+pub mod outcome;
+mod timers;
+mod outbox;
+mod window;
+mod cookie;
+mod retransmit;
+pub mod server;
+pub mod client;
+
+use std::fmt;
+
+use crate::address::Address;
+use crate::time::Instant;
+
+pub use counters::{ClientCounters, ServerCounters};
+pub use limits::Limits;
+pub use outcome::{DoubtCause, Evidence, NotSentCause, Outcome};
+
+/// What a machine wants next.
+#[derive(Debug)]
+pub enum Output<E> {
+    /// Something for the layer above.
+    Event(E),
+    /// The datagram in the caller's buffer goes to `to`.
+    Transmit {
+        /// Where to.
+        to: Address,
+    },
+    /// Nothing before `until`; `None` is never.
+    Wait {
+        /// When to call `handle_timeout`.
+        until: Option<Instant>,
+        /// What the wait is for.
+        why: Reason,
+    },
+}
+
+/// What a machine waits for: makes a stuck run readable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Nothing is due, ever.
+    Idle,
+    /// A request, a probe or a HELLO is due to be sent again.
+    Retransmission,
+    /// A call's deadline.
+    Deadline,
+    /// A session's lease, or the end of a drain.
+    Lease,
+    /// A running call is to be reported.
+    Working,
+    /// The last replies are to be acknowledged.
+    Acknowledgement,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Idle => "nothing",
+            Self::Retransmission => "a retransmission",
+            Self::Deadline => "a deadline",
+            Self::Lease => "a lease",
+            Self::Working => "a running call to report",
+            Self::Acknowledgement => "an acknowledgement",
+        })
+    }
+}
+
+/// How an execution ended, as the server layer reports it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HandlerEnd {
+    /// The handler returned; the body is what it returned.
+    Returned,
+    /// The handler panicked; the body is the panic's text.
+    Panicked,
+    /// The handler stopped because its call was cancelled.
+    Cancelled {
+        /// Whether it had begun to do something.
+        partial: bool,
+    },
+    /// The handler gave up; the body is its report.
+    HandlerFailed,
+    /// The arguments could not be decoded, so the handler was never entered.
+    BadArguments,
+}

@@ -1,0 +1,394 @@
+//! The client's machine: one connection, from this process's incarnation to one server address.
+//!
+//! Knows the tables "Client session" and "Client slot" of docs/protocol.md; does not know who waits
+//! for a call: it hands out a [`CallKey`] and, once for each, [`ClientEvent::Ended`].
+
+mod call;
+mod session;
+mod slots;
+mod answers;
+mod resolve;
+
+use std::collections::VecDeque;
+
+use slab::Slab;
+
+use super::outbox::{Outbox, Pool};
+use super::retransmit::RoundTrip;
+use super::timers::{TimerId, Timers};
+use super::{ClientCounters, Evidence, Limits, NotSentCause, Outcome, Output, Reason};
+use crate::address::Address;
+use crate::hash::{Hasher, SipKey};
+use crate::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId, SessionId};
+use crate::random::Rng;
+use crate::semantics::Semantics;
+use crate::time::Instant;
+use crate::wire;
+use call::{Call, Stage};
+use session::{Link, Reject};
+use slots::SlotTable;
+
+/// Who a client is, in which life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientIdentity {
+    /// Over all its lives.
+    pub id: ClientId,
+    /// This one.
+    pub incarnation: Incarnation,
+}
+
+/// Who is meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Target {
+    /// Where.
+    pub address: Address,
+    /// Which server; [`ServerId::NONE`] takes whoever lives there.
+    pub server: ServerId,
+    /// Which of its lives; [`Incarnation::NONE`] takes any.
+    pub incarnation: Incarnation,
+}
+
+/// A call to be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallSpec {
+    /// The method.
+    pub method: MethodFingerprint,
+    /// Hash of `service.method`.
+    pub name: u32,
+    /// What the method promises.
+    pub semantics: Semantics,
+    /// When the call ends at the latest.
+    pub deadline: Instant,
+    /// How many calls this one is nested in.
+    pub depth: u8,
+}
+
+/// Names a call, or a resolve, of one machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct CallKey {
+    index: usize,
+    generation: u64,
+}
+
+/// What the client layer must know.
+#[derive(Clone, Debug)]
+pub enum ClientEvent {
+    /// A call, or a resolve, has ended. Told once for each key.
+    Ended {
+        /// Which.
+        key: CallKey,
+        /// The call; [`CallId::UNSENT`] if it never had a place in a session.
+        call: CallId,
+        /// How.
+        outcome: Outcome,
+        /// What was seen.
+        evidence: Evidence,
+    },
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TimerKey {
+    Call(usize),
+    Hello,
+    Ack,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Client {
+    identity: ClientIdentity,
+    target: Target,
+    limits: Limits,
+    rng: Box<dyn Rng>,
+    digest_key: SipKey,
+    link: Link,
+    /// Sessions given up lately; none of them is ever adopted again (C8).
+    given_up: VecDeque<SessionId>,
+    /// The highest incarnation of the server that was seen.
+    known: (ServerId, Incarnation),
+    /// Whether the incarnation was raised above one that the server had seen.
+    jumped: bool,
+    rejected: Option<Reject>,
+    draining: bool,
+    closed: bool,
+    calls: Slab<Call>,
+    generation: u64,
+    waiting: VecDeque<CallKey>,
+    slots: SlotTable,
+    maybe_sequence: u64,
+    trip: RoundTrip,
+    hellos_sent: u32,
+    last_heard: Instant,
+    timers: Timers<TimerKey>,
+    hello_timer: TimerId,
+    ack_timer: TimerId,
+    outbox: Outbox<ClientEvent>,
+    pool: Pool,
+    counters: ClientCounters,
+}
+
+impl Client {
+    /// A connection to `target`. Nothing is sent before the first call.
+    ///
+    /// # Panics
+    ///
+    /// The limits contradict each other.
+    #[must_use]
+    pub fn new(
+        identity: ClientIdentity,
+        target: Target,
+        limits: Limits,
+        mut rng: Box<dyn Rng>,
+        now: Instant,
+    ) -> Self {
+        assert!(limits.are_consistent(), "limits fit each other");
+        let digest_key = SipKey([rng.next_u64(), rng.next_u64()]);
+        let mut timers = Timers::new();
+        let hello_timer = timers.add(TimerKey::Hello);
+        let ack_timer = timers.add(TimerKey::Ack);
+        Self {
+            identity,
+            target,
+            trip: RoundTrip::new(&limits),
+            limits,
+            rng,
+            digest_key,
+            link: Link::None,
+            given_up: VecDeque::new(),
+            known: (target.server, target.incarnation),
+            jumped: false,
+            rejected: None,
+            draining: false,
+            closed: false,
+            calls: Slab::new(),
+            generation: 0,
+            waiting: VecDeque::new(),
+            slots: SlotTable::default(),
+            maybe_sequence: 0,
+            hellos_sent: 0,
+            last_heard: now,
+            timers,
+            hello_timer,
+            ack_timer,
+            outbox: Outbox::new(),
+            pool: Pool::new(),
+            counters: ClientCounters::default(),
+        }
+    }
+
+    /// Starts a call. It always gets a key; whatever becomes of it comes as an event.
+    pub fn start(&mut self, now: Instant, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
+        self.counters.calls += 1;
+        let too_large = arguments.len() > super::limits::ARGUMENT_BYTES_MAX;
+        let mut hasher = Hasher::new(self.digest_key);
+        hasher.write_u64(spec.method.0);
+        hasher.write(&arguments);
+        let call = Call {
+            arguments,
+            digest: hasher.finish(),
+            ..Call::new(now, spec, Stage::Waiting, self.hellos_sent)
+        };
+        let key = self.insert(call);
+        let cause = match spec.semantics {
+            Semantics::ExactlyOnce => Some(NotSentCause::Unsupported),
+            Semantics::Maybe | Semantics::AtLeastOnce | Semantics::AtMostOnce => None,
+        };
+        let cause = cause
+            .or(self.closed.then_some(NotSentCause::ConnectionClosed))
+            .or(too_large.then_some(NotSentCause::TooLarge))
+            .or((spec.deadline <= now).then_some(NotSentCause::Expired))
+            .or(self.draining.then_some(NotSentCause::Draining))
+            .or((self.waiting.len() >= self.limits.calls_waiting_max)
+                .then_some(NotSentCause::QueueFull));
+        if let Some(cause) = cause {
+            self.end(now, key, Outcome::NotSent(cause));
+            return key;
+        }
+        let timer = self.timers.add(TimerKey::Call(key.index));
+        self.timers.set(timer, spec.deadline);
+        self.calls[key.index].timer = Some(timer);
+        self.timers.clear(self.ack_timer);
+        self.waiting.push_back(key);
+        self.pump(now);
+        key
+    }
+
+    /// The caller gives up. A call that was handed over is called off, and stays in doubt.
+    pub fn cancel(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.call(key) else { return };
+        match call.stage {
+            Stage::Waiting => {
+                let outcome = call.unsent(NotSentCause::Cancelled);
+                self.end(now, key, outcome);
+            }
+            Stage::Busy(slot) => self.give_up(now, key, slot, super::DoubtCause::Cancelled),
+            Stage::Resolving => {
+                self.end(now, key, Outcome::InDoubt(super::DoubtCause::Cancelled));
+            }
+        }
+    }
+
+    /// The place that a call has, or had last, in a session.
+    #[must_use]
+    pub fn call_id(&self, key: CallKey) -> Option<CallId> {
+        self.call(key).map(|call| call.id)
+    }
+
+    /// Takes a datagram. Hostile bytes are counted and dropped.
+    pub fn handle_datagram(&mut self, now: Instant, from: Address, datagram: &[u8]) {
+        self.counters.datagrams_in += 1;
+        if from != self.target.address {
+            self.counters.foreign += 1;
+            return;
+        }
+        let mut rest = datagram;
+        while !rest.is_empty() {
+            let Ok((envelope, pdu, after)) = wire::decode(rest) else {
+                self.counters.malformed += 1;
+                return;
+            };
+            self.handle_pdu(now, &envelope, &pdu);
+            rest = after;
+        }
+        self.pump(now);
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(key) = self.timers.pop_due(now) {
+            match key {
+                TimerKey::Call(index) => self.on_call_timer(now, index),
+                TimerKey::Hello => self.on_hello_timer(now),
+                TimerKey::Ack => self.acknowledge(),
+            }
+        }
+        self.pump(now);
+    }
+
+    /// The one drain: events first, then datagrams, then how long to wait.
+    pub fn poll_output(&mut self, _now: Instant, datagram: &mut Vec<u8>) -> Output<ClientEvent> {
+        if let Some(event) = self.outbox.pop_event() {
+            return Output::Event(event);
+        }
+        if let Some(to) = self.outbox.pop_datagram(datagram) {
+            self.counters.datagrams_out += 1;
+            return Output::Transmit { to };
+        }
+        let why = |key| match key {
+            TimerKey::Call(_) | TimerKey::Hello => Reason::Retransmission,
+            TimerKey::Ack => Reason::Acknowledgement,
+        };
+        self.timers.next().map_or(
+            Output::Wait { until: None, why: Reason::Idle },
+            |(until, key)| Output::Wait { until: Some(until), why: why(key) },
+        )
+    }
+
+    /// When `handle_timeout` is due.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.timers.next().map(|(when, _)| when)
+    }
+
+    /// Closes the session with a BYE. Calls under way end: those handed over in doubt.
+    pub fn close(&mut self, now: Instant) {
+        self.closed = true;
+        for key in self.keys() {
+            self.cancel_for_close(now, key);
+        }
+        self.say_bye();
+    }
+
+    /// Calls and resolves under way.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Whether nothing is under way and nothing is due.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.calls.is_empty() && self.timers.next().is_none()
+    }
+
+    /// This process's incarnation: higher than it was given if the server had seen a higher one.
+    #[must_use]
+    pub const fn incarnation(&self) -> Incarnation {
+        self.identity.incarnation
+    }
+
+    /// Who is meant.
+    #[must_use]
+    pub const fn target(&self) -> Target {
+        self.target
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub const fn counters(&self) -> &ClientCounters {
+        &self.counters
+    }
+
+    /// The smoothed-estimate time-out in force, for reports.
+    #[must_use]
+    pub fn retransmit_timeout(&self) -> crate::time::Duration {
+        self.trip.timeout()
+    }
+
+    /// An empty buffer for arguments.
+    #[must_use]
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        self.pool.take()
+    }
+
+    /// Gives back the body of an outcome, or a buffer that was taken and not used.
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        self.pool.give(buffer);
+    }
+
+    fn keys(&self) -> Vec<CallKey> {
+        self.calls
+            .iter()
+            .map(|(index, call)| CallKey { index, generation: call.generation })
+            .collect()
+    }
+
+    fn call(&self, key: CallKey) -> Option<&Call> {
+        self.calls.get(key.index).filter(|call| call.generation == key.generation)
+    }
+
+    fn insert(&mut self, call: Call) -> CallKey {
+        self.generation += 1;
+        let generation = self.generation;
+        let index = self.calls.insert(Call { generation, ..call });
+        CallKey { index, generation }
+    }
+
+    /// Ends a call or a resolve. Whatever slot it had has been dealt with before.
+    fn end(&mut self, now: Instant, key: CallKey, outcome: Outcome) {
+        let Some(call) = self.calls.try_remove(key.index) else { return };
+        assert!(call.generation == key.generation, "a call ends once");
+        if let Some(timer) = call.timer {
+            self.timers.remove(timer);
+        }
+        if matches!(call.stage, Stage::Waiting) {
+            self.waiting.retain(|&waiting| waiting != key);
+        }
+        let hellos = self.hellos_sent - call.hellos_before;
+        let evidence = Evidence {
+            transmissions: if call.transmissions > 0 { call.transmissions } else { hellos },
+            started: call.started,
+            ended: now,
+            peer: self.target.address,
+            server: self.known.0,
+            incarnation: self.known.1,
+            working_seen: call.working_seen,
+        };
+        self.pool.give(call.arguments);
+        self.outbox.event(ClientEvent::Ended { key, call: call.id, outcome, evidence });
+        if self.calls.is_empty() {
+            self.fall_quiet(now);
+        }
+    }
+}

@@ -1,0 +1,196 @@
+//! The server answers: the receiving rows of the table "Client slot".
+
+use super::Client;
+use super::call::{Stage, joined};
+use super::session::Link;
+use super::slots::State;
+use crate::ids::{Sequence, SlotIndex, Space};
+use crate::protocol::{DoubtCause, Outcome};
+use crate::time::{Duration, Instant};
+use crate::wire::{Envelope, Pdu, Reply, ReplyStatus, SealedVerdict, Unseen, Working};
+
+impl Client {
+    pub(super) fn handle_pdu(&mut self, now: Instant, envelope: &Envelope, pdu: &Pdu<'_>) {
+        if envelope.target != self.identity.incarnation.tag() {
+            self.counters.foreign += 1; // for a former life, or another process
+            return;
+        }
+        match pdu {
+            Pdu::Cookie(cookie) => return self.on_cookie(now, envelope, cookie),
+            Pdu::Welcome(welcome) => return self.on_welcome(now, envelope, welcome),
+            Pdu::Reject(reject) => return self.on_reject(now, reject),
+            Pdu::NoSession(answer) => return self.on_no_session(now, envelope, answer),
+            Pdu::Reply(_)
+            | Pdu::Refuse(_)
+            | Pdu::Working(_)
+            | Pdu::Unseen(_)
+            | Pdu::Sealed(_)
+            | Pdu::Goaway(_)
+            | Pdu::Bye(_) => {}
+            // Quanta and owners are asked for by nobody yet; the rest is for servers.
+            Pdu::Extend(_)
+            | Pdu::Owner(_)
+            | Pdu::Ack(_)
+            | Pdu::Hello(_)
+            | Pdu::Request(_)
+            | Pdu::Ping(_)
+            | Pdu::Cancel(_)
+            | Pdu::Seal(_)
+            | Pdu::Alive(_) => {
+                self.counters.foreign += 1;
+                return;
+            }
+        }
+        // An answer of another session, or of another life of the server, says nothing (C8).
+        let current = self.session().is_some_and(|session| {
+            session.id == envelope.session && session.incarnation == envelope.incarnation
+        });
+        if !current || envelope.space != Space::Session {
+            self.counters.stale += 1;
+            return;
+        }
+        self.last_heard = now;
+        self.handle_answer(now, pdu);
+    }
+
+    fn handle_answer(&mut self, now: Instant, pdu: &Pdu<'_>) {
+        match pdu {
+            Pdu::Reply(reply) => self.on_reply(now, reply),
+            Pdu::Refuse(refuse) => {
+                let outcome = Outcome::Refused {
+                    reason: refuse.reason,
+                    push_back: Duration::from_millis(u64::from(refuse.push_back_ms)),
+                    detail: refuse.detail.to_owned(),
+                };
+                self.settle(now, refuse.slot, refuse.sequence, outcome);
+            }
+            Pdu::Sealed(sealed) => {
+                let outcome = match sealed.verdict {
+                    SealedVerdict::NotExecuted => Outcome::Sealed,
+                    SealedVerdict::Closed => Outcome::InDoubt(DoubtCause::Closed),
+                };
+                self.settle(now, sealed.slot, sealed.sequence, outcome);
+            }
+            Pdu::Working(working) => self.on_working(now, working),
+            Pdu::Unseen(unseen) => self.on_unseen(now, unseen),
+            Pdu::Goaway(_) => self.on_goaway(now),
+            Pdu::Bye(_) => self.on_bye(now),
+            Pdu::Hello(_)
+            | Pdu::Cookie(_)
+            | Pdu::Welcome(_)
+            | Pdu::Reject(_)
+            | Pdu::NoSession(_)
+            | Pdu::Request(_)
+            | Pdu::Ack(_)
+            | Pdu::Ping(_)
+            | Pdu::Extend(_)
+            | Pdu::Cancel(_)
+            | Pdu::Seal(_)
+            | Pdu::Owner(_)
+            | Pdu::Alive(_) => unreachable!("sorted out by handle_pdu"),
+        }
+    }
+
+    fn on_reply(&mut self, now: Instant, reply: &Reply<'_>) {
+        if reply.fragments != 1 {
+            self.counters.foreign += 1; // no server of this version sends fragments
+            return;
+        }
+        let Some(index) = self.expected(reply.slot, reply.sequence) else { return };
+        if let State::Busy(key) = self.slots.slots[index].state {
+            let call = &self.calls[key.index];
+            // Karn: only a request that was sent once has an unambiguous round trip.
+            if call.transmissions == 1 {
+                let held = Duration::from_micros(u64::from(reply.handler_us));
+                self.trip.sample(now.since(call.sent_at).saturating_sub(held));
+            }
+        }
+        let body = self.pool.copy(reply.body);
+        let outcome = match reply.status {
+            ReplyStatus::Returned => Outcome::Returned(body),
+            ReplyStatus::Panicked
+            | ReplyStatus::Cancelled
+            | ReplyStatus::CancelledPartial
+            | ReplyStatus::TooLarge
+            | ReplyStatus::HandlerFailed => Outcome::Failed { status: reply.status, body },
+        };
+        self.slots.set_unacknowledged(index, true);
+        self.settle(now, reply.slot, reply.sequence, outcome);
+    }
+
+    /// The slot, if `sequence` is its last call and has had no answer.
+    fn expected(&mut self, slot: SlotIndex, sequence: Sequence) -> Option<usize> {
+        let index = usize::try_from(slot.0).ok()?;
+        let expected = self.slots.slots.get(index).is_some_and(|slot| {
+            slot.sequence == sequence && matches!(slot.state, State::Busy(_) | State::Linger)
+        });
+        if !expected {
+            self.counters.stale += 1;
+            return None;
+        }
+        Some(index)
+    }
+
+    /// A terminal answer: the call ends, or, if it was given up, becomes a fact for `resolve`.
+    fn settle(&mut self, now: Instant, slot: SlotIndex, sequence: Sequence, outcome: Outcome) {
+        let Some(index) = self.expected(slot, sequence) else { return };
+        match self.slots.slots[index].state {
+            State::Busy(key) => {
+                let call = &self.calls[key.index];
+                let (depth, outcome) = (call.spec.depth, call.joined(outcome));
+                self.slots.leave(index, depth, false);
+                self.end(now, key, outcome);
+            }
+            State::Linger => {
+                let slot = &mut self.slots.slots[index];
+                let outcome = joined(slot.in_doubt, outcome);
+                let resolver = slot.resolver.take();
+                slot.state = State::Resolved(outcome.clone());
+                if let Some(resolver) = resolver {
+                    self.end(now, resolver, outcome);
+                }
+            }
+            State::Free | State::Resolved(_) => {}
+        }
+    }
+
+    /// The server is at it: probe from now on. A busy slot is asked again instead.
+    fn on_working(&mut self, now: Instant, working: &Working) {
+        if let Link::Live(session) = &mut self.link {
+            session.renew_base(now, working.session_time_us);
+        }
+        let Some(index) = self.expected(working.slot, working.sequence) else { return };
+        let State::Busy(key) = self.slots.slots[index].state else { return };
+        if working.stamp != 0 && working.stamp <= now.as_micros() {
+            self.trip.sample(Duration::from_micros(now.as_micros() - working.stamp));
+        }
+        if working.running != working.sequence {
+            return; // its timer sends it again
+        }
+        let call = &mut self.calls[key.index];
+        call.working_seen = true;
+        if !call.probing {
+            call.probing = true;
+            let wait = self.trip.wait(call.tries, &mut *self.rng);
+            if let Some(timer) = call.timer {
+                self.timers.set(timer, (now + wait).min(call.spec.deadline));
+            }
+        }
+    }
+
+    fn on_unseen(&mut self, now: Instant, unseen: &Unseen) {
+        let Some(index) = self.expected(unseen.slot, unseen.sequence) else { return };
+        let State::Busy(key) = self.slots.slots[index].state else { return };
+        let probing = self.calls[key.index].probing;
+        // Only an answer to a probe: a forged or late one must not make requests.
+        if let (Link::Live(session), true) = (self.link, probing) {
+            self.send_request(now, &session, key.index);
+        }
+    }
+
+    /// Whether a call is under way in a slot, for the stage of a resolve.
+    pub(super) fn is_busy(&self, index: usize) -> bool {
+        matches!(self.slots.slots[index].state, State::Busy(key)
+            if matches!(self.calls[key.index].stage, Stage::Busy(_)))
+    }
+}

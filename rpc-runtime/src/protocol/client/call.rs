@@ -1,0 +1,129 @@
+//! One call, from its start to its end.
+
+use super::super::timers::TimerId;
+use super::{CallSpec, NotSentCause, Outcome};
+use crate::ids::{CallId, MethodFingerprint};
+use crate::protocol::DoubtCause;
+use crate::semantics::Semantics;
+use crate::time::Instant;
+
+/// A call, or a resolve, under way.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) generation: u64,
+    pub(super) spec: CallSpec,
+    pub(super) arguments: Vec<u8>,
+    pub(super) digest: u64,
+    pub(super) stage: Stage,
+    /// The place it has, or had last.
+    pub(super) id: CallId,
+    pub(super) timer: Option<TimerId>,
+    pub(super) started: Instant,
+    /// Requests handed to the transport, over all sessions.
+    pub(super) transmissions: u32,
+    /// Waits since it was last new: the back-off.
+    pub(super) tries: u32,
+    /// When the last request left.
+    pub(super) sent_at: Instant,
+    /// Whether only probes are sent, because the server said that it works.
+    pub(super) probing: bool,
+    pub(super) working_seen: bool,
+    /// An earlier session may have run it (`at_least_once` only).
+    pub(super) in_doubt: bool,
+    /// HELLOs that the connection had sent when the call was started.
+    pub(super) hellos_before: u32,
+}
+
+/// Where a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// For a session or a slot.
+    Waiting,
+    /// Handed over, in this slot.
+    Busy(usize),
+    /// Not a call but the question what became of one.
+    Resolving,
+}
+
+impl Call {
+    pub(super) const fn new(now: Instant, spec: CallSpec, stage: Stage, hellos: u32) -> Self {
+        Self {
+            generation: 0,
+            spec,
+            arguments: Vec::new(),
+            digest: 0,
+            stage,
+            id: CallId::UNSENT,
+            timer: None,
+            started: now,
+            transmissions: 0,
+            tries: 0,
+            sent_at: now,
+            probing: false,
+            working_seen: false,
+            in_doubt: false,
+            hellos_before: hellos,
+        }
+    }
+
+    /// A resolve of `id` that ends at `deadline`.
+    pub(super) fn resolve(now: Instant, id: CallId, deadline: Instant, hellos: u32) -> Self {
+        let spec = CallSpec {
+            method: MethodFingerprint::NONE,
+            name: 0,
+            semantics: Semantics::AtMostOnce,
+            deadline,
+            depth: 0,
+        };
+        Self { id, ..Self::new(now, spec, Stage::Resolving, hellos) }
+    }
+
+    /// The outcome of a call that waits: the join over all its transmissions (C7).
+    pub(super) const fn unsent(&self, cause: NotSentCause) -> Outcome {
+        if !self.in_doubt {
+            return Outcome::NotSent(cause);
+        }
+        Outcome::InDoubt(match cause {
+            NotSentCause::Cancelled => DoubtCause::Cancelled,
+            NotSentCause::Unreachable
+            | NotSentCause::NoFreeSlot
+            | NotSentCause::QueueFull
+            | NotSentCause::TooLarge
+            | NotSentCause::Draining
+            | NotSentCause::Expired
+            | NotSentCause::ConnectionClosed
+            | NotSentCause::Unsupported => DoubtCause::NoReply,
+        })
+    }
+
+    /// `outcome`, unless it denies an execution that an earlier transmission may have had.
+    pub(super) fn joined(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::NotSent(cause) => self.unsent(cause),
+            Outcome::Returned(_)
+            | Outcome::Sent
+            | Outcome::Failed { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Rejected { .. }
+            | Outcome::Sealed
+            | Outcome::InDoubt(_) => joined(self.in_doubt, outcome),
+        }
+    }
+}
+
+/// `outcome` of a call's last transmission, joined with those in earlier sessions (C7).
+pub(super) fn joined(in_doubt: bool, outcome: Outcome) -> Outcome {
+    match outcome {
+        Outcome::Refused { .. } | Outcome::Rejected { .. } | Outcome::Sealed if in_doubt => {
+            Outcome::InDoubt(DoubtCause::RefusedAfterDoubt)
+        }
+        Outcome::Returned(_)
+        | Outcome::Sent
+        | Outcome::Failed { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Rejected { .. }
+        | Outcome::NotSent(_)
+        | Outcome::Sealed
+        | Outcome::InDoubt(_) => outcome,
+    }
+}

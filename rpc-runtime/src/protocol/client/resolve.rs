@@ -1,0 +1,88 @@
+//! What became of that call? SEAL, sent until it is answered (contract rule 6).
+
+use super::call::Call;
+use super::session::{Link, Session};
+use super::slots::State;
+use super::{CallKey, Client, TimerKey};
+use crate::ids::{CallId, Space};
+use crate::protocol::{DoubtCause, Outcome};
+use crate::time::Instant;
+use crate::wire::{Pdu, Seal};
+
+impl Client {
+    /// Asks what became of `id`: the server answers with the stored reply, or promises never to run
+    /// the call. Certain only while the session lives and no later call has used the slot.
+    pub fn resolve(&mut self, now: Instant, id: CallId, deadline: Instant) -> CallKey {
+        let key = self.insert(Call::resolve(now, id, deadline, self.hellos_sent));
+        let same_session = self.session().is_some_and(|session| session.id == id.session);
+        if id == CallId::UNSENT {
+            self.end(now, key, Outcome::Sealed); // it never left
+            return key;
+        }
+        if !same_session || id.space != Space::Session {
+            self.end(now, key, Outcome::InDoubt(DoubtCause::SessionLost));
+            return key;
+        }
+        let index = usize::try_from(id.slot.0).unwrap_or(usize::MAX);
+        let slot = self.slots.slots.get_mut(index).filter(|slot| slot.sequence == id.sequence);
+        let Some(slot) = slot else {
+            self.end(now, key, Outcome::InDoubt(DoubtCause::Closed));
+            return key;
+        };
+        match &slot.state {
+            State::Resolved(outcome) => {
+                let outcome = outcome.clone();
+                self.end(now, key, outcome);
+            }
+            State::Linger if slot.resolver.is_none() && !self.closed => {
+                slot.resolver = Some(key);
+                let timer = self.timers.add(TimerKey::Call(key.index));
+                self.calls[key.index].timer = Some(timer);
+                self.timers.set(timer, deadline);
+                self.timers.clear(self.ack_timer);
+                if let Link::Live(session) = self.link {
+                    self.send_seal(now, &session, key.index);
+                }
+            }
+            // It has ended with an answer, is under way, or is being asked about already.
+            State::Free | State::Busy(_) | State::Linger => {
+                let cause =
+                    if self.is_busy(index) { DoubtCause::NoReply } else { DoubtCause::Closed };
+                self.end(now, key, Outcome::InDoubt(cause));
+            }
+        }
+        key
+    }
+
+    pub(super) fn send_seal(&mut self, now: Instant, session: &Session, index: usize) {
+        let envelope = self.envelope(session, Space::Session);
+        let call = &mut self.calls[index];
+        call.transmissions += 1;
+        let (slot, sequence) = (call.id.slot, call.id.sequence);
+        let seal = Pdu::Seal(Seal { slot, sequence, stamp: now.as_micros() });
+        self.outbox.send(self.target.address, &envelope, &seal);
+        let wait = self.trip.wait(call.tries, &mut *self.rng);
+        call.tries += 1;
+        if let Some(timer) = call.timer {
+            self.timers.set(timer, (now + wait).min(call.spec.deadline));
+        }
+    }
+
+    pub(super) fn on_resolve_timer(&mut self, now: Instant, key: CallKey, overdue: bool) {
+        let call = &self.calls[key.index];
+        let (index, timer, deadline) = (call.id.slot.0, call.timer, call.spec.deadline);
+        if overdue {
+            let index = usize::try_from(index).unwrap_or(usize::MAX);
+            if let Some(slot) = self.slots.slots.get_mut(index) {
+                slot.resolver = slot.resolver.filter(|&resolver| resolver != key);
+            }
+            self.end(now, key, Outcome::InDoubt(DoubtCause::NoReply));
+            return;
+        }
+        match (self.link, timer) {
+            (Link::Live(session), _) => self.send_seal(now, &session, key.index),
+            (Link::None | Link::Opening(_), Some(timer)) => self.timers.set(timer, deadline),
+            (Link::None | Link::Opening(_), None) => {}
+        }
+    }
+}

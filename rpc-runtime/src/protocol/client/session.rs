@@ -1,0 +1,409 @@
+//! Sessions open, are resumed, and are lost: the table "Client session".
+
+use super::call::Stage;
+use super::{CallKey, Client};
+use crate::ids::{Incarnation, ServerId, SessionId, Space};
+use crate::protocol::{DoubtCause, NotSentCause, Outcome};
+use crate::semantics::Semantics;
+use crate::time::{Duration, Instant};
+use crate::wire::{
+    self, Bye, ByeReason, COOKIE_BYTES, Cookie, Envelope, Hello, NoSession, Nonce,
+    PROTOCOL_VERSION, Pdu, RejectReason, Welcome,
+};
+
+/// Where the connection stands.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Link {
+    /// No session, none wanted.
+    None,
+    /// HELLO was sent; `resume` is the session that may go on.
+    Opening(Opening),
+    /// A session is open.
+    Live(Session),
+}
+
+/// A HELLO under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    nonce: Nonce,
+    cookie: Option<[u8; COOKIE_BYTES]>,
+    pub(super) resume: Option<Session>,
+    tries: u32,
+    sent_at: Instant,
+}
+
+/// An open session.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Session {
+    pub(super) id: SessionId,
+    pub(super) server: ServerId,
+    pub(super) incarnation: Incarnation,
+    pub(super) lease: Duration,
+    pub(super) slots_max: usize,
+    /// A moment by this clock, and the server's session time that it was at least.
+    base: (Instant, u64),
+}
+
+/// Why the server opened no session, last.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reject {
+    reason: RejectReason,
+    server: ServerId,
+    highest: Incarnation,
+    push_back: Duration,
+}
+
+impl Reject {
+    const fn outcome(self) -> Outcome {
+        let Self { reason, server, highest, push_back } = self;
+        Outcome::Rejected { reason, server, incarnation: highest, push_back }
+    }
+}
+
+/// Sessions given up that are remembered.
+const GIVEN_UP_MAX: usize = 16;
+
+impl Session {
+    /// The server's session time at `when`, at the least: what the clocks' rates may differ by is
+    /// taken off (protocol tables, C6).
+    pub(super) fn server_time_us(&self, when: Instant) -> u64 {
+        let (then, time_us) = self.base;
+        let passed = u64::try_from(when.since(then).as_micros()).unwrap_or(u64::MAX);
+        let drift = passed / (1_000_000 / crate::protocol::limits::CLOCK_RATE_PPM) + 1;
+        time_us.saturating_add(passed).saturating_sub(drift)
+    }
+
+    /// Takes a newer reading of the server's clock if it says more.
+    pub(super) fn renew_base(&mut self, now: Instant, time_us: u64) {
+        if time_us > self.server_time_us(now) {
+            self.base = (now, time_us);
+        }
+    }
+}
+
+impl Client {
+    /// The session that answers may come from: live, or being resumed.
+    pub(super) const fn session(&self) -> Option<&Session> {
+        match &self.link {
+            Link::None => None,
+            Link::Opening(opening) => opening.resume.as_ref(),
+            Link::Live(session) => Some(session),
+        }
+    }
+
+    /// Opens a session, or resumes `resume`.
+    pub(super) fn open(&mut self, now: Instant, resume: Option<Session>) {
+        self.hello(now, resume, None);
+    }
+
+    fn hello(&mut self, now: Instant, resume: Option<Session>, cookie: Option<[u8; COOKIE_BYTES]>) {
+        let nonce = Nonce(self.rng.next_nonzero());
+        self.link = Link::Opening(Opening { nonce, cookie, resume, tries: 0, sent_at: now });
+        self.send_hello(now);
+    }
+
+    fn send_hello(&mut self, now: Instant) {
+        let Link::Opening(opening) = &mut self.link else { return };
+        opening.sent_at = now;
+        let tries = opening.tries;
+        opening.tries += 1;
+        let resume = opening.resume.map_or(SessionId::NONE, |session| session.id);
+        let hello = Hello {
+            client: self.identity.id,
+            nonce: opening.nonce,
+            server: self.target.server,
+            server_incarnation: self.target.incarnation,
+            resume,
+            slots: self.limits.slots_max,
+            datagram_bytes: u32::try_from(wire::DATAGRAM_BYTES_MAX).unwrap_or(u32::MAX),
+            version_min: PROTOCOL_VERSION,
+            version_max: PROTOCOL_VERSION,
+            has_cookie: u8::from(opening.cookie.is_some()),
+            pad: 0,
+            cookie: opening.cookie.unwrap_or_default(),
+        };
+        let envelope = Envelope {
+            space: Space::Session,
+            target: self.target.incarnation.tag(),
+            session: resume,
+            incarnation: self.identity.incarnation,
+        };
+        self.outbox.send(self.target.address, &envelope, &Pdu::Hello(hello));
+        self.hellos_sent += 1;
+        let wait = self.trip.wait(tries, &mut *self.rng);
+        self.timers.set(self.hello_timer, now + wait);
+    }
+
+    pub(super) fn on_hello_timer(&mut self, now: Instant) {
+        match self.link {
+            Link::Opening(_) if !self.calls.is_empty() => self.send_hello(now),
+            // Nobody waits for it any more; the next call will ask again.
+            Link::Opening(opening) => {
+                self.link = opening.resume.map_or(Link::None, Link::Live);
+                self.last_heard = Instant::START;
+            }
+            Link::None if !self.calls.is_empty() => self.open(now, None),
+            Link::None | Link::Live(_) => {}
+        }
+    }
+
+    pub(super) fn on_cookie(&mut self, now: Instant, envelope: &Envelope, cookie: &Cookie) {
+        match &mut self.link {
+            Link::Opening(opening) if opening.nonce == cookie.nonce && opening.cookie.is_none() => {
+                opening.cookie = Some(cookie.cookie);
+                opening.tries = 0;
+                self.send_hello(now);
+            }
+            // The server saw another address of ours than before: prove the new one (1b.5).
+            &mut Link::Live(session) if cookie.nonce.0 == 0 && envelope.session == session.id => {
+                self.hello(now, Some(session), Some(cookie.cookie));
+            }
+            Link::None | Link::Opening(_) | Link::Live(_) => self.counters.stale += 1,
+        }
+    }
+
+    pub(super) fn on_welcome(&mut self, now: Instant, envelope: &Envelope, welcome: &Welcome) {
+        let Link::Opening(opening) = self.link else {
+            self.counters.stale += 1;
+            return;
+        };
+        let (server, incarnation) = (welcome.server, envelope.incarnation);
+        let mine = opening.nonce == welcome.nonce
+            && welcome.client == self.identity.id
+            && envelope.session.is_some()
+            && !self.given_up.contains(&envelope.session);
+        let meant = (!self.target.server.is_some() || self.target.server == server)
+            && (!self.target.incarnation.is_some() || self.target.incarnation == incarnation);
+        // A life before one that was seen is a restored backup, or a late answer (M3).
+        let outlived = self.known.0 == server
+            && incarnation < self.known.1
+            && older_count(incarnation, self.known.1);
+        if !mine || !meant || outlived {
+            self.counters.stale += 1;
+            return;
+        }
+        if opening.tries == 1 {
+            self.trip.sample(now.since(opening.sent_at));
+        }
+        self.timers.clear(self.hello_timer);
+        self.last_heard = now;
+        self.rejected = None;
+        self.draining = false;
+        let session = Session {
+            id: envelope.session,
+            server,
+            incarnation,
+            lease: Duration::from_millis(u64::from(welcome.lease_ms)),
+            slots_max: usize::try_from(welcome.slots.min(self.limits.slots_max)).unwrap_or(1),
+            base: (now, welcome.session_time_us),
+        };
+        match opening.resume {
+            Some(resumed) if resumed.id == session.id => {
+                self.link = Link::Live(session);
+                self.resend_all(now);
+            }
+            resumed => {
+                if let Some(lost) = resumed {
+                    let restarted = lost.incarnation != incarnation || lost.server != server;
+                    self.lose_session(now, lost, doubt(restarted));
+                }
+                self.link = Link::Live(session);
+                self.counters.sessions_opened += 1;
+            }
+        }
+        self.known = (server, incarnation);
+    }
+
+    pub(super) fn on_reject(&mut self, now: Instant, reject: &wire::Reject) {
+        let Link::Opening(opening) = self.link else {
+            self.counters.stale += 1;
+            return;
+        };
+        if opening.nonce != reject.nonce {
+            self.counters.stale += 1;
+            return;
+        }
+        let push_back = Duration::from_millis(u64::from(reject.push_back_ms));
+        let wire::Reject { reason, server, highest, .. } = *reject;
+        self.rejected = Some(Reject { reason, server, highest, push_back });
+        self.timers.clear(self.hello_timer);
+        if let Some(lost) = opening.resume {
+            let restarted = reason == RejectReason::StaleBinding && highest != lost.incarnation;
+            self.lose_session(now, lost, doubt(restarted));
+        }
+        self.link = Link::None;
+        match reason {
+            RejectReason::NoRoom => {
+                let wait = push_back.max(self.trip.timeout());
+                self.timers.set(self.hello_timer, now + wait);
+            }
+            RejectReason::OldIncarnation if !self.jumped => {
+                self.jumped = true;
+                let count = u32::try_from(highest.0 >> 32).unwrap_or(u32::MAX);
+                let salt = u32::try_from(self.rng.next_u64() >> 32).unwrap_or_default();
+                self.identity.incarnation = Incarnation::new(count.saturating_add(1), salt);
+                self.open(now, None);
+            }
+            RejectReason::OldIncarnation
+            | RejectReason::StaleBinding
+            | RejectReason::Version
+            | RejectReason::Draining => self.reject_waiting(now),
+        }
+    }
+
+    /// NOSESSION proves nothing before the server has said so to a HELLO (M14).
+    pub(super) fn on_no_session(&mut self, now: Instant, envelope: &Envelope, answer: &NoSession) {
+        let Link::Live(session) = self.link else {
+            self.counters.stale += 1;
+            return;
+        };
+        let _ = answer;
+        if envelope.session == session.id {
+            self.open(now, Some(session));
+        } else {
+            self.counters.stale += 1;
+        }
+    }
+
+    /// The server is about to leave: what has not left stays here, what has is waited for.
+    pub(super) fn on_goaway(&mut self, now: Instant) {
+        self.draining = true;
+        for key in self.waiting_keys() {
+            let Some(call) = self.call(key) else { continue };
+            let outcome = call.unsent(NotSentCause::Draining);
+            self.end(now, key, outcome);
+        }
+        self.leave_if_idle();
+    }
+
+    pub(super) fn on_bye(&mut self, now: Instant) {
+        if let Some(&session) = self.session() {
+            self.lose_session(now, session, DoubtCause::SessionLost);
+            self.link = Link::None;
+            self.timers.clear(self.hello_timer);
+        }
+    }
+
+    /// After GOAWAY and the last call, the session is closed, so that the next call looks afresh.
+    fn leave_if_idle(&mut self) {
+        if self.draining && self.calls.is_empty() {
+            self.say_bye();
+            self.draining = false;
+        }
+    }
+
+    pub(super) fn say_bye(&mut self) {
+        if let Link::Live(session) = self.link {
+            let bye = Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] });
+            let envelope = self.envelope(&session, Space::Session);
+            self.outbox.send(self.target.address, &envelope, &bye);
+            self.forget_session(session.id);
+        }
+        self.link = Link::None;
+        self.timers.clear(self.hello_timer);
+        self.timers.clear(self.ack_timer);
+    }
+
+    pub(super) fn cancel_for_close(&mut self, now: Instant, key: CallKey) {
+        let Some(call) = self.call(key) else { return };
+        let outcome = match call.stage {
+            Stage::Waiting => call.unsent(NotSentCause::ConnectionClosed),
+            Stage::Busy(_) | Stage::Resolving => Outcome::InDoubt(DoubtCause::Cancelled),
+        };
+        self.end(now, key, outcome);
+    }
+
+    /// The session is gone: what was handed over in it is in doubt, but for `at_least_once`, which
+    /// is sent again in the next (C1, C7). Its id is never adopted again (C8).
+    fn lose_session(&mut self, now: Instant, lost: Session, cause: DoubtCause) {
+        self.counters.sessions_lost += 1;
+        self.forget_session(lost.id);
+        for key in self.keys() {
+            let Some(call) = self.calls.get_mut(key.index) else { continue };
+            match (call.stage, call.spec.semantics) {
+                (Stage::Waiting, _) => {}
+                (Stage::Busy(_), Semantics::AtLeastOnce) => {
+                    call.stage = Stage::Waiting;
+                    call.in_doubt = true;
+                    call.probing = false;
+                    call.tries = 0;
+                    if let Some(timer) = call.timer {
+                        self.timers.set(timer, call.spec.deadline);
+                    }
+                    self.waiting.push_front(key);
+                }
+                (
+                    Stage::Busy(_),
+                    Semantics::Maybe | Semantics::AtMostOnce | Semantics::ExactlyOnce,
+                ) => self.end(now, key, Outcome::InDoubt(cause)),
+                (Stage::Resolving, _) => {
+                    self.end(now, key, Outcome::InDoubt(DoubtCause::SessionLost));
+                }
+            }
+        }
+    }
+
+    fn forget_session(&mut self, id: SessionId) {
+        if self.given_up.len() >= GIVEN_UP_MAX {
+            self.given_up.pop_front();
+        }
+        self.given_up.push_back(id);
+        let unused = self.slots.clear();
+        for body in unused {
+            self.pool.give(body);
+        }
+        self.maybe_sequence = 0;
+    }
+
+    /// Ends what waits for a session that the server will not open.
+    fn reject_waiting(&mut self, now: Instant) {
+        let Some(reject) = self.rejected else { return };
+        for key in self.waiting_keys() {
+            let Some(call) = self.call(key) else { continue };
+            let outcome = call.joined(reject.outcome());
+            self.end(now, key, outcome);
+        }
+    }
+
+    /// How a waiting call ends at its deadline.
+    pub(super) fn overdue(&self, key: CallKey) -> Outcome {
+        let Some(call) = self.call(key) else { return Outcome::NotSent(NotSentCause::Unreachable) };
+        match (&self.link, self.rejected) {
+            (Link::Live(_), _) => call.unsent(NotSentCause::NoFreeSlot),
+            (Link::None | Link::Opening(_), Some(reject)) => call.joined(reject.outcome()),
+            (Link::None | Link::Opening(_), None) => call.unsent(NotSentCause::Unreachable),
+        }
+    }
+
+    fn waiting_keys(&self) -> Vec<CallKey> {
+        self.waiting.iter().copied().collect()
+    }
+
+    pub(super) fn envelope(&self, session: &Session, space: Space) -> Envelope {
+        Envelope {
+            space,
+            target: session.incarnation.tag(),
+            session: session.id,
+            incarnation: self.identity.incarnation,
+        }
+    }
+
+    /// Nothing is under way any more: replies are acknowledged a little later, once, and then
+    /// nothing is sent (invariant 7).
+    pub(super) fn fall_quiet(&mut self, now: Instant) {
+        self.leave_if_idle();
+        if matches!(self.link, Link::Live(_)) && self.slots.has_unacknowledged() {
+            self.timers.set(self.ack_timer, now + self.limits.ack_delay);
+        }
+    }
+}
+
+/// Why calls of a lost session are in doubt.
+const fn doubt(restarted: bool) -> DoubtCause {
+    if restarted { DoubtCause::ServerRestarted } else { DoubtCause::SessionLost }
+}
+
+/// Whether both incarnations are counted, and the first is the earlier.
+const fn older_count(earlier: Incarnation, later: Incarnation) -> bool {
+    earlier.0 >> 32 != 0 && (earlier.0 >> 32) < (later.0 >> 32)
+}

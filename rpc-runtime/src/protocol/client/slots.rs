@@ -1,0 +1,328 @@
+//! Calls get a slot and leave: the sending rows of the table "Client slot".
+
+use std::collections::VecDeque;
+
+use super::call::Stage;
+use super::session::{Link, Session};
+use super::{CallKey, Client};
+use crate::ids::{CallId, Sequence, SlotIndex, Space};
+use crate::protocol::{DoubtCause, Outcome};
+use crate::semantics::Semantics;
+use crate::time::Instant;
+use crate::wire::{Ack, Cancel, Pdu, Ping, Request, Seal};
+
+/// The client's side of a session's slots.
+#[derive(Debug, Default)]
+pub(super) struct SlotTable {
+    pub(super) slots: Vec<Slot>,
+    /// Free slots; the last used is used next, so that few are ever touched.
+    free: Vec<usize>,
+    /// Lingering slots, oldest first.
+    lingering: VecDeque<usize>,
+    /// Slots with a call under way that is nested in no other.
+    busy_outermost: usize,
+    unacknowledged: usize,
+}
+
+/// One slot.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    pub(super) sequence: Sequence,
+    pub(super) state: State,
+    /// Whether the reply of `sequence` is stored at the server and not acknowledged.
+    unacknowledged: bool,
+    /// An earlier session may have run the call of `sequence` (`at_least_once` only).
+    pub(super) in_doubt: bool,
+    /// Who asks what became of `sequence`.
+    pub(super) resolver: Option<CallKey>,
+}
+
+/// Where a slot stands.
+#[derive(Debug, Default)]
+pub(super) enum State {
+    /// Its last call has ended with an answer.
+    #[default]
+    Free,
+    /// A call is under way.
+    Busy(CallKey),
+    /// Its last call was given up without an answer, which may yet come.
+    Linger,
+    /// The answer came after the call was given up; kept for `resolve`.
+    Resolved(Outcome),
+}
+
+impl SlotTable {
+    /// A slot for a call of this depth. A quarter is kept for nested calls, so that two servers
+    /// which call each other do not wait for each other's outermost calls (M9).
+    fn take(&mut self, slots_max: usize, depth: u8) -> Option<usize> {
+        if depth == 0 && self.busy_outermost >= (slots_max - slots_max / 4).max(1) {
+            return None;
+        }
+        let index = self.free.pop().or_else(|| {
+            if self.slots.len() < slots_max {
+                self.slots.push(Slot::default());
+                return Some(self.slots.len() - 1);
+            }
+            self.lingering.pop_front()
+        })?;
+        self.busy_outermost += usize::from(depth == 0);
+        Some(index)
+    }
+
+    /// A call in `index` has ended; `lingers` if without an answer.
+    pub(super) fn leave(&mut self, index: usize, depth: u8, lingers: bool) {
+        self.busy_outermost -= usize::from(depth == 0);
+        if lingers {
+            self.slots[index].state = State::Linger;
+            self.lingering.push_back(index);
+        } else {
+            self.slots[index].state = State::Free;
+            self.free.push(index);
+        }
+    }
+
+    pub(super) fn set_unacknowledged(&mut self, index: usize, is: bool) {
+        let slot = &mut self.slots[index];
+        self.unacknowledged += usize::from(is);
+        self.unacknowledged -= usize::from(slot.unacknowledged);
+        slot.unacknowledged = is;
+    }
+
+    pub(super) const fn has_unacknowledged(&self) -> bool {
+        self.unacknowledged > 0
+    }
+
+    /// Forgets all slots; gives the bodies that were kept.
+    pub(super) fn clear(&mut self) -> Vec<Vec<u8>> {
+        self.free.clear();
+        self.lingering.clear();
+        self.busy_outermost = 0;
+        self.unacknowledged = 0;
+        let kept = |slot: Slot| match slot.state {
+            State::Resolved(Outcome::Returned(body) | Outcome::Failed { body, .. }) => Some(body),
+            State::Resolved(_) | State::Free | State::Busy(_) | State::Linger => None,
+        };
+        self.slots.drain(..).filter_map(kept).collect()
+    }
+}
+
+impl Client {
+    /// Moves what waits as far as it can go.
+    pub(super) fn pump(&mut self, now: Instant) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        match self.link {
+            Link::None => {
+                // After a NoRoom the timer says when to ask again.
+                let asked_to_wait = self.rejected.is_some() && self.timers.is_set(self.hello_timer);
+                if !asked_to_wait {
+                    self.open(now, None);
+                }
+            }
+            Link::Opening(_) => {}
+            // The server may have dropped an idle session (H7): ask before handing anything over.
+            Link::Live(session) if now.since(self.last_heard) >= session.lease / 2 => {
+                self.open(now, Some(session));
+            }
+            Link::Live(session) => self.assign_slots(now, &session),
+        }
+    }
+
+    fn assign_slots(&mut self, now: Instant, session: &Session) {
+        let mut passed = 0;
+        while let Some(&key) = self.waiting.get(passed) {
+            let call = &self.calls[key.index];
+            if call.spec.semantics == Semantics::Maybe {
+                self.waiting.remove(passed);
+                self.send_maybe(now, session, key);
+                continue;
+            }
+            let Some(index) = self.slots.take(session.slots_max, call.spec.depth) else {
+                if call.spec.depth > 0 {
+                    return;
+                }
+                passed += 1; // a nested call behind may still find one
+                continue;
+            };
+            self.waiting.remove(passed);
+            self.occupy(now, session, key, index);
+        }
+    }
+
+    fn occupy(&mut self, now: Instant, session: &Session, key: CallKey, index: usize) {
+        self.slots.set_unacknowledged(index, false);
+        let in_doubt = self.calls[key.index].in_doubt;
+        let slot = &mut self.slots.slots[index];
+        slot.in_doubt = in_doubt;
+        let resolver = slot.resolver.take();
+        slot.sequence = slot.sequence.next();
+        let kept = std::mem::replace(&mut slot.state, State::Busy(key));
+        let sequence = slot.sequence;
+        if let State::Resolved(Outcome::Returned(body) | Outcome::Failed { body, .. }) = kept {
+            self.pool.give(body);
+        }
+        if let Some(resolver) = resolver {
+            self.end(now, resolver, Outcome::InDoubt(DoubtCause::Closed));
+        }
+        let slot = SlotIndex(u32::try_from(index).expect("slots are numbered in 32 bits"));
+        let call = &mut self.calls[key.index];
+        call.stage = Stage::Busy(index);
+        call.id = CallId { session: session.id, space: Space::Session, slot, sequence };
+        self.send_request(now, session, key.index);
+    }
+
+    fn send_maybe(&mut self, now: Instant, session: &Session, key: CallKey) {
+        self.maybe_sequence += 1;
+        let call = &mut self.calls[key.index];
+        call.id = CallId {
+            session: session.id,
+            space: Space::Maybe,
+            slot: SlotIndex(0),
+            sequence: Sequence(self.maybe_sequence),
+        };
+        call.stage = Stage::Resolving; // it waits for nothing any more
+        self.send_request(now, session, key.index);
+        self.end(now, key, Outcome::Sent);
+    }
+
+    /// Hands a call's request to the transport, again or for the first time.
+    pub(super) fn send_request(&mut self, now: Instant, session: &Session, index: usize) {
+        let envelope = self.envelope(session, self.calls[index].id.space);
+        let call = &mut self.calls[index];
+        call.transmissions += 1;
+        call.sent_at = now;
+        call.probing = false;
+        if call.tries > 0 {
+            self.counters.retransmissions += 1;
+        }
+        let remaining = now.until(call.spec.deadline).as_micros();
+        let request = Request {
+            slot: call.id.slot,
+            sequence: call.id.sequence,
+            method: call.spec.method,
+            name: call.spec.name,
+            digest: call.digest,
+            remaining_us: u64::try_from(remaining).unwrap_or(u64::MAX),
+            not_after_us: session.server_time_us(call.spec.deadline),
+            fragment: 0,
+            fragments: 1,
+            transmission: u16::try_from(call.transmissions).unwrap_or(u16::MAX),
+            depth: call.spec.depth,
+            semantics: call.spec.semantics,
+            extensions: &[],
+            arguments: &call.arguments,
+        };
+        self.outbox.send(self.target.address, &envelope, &Pdu::Request(request));
+        let wait = self.trip.wait(call.tries, &mut *self.rng);
+        call.tries += 1;
+        if let (Some(timer), Stage::Busy(_)) = (call.timer, call.stage) {
+            self.timers.set(timer, (now + wait).min(call.spec.deadline));
+        }
+    }
+
+    pub(super) fn send_ping(&mut self, now: Instant, session: &Session, index: usize) {
+        let envelope = self.envelope(session, Space::Session);
+        let call = &mut self.calls[index];
+        let (slot, sequence) = (call.id.slot, call.id.sequence);
+        let ping = Pdu::Ping(Ping { slot, sequence, stamp: now.as_micros() });
+        self.outbox.send(self.target.address, &envelope, &ping);
+        self.counters.probes += 1;
+        let wait = self.trip.wait(call.tries, &mut *self.rng);
+        call.tries += 1;
+        if let Some(timer) = call.timer {
+            self.timers.set(timer, (now + wait).min(call.spec.deadline));
+        }
+    }
+
+    /// A call's timer: its deadline, or another transmission.
+    pub(super) fn on_call_timer(&mut self, now: Instant, index: usize) {
+        let Some(call) = self.calls.get(index) else { return };
+        let key = CallKey { index, generation: call.generation };
+        let (stage, overdue) = (call.stage, now >= call.spec.deadline);
+        let (probing, timer, deadline) = (call.probing, call.timer, call.spec.deadline);
+        match (stage, overdue) {
+            (Stage::Waiting, true) => {
+                let outcome = self.overdue(key);
+                self.end(now, key, outcome);
+            }
+            (Stage::Busy(slot), true) => self.give_up(now, key, slot, DoubtCause::NoReply),
+            (Stage::Resolving, _) => self.on_resolve_timer(now, key, overdue),
+            (Stage::Waiting, false) => {
+                if let Some(timer) = timer {
+                    self.timers.set(timer, deadline);
+                }
+            }
+            (Stage::Busy(_), false) => match self.link {
+                Link::Live(session) if probing => self.send_ping(now, &session, index),
+                Link::Live(session) => self.send_request(now, &session, index),
+                // All is sent again once the session is known to live.
+                Link::None | Link::Opening(_) => {
+                    if let Some(timer) = timer {
+                        self.timers.set(timer, deadline);
+                    }
+                }
+            },
+        }
+    }
+
+    /// After a resume: whatever has no answer is sent again.
+    pub(super) fn resend_all(&mut self, now: Instant) {
+        let Link::Live(session) = self.link else { return };
+        for key in self.keys() {
+            match self.calls[key.index].stage {
+                Stage::Waiting => {}
+                Stage::Busy(_) => {
+                    self.calls[key.index].tries = 1;
+                    self.send_request(now, &session, key.index);
+                }
+                Stage::Resolving => self.send_seal(now, &session, key.index),
+            }
+        }
+    }
+
+    /// The caller waits no longer: the slot lingers, the server is told once, and the call is in
+    /// doubt.
+    pub(super) fn give_up(&mut self, now: Instant, key: CallKey, slot: usize, cause: DoubtCause) {
+        let call = &self.calls[key.index];
+        let (index, sequence, depth) = (call.id.slot, call.id.sequence, call.spec.depth);
+        self.slots.leave(slot, depth, true);
+        if let Link::Live(session) = self.link {
+            let stamp = now.as_micros();
+            let pdu = match cause {
+                DoubtCause::Cancelled => Pdu::Cancel(Cancel { slot: index, sequence, stamp }),
+                DoubtCause::NoReply
+                | DoubtCause::ServerRestarted
+                | DoubtCause::SessionLost
+                | DoubtCause::Closed
+                | DoubtCause::RefusedAfterDoubt => Pdu::Seal(Seal { slot: index, sequence, stamp }),
+            };
+            let envelope = self.envelope(&session, Space::Session);
+            self.outbox.send(self.target.address, &envelope, &pdu);
+        }
+        self.end(now, key, Outcome::InDoubt(cause));
+    }
+
+    /// Acknowledges the last replies of an idle client, once (1b.13).
+    pub(super) fn acknowledge(&mut self) {
+        let Link::Live(session) = self.link else { return };
+        if !self.calls.is_empty() {
+            return;
+        }
+        let envelope = self.envelope(&session, Space::Session);
+        for index in 0..self.slots.slots.len() {
+            let slot = &self.slots.slots[index];
+            if slot.unacknowledged {
+                let ack = Ack {
+                    slot: SlotIndex(u32::try_from(index).expect("slots are numbered in 32 bits")),
+                    sequence: slot.sequence,
+                    cumulative: 1,
+                    pad: 0,
+                    bitmap: 0,
+                };
+                self.outbox.send(self.target.address, &envelope, &Pdu::Ack(ack));
+                self.slots.set_unacknowledged(index, false);
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What the machines count: plain numbers, taken as a snapshot by cloning.
+
+/// What a server has counted since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ServerCounters {
+    /// Datagrams received.
+    pub datagrams_in: u64,
+    /// Datagrams sent.
+    pub datagrams_out: u64,
+    /// Datagrams, or rests of them, that were no PDU.
+    pub malformed: u64,
+    /// PDUs that a server never receives, or for another incarnation or client.
+    pub foreign: u64,
+    /// PDUs for sessions that are not known.
+    pub sessionless: u64,
+    /// Calls accepted.
+    pub accepted: u64,
+    /// Executions begun.
+    pub begun: u64,
+    /// Duplicates that did not run again.
+    pub duplicates_suppressed: u64,
+    /// Further executions of `at_least_once` calls.
+    pub reruns: u64,
+    /// Calls refused.
+    pub refused: u64,
+    /// Requests that differ from another one under the same sequence.
+    pub mismatches: u64,
+    /// Calls sealed before they ran.
+    pub sealed: u64,
+    /// Running calls told to stop.
+    pub cancelled: u64,
+    /// HELLOs that opened no session.
+    pub rejected: u64,
+    /// Sessions opened.
+    pub sessions_opened: u64,
+    /// Sessions closed.
+    pub sessions_closed: u64,
+    /// `maybe` calls dropped as duplicates or too old.
+    pub maybe_dropped: u64,
+}
+
+/// What a client's connection has counted since it started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClientCounters {
+    /// Datagrams received.
+    pub datagrams_in: u64,
+    /// Datagrams sent.
+    pub datagrams_out: u64,
+    /// Datagrams, or rests of them, that were no PDU.
+    pub malformed: u64,
+    /// PDUs that a client never receives, or from another sender than was meant.
+    pub foreign: u64,
+    /// Answers to calls that had ended, or to none.
+    pub stale: u64,
+    /// Calls started.
+    pub calls: u64,
+    /// Requests sent again.
+    pub retransmissions: u64,
+    /// Probes sent.
+    pub probes: u64,
+    /// Sessions opened.
+    pub sessions_opened: u64,
+    /// Sessions lost.
+    pub sessions_lost: u64,
+    /// `maybe` calls that never left.
+    pub maybe_dropped: u64,
+}

@@ -1,0 +1,98 @@
+//! What a machine has to say: events in order, and PDUs packed into datagrams by address.
+
+use std::collections::VecDeque;
+
+use crate::address::Address;
+use crate::wire::{self, DATAGRAM_BYTES_MAX, Envelope, Pdu};
+
+/// Filled while input is handled, emptied by the drain. Datagram buffers are used again.
+#[derive(Debug)]
+pub(crate) struct Outbox<E> {
+    events: VecDeque<E>,
+    datagrams: VecDeque<(Address, Vec<u8>)>,
+    spare: Vec<Vec<u8>>,
+}
+
+/// Datagram buffers kept for reuse.
+const SPARE_MAX: usize = 64;
+
+impl<E> Outbox<E> {
+    pub(crate) const fn new() -> Self {
+        Self { events: VecDeque::new(), datagrams: VecDeque::new(), spare: Vec::new() }
+    }
+
+    pub(crate) fn event(&mut self, event: E) {
+        self.events.push_back(event);
+    }
+
+    pub(crate) fn pop_event(&mut self) -> Option<E> {
+        self.events.pop_front()
+    }
+
+    /// Appends a PDU to the last datagram if that goes to the same address and has room, else
+    /// begins another.
+    pub(crate) fn send(&mut self, to: Address, envelope: &Envelope, pdu: &Pdu<'_>) {
+        if let Some((address, datagram)) = self.datagrams.back_mut() {
+            let whole = datagram.len();
+            if *address == to {
+                wire::encode(envelope, pdu, datagram);
+                if datagram.len() <= DATAGRAM_BYTES_MAX {
+                    return;
+                }
+                datagram.truncate(whole);
+            }
+        }
+        let mut datagram = self.spare.pop().unwrap_or_default();
+        datagram.clear();
+        wire::encode(envelope, pdu, &mut datagram);
+        self.datagrams.push_back((to, datagram));
+    }
+
+    /// Moves the next datagram into `datagram`, whose buffer is used again.
+    pub(crate) fn pop_datagram(&mut self, datagram: &mut Vec<u8>) -> Option<Address> {
+        let (to, bytes) = self.datagrams.pop_front()?;
+        let before = std::mem::replace(datagram, bytes);
+        if self.spare.len() < SPARE_MAX {
+            self.spare.push(before);
+        }
+        Some(to)
+    }
+}
+
+/// Buffers for arguments and replies, used again and again.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    buffers: Vec<Vec<u8>>,
+}
+
+/// Buffers kept in a pool.
+const POOL_MAX: usize = 256;
+/// A buffer that grew beyond this is given back to the allocator.
+const POOLED_BYTES_MAX: usize = 16 << 10;
+
+impl Pool {
+    pub(crate) const fn new() -> Self {
+        Self { buffers: Vec::new() }
+    }
+
+    /// An empty buffer.
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    /// A buffer that holds `bytes`.
+    pub(crate) fn copy(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut buffer = self.take();
+        buffer.extend_from_slice(bytes);
+        buffer
+    }
+
+    /// Gives a buffer back.
+    pub(crate) fn give(&mut self, mut buffer: Vec<u8>) {
+        let capacity = buffer.capacity();
+        if self.buffers.len() < POOL_MAX && capacity > 0 && capacity <= POOLED_BYTES_MAX {
+            buffer.clear();
+            self.buffers.push(buffer);
+        }
+    }
+}

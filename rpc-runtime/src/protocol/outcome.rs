@@ -1,0 +1,122 @@
+//! How a call ended, as the client's machine knows it, and what it saw.
+
+use crate::address::Address;
+use crate::error::Execution;
+use crate::ids::{Incarnation, ServerId};
+use crate::time::{Duration, Instant};
+use crate::wire::{RefuseReason, RejectReason, ReplyStatus};
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The handler returned; this is the body of its reply.
+    Returned(Vec<u8>),
+    /// A `maybe` call was handed to the transport.
+    Sent,
+    /// The call ran and has no result.
+    Failed {
+        /// How it ended.
+        status: ReplyStatus,
+        /// Its last words.
+        body: Vec<u8>,
+    },
+    /// The server refused the call: it did not run and never will.
+    Refused {
+        /// Why.
+        reason: RefuseReason,
+        /// How long to leave the server alone.
+        push_back: Duration,
+        /// In words.
+        detail: String,
+    },
+    /// No session opened, and the call was never handed over.
+    Rejected {
+        /// Why.
+        reason: RejectReason,
+        /// Who answered.
+        server: ServerId,
+        /// In which life.
+        incarnation: Incarnation,
+        /// How long to leave the server alone.
+        push_back: Duration,
+    },
+    /// The call was never handed to the transport.
+    NotSent(NotSentCause),
+    /// The server promised never to run the call.
+    Sealed,
+    /// The call may have run.
+    InDoubt(DoubtCause),
+}
+
+impl Outcome {
+    /// Did the call run?
+    #[must_use]
+    pub const fn execution(&self) -> Execution {
+        match self {
+            Self::Returned(_) | Self::Failed { .. } => Execution::Executed,
+            Self::Refused { .. } | Self::Rejected { .. } | Self::NotSent(_) | Self::Sealed => {
+                Execution::NotExecuted
+            }
+            Self::Sent | Self::InDoubt(_) => Execution::Unknown,
+        }
+    }
+}
+
+/// Why a call was never handed to the transport.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum NotSentCause {
+    /// No session opened before the deadline.
+    Unreachable,
+    /// No slot became free before the deadline.
+    NoFreeSlot,
+    /// Too many calls wait already.
+    QueueFull,
+    /// The caller gave up.
+    Cancelled,
+    /// The arguments do not fit.
+    TooLarge,
+    /// The server takes no new calls.
+    Draining,
+    /// The deadline had passed already.
+    Expired,
+    /// The connection was closed.
+    ConnectionClosed,
+    /// The semantics need a mechanism that this connection does not have.
+    Unsupported,
+}
+
+/// Why it is not known whether a call ran.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DoubtCause {
+    /// No answer before the deadline.
+    NoReply,
+    /// The server's incarnation that had the call is gone.
+    ServerRestarted,
+    /// The session that carried the call is gone.
+    SessionLost,
+    /// The server has forgotten the call: its slot was used again, or its reply acknowledged.
+    Closed,
+    /// The caller gave up after the call was handed over.
+    Cancelled,
+    /// The call was refused, after an earlier transmission may have run.
+    RefusedAfterDoubt,
+}
+
+/// What the machine saw of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Evidence {
+    /// How often the request, or a HELLO for its sake, was handed to the transport.
+    pub transmissions: u32,
+    /// When the call was started.
+    pub started: Instant,
+    /// When it ended.
+    pub ended: Instant,
+    /// Who was asked.
+    pub peer: Address,
+    /// The server that the session is with.
+    pub server: ServerId,
+    /// Its incarnation.
+    pub incarnation: Incarnation,
+    /// Whether the server said that the call was at work.
+    pub working_seen: bool,
+}

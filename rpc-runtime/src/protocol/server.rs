@@ -1,0 +1,377 @@
+//! The server's machine: all sessions of one endpoint, their slots, and who may run what when.
+//!
+//! Knows the tables "Server slot" and "Server session" of docs/protocol.md; does not know what a
+//! method does: it hands out [`Execute`], is asked [`Server::begin`] when a worker is free, and is
+//! told [`Server::finish`].
+
+mod slot;
+mod session;
+mod handshake;
+mod calls;
+mod stop;
+
+use std::collections::BTreeMap;
+
+use super::outbox::{Outbox, Pool};
+use super::timers::Timers;
+use super::{HandlerEnd, Limits, Output, Reason, ServerCounters};
+use crate::address::Address;
+use crate::hash::{Hasher, SipKey};
+use crate::ids::{
+    CallId, ClientId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId, SlotIndex,
+    Space,
+};
+use crate::random::Rng;
+use crate::semantics::Semantics;
+use crate::time::{Duration, Instant};
+use crate::wire::{self, Envelope, Goaway, GoawayReason, Nonce, Pdu};
+use session::Session;
+
+/// A method that the server offers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MethodEntry {
+    /// What a REQUEST names it by.
+    pub fingerprint: MethodFingerprint,
+    /// Hash of `service.method`: tells a changed method from an unknown one.
+    pub name: u32,
+    /// What it promises.
+    pub semantics: Semantics,
+    /// Room reserved for its reply before it begins, in bytes.
+    pub reply_bytes_max: u32,
+}
+
+/// Who a server is, in which life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerIdentity {
+    /// Over all its lives.
+    pub id: ServerId,
+    /// This one.
+    pub incarnation: Incarnation,
+}
+
+/// Names one execution to the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Ticket {
+    call: CallId,
+    attempt: u32,
+}
+
+impl Ticket {
+    /// The call that is executed.
+    #[must_use]
+    pub const fn call_id(self) -> CallId {
+        self.call
+    }
+}
+
+/// A call to be executed.
+#[derive(Clone, Debug)]
+pub struct Execute {
+    /// Names the execution in `begin` and `finish`.
+    pub ticket: Ticket,
+    /// Which of the server's methods, by its place in the list given to [`Server::new`].
+    pub method: usize,
+    /// The marshalled arguments; give the buffer back with [`Server::recycle`].
+    pub arguments: Vec<u8>,
+    /// The caller's deadline by this server's clock.
+    pub not_after: Instant,
+    /// Who calls.
+    pub client: ClientId,
+    /// From where.
+    pub peer: Address,
+    /// How many calls this one is nested in.
+    pub depth: u8,
+}
+
+/// What the server layer must know.
+#[derive(Clone, Debug)]
+pub enum ServerEvent {
+    /// Queue this call, or run it.
+    Execute(Execute),
+    /// Tell the handler that nobody wants its call any more.
+    Cancel(Ticket),
+    /// A session is gone; its calls have ended before.
+    SessionClosed(SessionId),
+}
+
+/// The answer to [`Server::begin`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begin {
+    /// Enter the handler now.
+    Run,
+    /// Do not: too late, called off, or the session is gone. The client was told.
+    Not,
+}
+
+/// What a timer is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TimerKey {
+    Lease(SessionId),
+    Call(SessionId, SlotIndex),
+}
+
+/// What is known of a client over its lives.
+#[derive(Clone, Debug)]
+struct Known {
+    highest: Incarnation,
+    sessions: Vec<SessionId>,
+}
+
+/// The machine.
+#[derive(Debug)]
+pub struct Server {
+    identity: ServerIdentity,
+    limits: Limits,
+    methods: Vec<MethodEntry>,
+    by_fingerprint: BTreeMap<MethodFingerprint, usize>,
+    key: SipKey,
+    sessions: BTreeMap<SessionId, Session>,
+    clients: BTreeMap<ClientId, Known>,
+    sessions_unused: usize,
+    queued: usize,
+    running: usize,
+    stored_bytes: usize,
+    draining: Option<Instant>,
+    timers: Timers<TimerKey>,
+    outbox: Outbox<ServerEvent>,
+    pool: Pool,
+    counters: ServerCounters,
+}
+
+/// Where a PDU came from and what its header said.
+#[derive(Clone, Copy, Debug)]
+struct Origin {
+    from: Address,
+    envelope: Envelope,
+}
+
+impl Server {
+    /// A server that offers `methods`.
+    ///
+    /// # Panics
+    ///
+    /// The limits contradict each other.
+    #[must_use]
+    pub fn new(
+        identity: ServerIdentity,
+        limits: Limits,
+        methods: Vec<MethodEntry>,
+        mut rng: Box<dyn Rng>,
+    ) -> Self {
+        assert!(limits.are_consistent(), "limits fit each other");
+        let key = SipKey([rng.next_u64(), rng.next_u64()]);
+        let by_fingerprint =
+            methods.iter().enumerate().map(|(place, method)| (method.fingerprint, place)).collect();
+        Self {
+            identity,
+            limits,
+            methods,
+            by_fingerprint,
+            key,
+            sessions: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            sessions_unused: 0,
+            queued: 0,
+            running: 0,
+            stored_bytes: 0,
+            draining: None,
+            timers: Timers::new(),
+            outbox: Outbox::new(),
+            pool: Pool::new(),
+            counters: ServerCounters::default(),
+        }
+    }
+
+    /// Takes a datagram. Hostile bytes are counted and dropped.
+    pub fn handle_datagram(&mut self, now: Instant, from: Address, datagram: &[u8]) {
+        self.counters.datagrams_in += 1;
+        let mut rest = datagram;
+        while !rest.is_empty() {
+            match wire::decode(rest) {
+                Ok((envelope, pdu, after)) => {
+                    self.handle_pdu(now, Origin { from, envelope }, &pdu);
+                    rest = after;
+                }
+                Err(_) => {
+                    self.counters.malformed += 1;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn handle_pdu(&mut self, now: Instant, origin: Origin, pdu: &Pdu<'_>) {
+        match pdu {
+            Pdu::Hello(hello) => self.on_hello(now, origin, hello),
+            Pdu::Request(request) => self.on_request(now, origin, request),
+            Pdu::Ping(ping) => self.on_ping(now, origin, ping),
+            Pdu::Seal(seal) => {
+                self.on_stop(now, origin, (seal.slot, seal.sequence, seal.stamp), false);
+            }
+            Pdu::Cancel(cancel) => {
+                self.on_stop(now, origin, (cancel.slot, cancel.sequence, cancel.stamp), true);
+            }
+            Pdu::Ack(ack) => self.on_ack(now, origin, ack),
+            Pdu::Bye(_) => self.on_bye(now, origin),
+            // Quanta and owners are asked for by nobody yet; the rest is for clients.
+            Pdu::Extend(_)
+            | Pdu::Alive(_)
+            | Pdu::Cookie(_)
+            | Pdu::Welcome(_)
+            | Pdu::Reject(_)
+            | Pdu::Reply(_)
+            | Pdu::Refuse(_)
+            | Pdu::Working(_)
+            | Pdu::Unseen(_)
+            | Pdu::Sealed(_)
+            | Pdu::NoSession(_)
+            | Pdu::Owner(_)
+            | Pdu::Goaway(_) => self.counters.foreign += 1,
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(key) = self.timers.pop_due(now) {
+            match key {
+                TimerKey::Lease(session) => self.on_lease(now, session),
+                TimerKey::Call(session, slot) => self.on_call_timer(now, session, slot),
+            }
+        }
+    }
+
+    /// The one drain: events first, then datagrams, then how long to wait.
+    pub fn poll_output(&mut self, _now: Instant, datagram: &mut Vec<u8>) -> Output<ServerEvent> {
+        if let Some(event) = self.outbox.pop_event() {
+            return Output::Event(event);
+        }
+        if let Some(to) = self.outbox.pop_datagram(datagram) {
+            self.counters.datagrams_out += 1;
+            return Output::Transmit { to };
+        }
+        match self.timers.next() {
+            None => Output::Wait { until: None, why: Reason::Idle },
+            Some((until, TimerKey::Lease(_))) => {
+                Output::Wait { until: Some(until), why: Reason::Lease }
+            }
+            Some((until, TimerKey::Call(..))) => {
+                Output::Wait { until: Some(until), why: Reason::Working }
+            }
+        }
+    }
+
+    /// Stops taking new calls, and tells every client so. Duplicates and SEAL are still answered.
+    pub fn drain(&mut self, now: Instant, within: Duration) {
+        self.draining = Some(now + within);
+        let drain_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
+        let goaway = Goaway { reason: GoawayReason::Draining, pad: [0; 3], drain_ms };
+        for session in self.sessions.values() {
+            let envelope = envelope(self.identity.incarnation, session, Space::Session);
+            self.outbox.send(session.address, &envelope, &Pdu::Goaway(goaway));
+        }
+    }
+
+    /// Whether nothing is queued or running.
+    #[must_use]
+    pub const fn is_drained(&self) -> bool {
+        self.queued == 0 && self.running == 0
+    }
+
+    /// Calls accepted and not begun.
+    #[must_use]
+    pub const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Calls begun and not ended.
+    #[must_use]
+    pub const fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Sessions open.
+    #[must_use]
+    pub fn sessions(&self) -> usize {
+        self.sessions.len()
+    }
+
+    /// Bytes of stored replies and of room reserved for them.
+    #[must_use]
+    pub const fn stored_bytes(&self) -> usize {
+        self.stored_bytes
+    }
+
+    /// The limits it was made with.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub const fn counters(&self) -> &ServerCounters {
+        &self.counters
+    }
+
+    /// An empty buffer for a reply.
+    #[must_use]
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        self.pool.take()
+    }
+
+    /// Gives back the buffer of an [`Execute`], or one that was taken and not used.
+    pub fn recycle(&mut self, buffer: Vec<u8>) {
+        self.pool.give(buffer);
+    }
+
+    /// A session id that was never used: a keyed hash of who we are and how many there were
+    /// (protocol tables, M4).
+    fn next_session_id(&mut self) -> SessionId {
+        loop {
+            self.counters.sessions_opened += 1;
+            let mut hasher = Hasher::new(self.key);
+            hasher.write_u64(self.identity.id.0);
+            hasher.write_u64(self.identity.incarnation.0);
+            hasher.write_u64(self.counters.sessions_opened);
+            let id = SessionId(hasher.finish());
+            if id.is_some() && !self.sessions.contains_key(&id) {
+                return id;
+            }
+        }
+    }
+
+    /// The bare answer's envelope where there is no session.
+    fn stranger(&self, envelope: &Envelope) -> Envelope {
+        Envelope {
+            space: envelope.space,
+            target: envelope.incarnation.tag(),
+            session: envelope.session,
+            incarnation: self.identity.incarnation,
+        }
+    }
+}
+
+/// The header of what the server in its life `own` says in `session`.
+const fn envelope(own: Incarnation, session: &Session, space: Space) -> Envelope {
+    let target = session.incarnation.tag();
+    Envelope { space, target, session: session.id, incarnation: own }
+}
+
+/// The nonce of answers that answer no HELLO.
+const NO_NONCE: Nonce = Nonce(0);
+
+/// A slot's call as a client names it.
+const fn call_id(session: SessionId, slot: SlotIndex, sequence: Sequence) -> CallId {
+    CallId { session, space: Space::Session, slot, sequence }
+}
+
+/// What becomes of an execution's end: the status to store.
+const fn status_of(end: HandlerEnd) -> wire::ReplyStatus {
+    match end {
+        HandlerEnd::Returned => wire::ReplyStatus::Returned,
+        HandlerEnd::Panicked => wire::ReplyStatus::Panicked,
+        HandlerEnd::Cancelled { partial: false } => wire::ReplyStatus::Cancelled,
+        HandlerEnd::Cancelled { partial: true } => wire::ReplyStatus::CancelledPartial,
+        HandlerEnd::HandlerFailed | HandlerEnd::BadArguments => wire::ReplyStatus::HandlerFailed,
+    }
+}

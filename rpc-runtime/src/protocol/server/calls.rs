@@ -1,0 +1,506 @@
+//! Calls arrive, begin and end: the REQUEST, dispatch and handler rows of the table "Server slot".
+
+use super::handshake::millis;
+use super::slot::{Live, State, Stored};
+use super::{
+    Begin, Execute, Origin, Server, ServerEvent, Ticket, TimerKey, call_id, envelope, status_of,
+};
+use crate::ids::{CallId, Sequence, SessionId, SlotIndex, Space};
+use crate::protocol::HandlerEnd;
+use crate::protocol::limits::REPLY_BYTES_MAX;
+use crate::semantics::Semantics;
+use crate::time::{Duration, Instant};
+use crate::wire::{
+    Pdu, Refuse, RefuseReason, Reply, ReplyStatus, Request, Sealed, SealedVerdict, Working,
+};
+
+/// What a duplicate, a probe or a stop of a call is answered with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Ask {
+    pub(super) slot: SlotIndex,
+    pub(super) sequence: Sequence,
+    /// Repeated in the answer.
+    pub(super) stamp: u64,
+    /// The REQUEST's transmission; 0 if it is none.
+    pub(super) transmission: u16,
+}
+
+impl Server {
+    pub(super) fn on_request(&mut self, now: Instant, origin: Origin, request: &Request<'_>) {
+        let (slot, sequence) = (request.slot, request.sequence);
+        let Some(id) = self.session_for(now, origin, Some((slot, sequence))) else { return };
+        match origin.envelope.space {
+            Space::Session => {}
+            Space::Maybe => return self.on_maybe(now, id, request),
+            Space::Durable => {
+                self.counters.foreign += 1; // no durable slots were granted
+                return;
+            }
+        }
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(entry) = session.slot(slot) else {
+            self.counters.foreign += 1;
+            return;
+        };
+        // The slot comes before every other check: only a sequence above `last` can be refused
+        // (protocol tables, C2).
+        if sequence < entry.last || sequence == Sequence::ZERO {
+            self.counters.duplicates_suppressed += 1;
+        } else if sequence == entry.last {
+            self.on_duplicate(now, id, request);
+        } else {
+            self.on_new(now, id, request);
+        }
+    }
+
+    fn on_duplicate(&mut self, now: Instant, id: SessionId, request: &Request<'_>) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let fenced = session.fenced;
+        let Some(entry) = session.slot(request.slot) else { return };
+        if entry.is_mismatch(request.digest) {
+            self.counters.mismatches += 1;
+            return;
+        }
+        if let Some(live) = entry.live() {
+            live.transmission = request.transmission;
+        }
+        let may_run_again = matches!(entry.state, State::Forgotten)
+            && !fenced
+            && self.why_not(now, id, request).is_none();
+        let Some(entry) = self.sessions.get_mut(&id).and_then(|session| session.slot(request.slot))
+        else {
+            return;
+        };
+        match entry.state {
+            // What has run once is never refused: where it cannot run again now, nothing is said,
+            // and the client asks again (protocol tables, C7).
+            State::Forgotten if !may_run_again => {
+                self.counters.duplicates_suppressed += 1;
+            }
+            State::Forgotten => {
+                self.counters.reruns += 1;
+                self.accept(now, id, request);
+            }
+            State::Empty
+            | State::Queued(_)
+            | State::Running(_)
+            | State::Done(_)
+            | State::Refused { .. }
+            | State::Sealed
+            | State::Acked
+            | State::Closed => {
+                self.counters.duplicates_suppressed += 1;
+                let ask = Ask {
+                    slot: request.slot,
+                    sequence: request.sequence,
+                    stamp: 0,
+                    transmission: request.transmission,
+                };
+                self.answer(now, id, ask);
+            }
+        }
+    }
+
+    fn on_new(&mut self, now: Instant, id: SessionId, request: &Request<'_>) {
+        let (slot, sequence) = (request.slot, request.sequence);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let fenced = session.fenced || session.closing;
+        let Some(entry) = session.slot(slot) else { return };
+        let last = entry.last;
+        if entry.live().is_some() {
+            // Two calls never share a slot's memory: the older one is called off, the newer one is
+            // to ask again (protocol tables, H1).
+            self.send_working(now, id, Ask { slot, sequence, stamp: 0, transmission: 0 }, last);
+            self.call_off(id, slot);
+            return;
+        }
+        if fenced {
+            return;
+        }
+        self.release(id, slot);
+        match self.why_not(now, id, request) {
+            Some((reason, push_back)) => self.refuse(now, id, request, reason, push_back),
+            None => self.accept(now, id, request),
+        }
+    }
+
+    /// Why a call that was never seen before cannot be accepted.
+    fn why_not(
+        &self,
+        now: Instant,
+        id: SessionId,
+        request: &Request<'_>,
+    ) -> Option<(RefuseReason, Duration)> {
+        let session = self.sessions.get(&id)?;
+        let push_back = self.limits.push_back;
+        let Some(&method) = self.by_fingerprint.get(&request.method) else {
+            let changed = self.methods.iter().any(|method| method.name == request.name);
+            let reason =
+                if changed { RefuseReason::ChangedMethod } else { RefuseReason::UnknownMethod };
+            return Some((reason, Duration::ZERO));
+        };
+        let method = self.methods[method];
+        if method.semantics != request.semantics {
+            return Some((RefuseReason::ChangedMethod, Duration::ZERO));
+        }
+        if session.time_us(now) > request.not_after_us {
+            return Some((RefuseReason::Expired, Duration::ZERO));
+        }
+        if request.fragments != 1 {
+            return Some((RefuseReason::TooLarge, Duration::ZERO));
+        }
+        if self.draining.is_some() {
+            return Some((RefuseReason::Draining, push_back));
+        }
+        let room = reply_bytes(method.semantics, method.reply_bytes_max);
+        let full = self.queued >= self.limits.calls_queued_max
+            || self.running >= self.limits.calls_running_max
+            || self.stored_bytes + room > self.limits.reply_bytes_stored_max;
+        full.then_some((RefuseReason::Overload, push_back))
+    }
+
+    /// Takes a call, or a further execution of an `at_least_once` call, into its slot.
+    fn accept(&mut self, now: Instant, id: SessionId, request: &Request<'_>) {
+        let Some(&method) = self.by_fingerprint.get(&request.method) else { return };
+        let entry = self.methods[method];
+        let room = reply_bytes(entry.semantics, entry.reply_bytes_max);
+        let not_after = self.not_after(now, id, request);
+        let arguments = self.pool.copy(request.arguments);
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.live_calls += 1;
+        self.sessions_unused -= usize::from(!session.used);
+        session.used = true;
+        let (client, peer) = (session.client, session.address);
+        let Some(slot) = session.slot(request.slot) else { return };
+        slot.attempt = if slot.last == request.sequence { slot.attempt + 1 } else { 1 };
+        slot.last = request.sequence;
+        slot.digest = request.digest;
+        slot.stored_bytes = room;
+        slot.state = State::Queued(Live {
+            repeatable: entry.semantics == Semantics::AtLeastOnce,
+            arrived: now,
+            not_after,
+            transmission: request.transmission,
+            cancelled: false,
+            stopped: false,
+        });
+        let key = TimerKey::Call(id, request.slot);
+        let timer = *slot.timer.get_or_insert_with(|| self.timers.add(key));
+        self.timers.set(timer, now + self.limits.working_after);
+        let call = call_id(id, request.slot, request.sequence);
+        let ticket = Ticket { call, attempt: slot.attempt };
+        self.stored_bytes += room;
+        self.queued += 1;
+        self.counters.accepted += 1;
+        let depth = request.depth;
+        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth };
+        self.outbox.event(ServerEvent::Execute(execute));
+    }
+
+    /// The caller's deadline by this clock: the earlier of what is left of its patience and
+    /// `not_after`, which an hour under way does not lengthen (protocol tables, C6).
+    fn not_after(&self, now: Instant, id: SessionId, request: &Request<'_>) -> Instant {
+        let patience = Duration::from_micros(request.remaining_us).min(self.limits.deadline_max);
+        let opened = self.sessions.get(&id).map_or(now, |session| session.opened);
+        (now + patience).min(opened + Duration::from_micros(request.not_after_us))
+    }
+
+    fn refuse(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        request: &Request<'_>,
+        reason: RefuseReason,
+        push_back: Duration,
+    ) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        self.sessions_unused -= usize::from(!session.used);
+        session.used = true;
+        let Some(slot) = session.slot(request.slot) else { return };
+        slot.last = request.sequence;
+        slot.digest = request.digest;
+        slot.attempt = 0;
+        slot.state = State::Refused { reason, push_back };
+        self.counters.refused += 1;
+        let (slot, sequence) = (request.slot, request.sequence);
+        self.answer(now, id, Ask { slot, sequence, stamp: 0, transmission: 0 });
+    }
+
+    fn on_maybe(&mut self, now: Instant, id: SessionId, request: &Request<'_>) {
+        let not_after = self.not_after(now, id, request);
+        let wanted = self.by_fingerprint.get(&request.method).copied();
+        let method = wanted.filter(|&method| self.methods[method].semantics == Semantics::Maybe);
+        let room = self.queued < self.limits.calls_queued_max && self.draining.is_none();
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let fenced = session.fenced || session.closing;
+        let on_time = session.time_us(now) <= request.not_after_us && request.fragments == 1;
+        // The window remembers a call before anything else is asked, so that a copy of one that
+        // found no room does not run later than the first would have.
+        let fresh = session.window.accept(request.sequence);
+        let (true, true, true, false, Some(method)) = (fresh, on_time, room, fenced, method) else {
+            self.counters.maybe_dropped += 1;
+            return;
+        };
+        session.live_calls += 1;
+        self.sessions_unused -= usize::from(!session.used);
+        session.used = true;
+        let (client, peer, depth) = (session.client, session.address, request.depth);
+        let call = CallId { space: Space::Maybe, ..call_id(id, SlotIndex(0), request.sequence) };
+        let ticket = Ticket { call, attempt: 1 };
+        let arguments = self.pool.copy(request.arguments);
+        self.queued += 1;
+        self.counters.accepted += 1;
+        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth };
+        self.outbox.event(ServerEvent::Execute(execute));
+    }
+
+    /// Dispatch: whether the handler is entered. Called once for each [`Execute`], when a worker is
+    /// free for it; for [`Begin::Run`] the execution's end must be told with [`Server::finish`].
+    pub fn begin(&mut self, now: Instant, ticket: Ticket) -> Begin {
+        let CallId { session: id, slot, sequence, space } = ticket.call;
+        self.queued -= 1;
+        let begins = match space {
+            Space::Maybe => self.begin_maybe(id),
+            Space::Session | Space::Durable => self.begin_in_slot(now, id, slot, sequence),
+        };
+        if begins {
+            self.running += 1;
+            self.counters.begun += 1;
+            Begin::Run
+        } else {
+            Begin::Not
+        }
+    }
+
+    fn begin_maybe(&mut self, id: SessionId) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else { return false };
+        if session.fenced {
+            session.live_calls -= 1;
+            self.close_if_done(id);
+            return false;
+        }
+        true
+    }
+
+    fn begin_in_slot(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        index: SlotIndex,
+        sequence: Sequence,
+    ) -> bool {
+        let Some(session) = self.sessions.get_mut(&id) else { return false };
+        let Some(slot) = session.slot(index).filter(|slot| slot.last == sequence) else {
+            return false;
+        };
+        let State::Queued(live) = slot.state else { return false };
+        if now <= live.not_after {
+            return slot.begin();
+        }
+        // An execution that was promised nothing is refused; a further one is just not made.
+        let first = slot.attempt == 1;
+        slot.state = if first {
+            State::Refused { reason: RefuseReason::Expired, push_back: Duration::ZERO }
+        } else {
+            State::Forgotten
+        };
+        session.live_calls -= 1;
+        self.counters.refused += u64::from(first);
+        self.settle(id, index);
+        if first {
+            self.answer(now, id, Ask { slot: index, sequence, stamp: 0, transmission: 0 });
+        }
+        self.close_if_done(id);
+        false
+    }
+
+    /// An execution that was begun has ended. `body` is what its end calls for.
+    pub fn finish(&mut self, now: Instant, ticket: Ticket, end: HandlerEnd, body: Vec<u8>) {
+        let CallId { session: id, slot: index, sequence, space } = ticket.call;
+        self.running -= 1;
+        let Some(session) = self.sessions.get_mut(&id) else { return self.pool.give(body) };
+        session.live_calls -= 1;
+        session.last_heard = session.last_heard.max(now);
+        if space == Space::Maybe {
+            self.pool.give(body);
+            return self.close_if_done(id);
+        }
+        let Some(slot) = session.slot(index) else { return };
+        let State::Running(live) = slot.state else {
+            unreachable!("only `finish` ends what `begin` began")
+        };
+        let too_large = body.len() > REPLY_BYTES_MAX;
+        let status = if too_large { ReplyStatus::TooLarge } else { status_of(end) };
+        let body = if too_large { cut_body(body) } else { body };
+        let handler_us = u32::try_from(now.since(live.arrived).as_micros()).unwrap_or(u32::MAX);
+        let bad_arguments = end == HandlerEnd::BadArguments;
+        slot.state = match (bad_arguments, slot.attempt) {
+            (true, 1) => {
+                self.counters.refused += 1;
+                let reason = RefuseReason::BadArguments;
+                State::Refused { reason, push_back: Duration::ZERO }
+            }
+            (true | false, _) => State::Done(Stored { status, body, handler_us }),
+        };
+        let transmission = live.transmission;
+        self.answer(now, id, Ask { slot: index, sequence, stamp: 0, transmission });
+        if live.repeatable {
+            self.forget(id, index, live.stopped);
+        }
+        self.settle(id, index);
+        self.close_if_done(id);
+    }
+
+    /// An `at_least_once` reply was sent once and is not kept.
+    fn forget(&mut self, id: SessionId, index: SlotIndex, stopped: bool) {
+        let slot = self.sessions.get_mut(&id).and_then(|session| session.slot(index));
+        let Some(slot) = slot else { return };
+        if matches!(slot.state, State::Refused { .. }) {
+            return;
+        }
+        let next = if stopped { State::Closed } else { State::Forgotten };
+        if let State::Done(stored) = std::mem::replace(&mut slot.state, next) {
+            self.pool.give(stored.body);
+        }
+    }
+
+    /// Clears the timer of a slot in which nothing runs, and gives back reserved room.
+    pub(super) fn settle(&mut self, id: SessionId, index: SlotIndex) {
+        let slot = self.sessions.get_mut(&id).and_then(|session| session.slot(index));
+        let Some(slot) = slot else { return };
+        if let Some(timer) = slot.timer {
+            self.timers.clear(timer);
+        }
+        let used = match &slot.state {
+            State::Done(stored) => stored.body.len(),
+            State::Empty
+            | State::Queued(_)
+            | State::Running(_)
+            | State::Refused { .. }
+            | State::Sealed
+            | State::Acked
+            | State::Forgotten
+            | State::Closed => 0,
+        };
+        self.stored_bytes = self.stored_bytes - slot.stored_bytes + used;
+        slot.stored_bytes = used;
+    }
+
+    /// Frees what the last call of a slot has stored: a later call acknowledges it.
+    pub(super) fn release(&mut self, id: SessionId, index: SlotIndex) {
+        let slot = self.sessions.get_mut(&id).and_then(|session| session.slot(index));
+        let Some(slot) = slot else { return };
+        if let State::Done(stored) = std::mem::replace(&mut slot.state, State::Acked) {
+            self.pool.give(stored.body);
+        }
+        self.stored_bytes -= slot.stored_bytes;
+        slot.stored_bytes = 0;
+    }
+
+    /// Answers a duplicate, or tells an outcome for the first time: what the slot stores.
+    pub(super) fn answer(&mut self, now: Instant, id: SessionId, ask: Ask) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let envelope = envelope(self.identity.incarnation, session, Space::Session);
+        let to = session.address;
+        let Ask { slot: index, sequence, stamp, transmission } = ask;
+        let working = Working {
+            slot: index,
+            sequence,
+            running: sequence,
+            quantum_left_us: 0,
+            session_time_us: session.time_us(now),
+            stamp,
+        };
+        let sealed = |verdict| Sealed { slot: index, sequence, verdict, pad: [0; 3], stamp };
+        if let Some(slot) = session.slot(index) {
+            let attempt = slot.attempt;
+            let pdu = match &slot.state {
+                State::Queued(live) | State::Running(live) => {
+                    let left = now.until(live.not_after).as_micros();
+                    let quantum_left_us = u64::try_from(left).unwrap_or(u64::MAX);
+                    Some(Pdu::Working(Working { quantum_left_us, ..working }))
+                }
+                State::Done(stored) => Some(Pdu::Reply(Reply {
+                    slot: index,
+                    sequence,
+                    attempt,
+                    handler_us: stored.handler_us,
+                    fragment: 0,
+                    fragments: 1,
+                    transmission,
+                    status: stored.status,
+                    body: &stored.body,
+                })),
+                State::Refused { reason, push_back } => Some(Pdu::Refuse(Refuse {
+                    slot: index,
+                    sequence,
+                    reason: *reason,
+                    push_back_ms: millis(*push_back),
+                    detail: "",
+                })),
+                State::Sealed => Some(Pdu::Sealed(sealed(SealedVerdict::NotExecuted))),
+                State::Closed => Some(Pdu::Sealed(sealed(SealedVerdict::Closed))),
+                State::Empty | State::Acked | State::Forgotten => None,
+            };
+            if let Some(pdu) = pdu {
+                self.outbox.send(to, &envelope, &pdu);
+            }
+        }
+    }
+
+    /// WORKING for a call whose slot executes `running`.
+    pub(super) fn send_working(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        ask: Ask,
+        running: Sequence,
+    ) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let working = Working {
+            slot: ask.slot,
+            sequence: ask.sequence,
+            running,
+            quantum_left_us: 0,
+            session_time_us: session.time_us(now),
+            stamp: ask.stamp,
+        };
+        let envelope = envelope(self.identity.incarnation, session, Space::Session);
+        let to = session.address;
+        self.outbox.send(to, &envelope, &Pdu::Working(working));
+    }
+
+    /// A call has been under way for a while: report it once, then tell it when its caller's
+    /// patience is over (the quantum is the remaining deadline until quanta exist).
+    pub(super) fn on_call_timer(&mut self, now: Instant, id: SessionId, index: SlotIndex) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(slot) = session.slot(index) else { return };
+        let (sequence, timer) = (slot.last, slot.timer);
+        let Some(live) = slot.live() else { return };
+        if now >= live.not_after {
+            self.call_off_running(id, index);
+            return;
+        }
+        let not_after = live.not_after;
+        if let Some(timer) = timer {
+            self.timers.set(timer, not_after);
+        }
+        self.answer(now, id, Ask { slot: index, sequence, stamp: 0, transmission: 0 });
+    }
+}
+
+/// Room that a call's reply takes in the store: `at_least_once` stores none.
+const fn reply_bytes(semantics: Semantics, reply_bytes_max: u32) -> usize {
+    match semantics {
+        Semantics::AtMostOnce | Semantics::ExactlyOnce => reply_bytes_max as usize,
+        Semantics::Maybe | Semantics::AtLeastOnce => 0,
+    }
+}
+
+/// A body that says how long the one was that did not fit.
+fn cut_body(mut body: Vec<u8>) -> Vec<u8> {
+    let length = body.len();
+    body.clear();
+    body.extend_from_slice(format!("{length} bytes, {REPLY_BYTES_MAX} fit").as_bytes());
+    body
+}

@@ -1,0 +1,271 @@
+//! Sessions open, are resumed, and end: the table "Server session".
+
+use super::super::cookie;
+use super::session::Session;
+use super::{Known, NO_NONCE, Origin, Server, ServerEvent, TimerKey};
+use crate::ids::{ClientId, Incarnation, Sequence, SessionId, SlotIndex, Space};
+use crate::time::{Duration, Instant};
+use crate::wire::{
+    Cookie, Envelope, Hello, NoSession, PROTOCOL_VERSION, Pdu, Reject, RejectReason, Welcome,
+};
+
+/// Clients without a session that are still remembered, so that an old life stays fenced.
+const CLIENTS_REMEMBERED_MAX: usize = 65_536;
+
+impl Server {
+    pub(super) fn on_hello(&mut self, now: Instant, origin: Origin, hello: &Hello) {
+        let client = hello.client;
+        let incarnation = origin.envelope.incarnation;
+        let (id, own) = (self.identity.id, self.identity.incarnation);
+        let stranger = hello.server.is_some() && hello.server != id;
+        let other_life = hello.server_incarnation.is_some() && hello.server_incarnation != own;
+        if stranger || other_life {
+            return self.reject(origin, hello, RejectReason::StaleBinding, own, Duration::ZERO);
+        }
+        if !(hello.version_min..=hello.version_max).contains(&PROTOCOL_VERSION) {
+            return self.reject(origin, hello, RejectReason::Version, own, Duration::ZERO);
+        }
+        if self.repeat_welcome(now, origin, hello) {
+            return;
+        }
+        if !self.address_is_proved(now, origin, hello) {
+            let cookie = cookie::make(self.key, now, origin.from, client);
+            let answer = Pdu::Cookie(Cookie { nonce: hello.nonce, cookie });
+            let envelope = self.stranger(&origin.envelope);
+            self.outbox.send(origin.from, &envelope, &answer);
+            return;
+        }
+        let highest = self.clients.get(&client).map_or(Incarnation::NONE, |known| known.highest);
+        if incarnation < highest {
+            let reason = RejectReason::OldIncarnation;
+            return self.reject(origin, hello, reason, highest, Duration::ZERO);
+        }
+        if incarnation > highest {
+            self.fence_below(client, incarnation);
+        }
+        if !self.resume(now, origin, hello) {
+            self.open(now, origin, hello);
+        }
+    }
+
+    /// A copy of a HELLO that was answered is answered alike (protocol tables, M15).
+    fn repeat_welcome(&mut self, now: Instant, origin: Origin, hello: &Hello) -> bool {
+        let Some(known) = self.clients.get(&hello.client) else { return false };
+        let same = |session: &&Session| {
+            session.incarnation == origin.envelope.incarnation
+                && session.address == origin.from
+                && session.knows(hello.nonce)
+        };
+        let mut sessions = known.sessions.iter().filter_map(|id| self.sessions.get(id));
+        let Some(id) = sessions.find(same).map(|session| session.id) else { return false };
+        self.welcome(now, id, hello);
+        true
+    }
+
+    /// Whether the sender is known to receive at its address, or need not prove it.
+    fn address_is_proved(&self, now: Instant, origin: Origin, hello: &Hello) -> bool {
+        let moved =
+            self.sessions.get(&hello.resume).is_some_and(|session| session.address != origin.from);
+        let restarted = self.clients.get(&hello.client).is_some_and(|known| {
+            known.highest < origin.envelope.incarnation && !known.sessions.is_empty()
+        });
+        let crowded = self.sessions_unused >= self.limits.unused_sessions_max;
+        let asked = self.limits.cookie_always || moved || restarted || crowded;
+        let good = || {
+            hello.has_cookie == 1
+                && cookie::is_good(self.key, now, origin.from, hello.client, hello.cookie)
+        };
+        !asked || good()
+    }
+
+    /// A later life of `client` begins: its older sessions begin nothing more (C9).
+    fn fence_below(&mut self, client: ClientId, incarnation: Incarnation) {
+        if self.clients.len() >= CLIENTS_REMEMBERED_MAX {
+            self.clients.retain(|_, known| !known.sessions.is_empty());
+        }
+        let known = Known { highest: incarnation, sessions: Vec::new() };
+        let known = self.clients.entry(client).or_insert(known);
+        known.highest = incarnation;
+        for id in known.sessions.clone() {
+            if let Some(session) = self.sessions.get_mut(&id) {
+                session.fenced = true;
+            }
+            self.seal_queued(id);
+        }
+    }
+
+    fn resume(&mut self, now: Instant, origin: Origin, hello: &Hello) -> bool {
+        let Some(session) = self.sessions.get_mut(&hello.resume) else { return false };
+        let own = session.client == hello.client
+            && session.incarnation == origin.envelope.incarnation
+            && !session.closing;
+        if !own {
+            return false;
+        }
+        session.address = origin.from;
+        session.remember(hello.nonce);
+        let id = session.id;
+        self.welcome(now, id, hello);
+        true
+    }
+
+    fn open(&mut self, now: Instant, origin: Origin, hello: &Hello) {
+        let own = self.identity.incarnation;
+        if self.draining.is_some() {
+            return self.reject(origin, hello, RejectReason::Draining, own, self.limits.push_back);
+        }
+        if self.sessions.len() >= self.limits.sessions_max {
+            return self.reject(origin, hello, RejectReason::NoRoom, own, self.limits.push_back);
+        }
+        let id = self.next_session_id();
+        let timer = self.timers.add(TimerKey::Lease(id));
+        self.timers.set(timer, now + self.limits.lease_unused);
+        let client = (hello.client, origin.envelope.incarnation);
+        let slots = hello.slots.clamp(1, self.limits.slots_max);
+        let mut session = Session::open(id, client, origin.from, now, slots, timer);
+        session.remember(hello.nonce);
+        self.sessions.insert(id, session);
+        self.sessions_unused += 1;
+        let known = Known { highest: client.1, sessions: Vec::new() };
+        self.clients.entry(client.0).or_insert(known).sessions.push(id);
+        self.welcome(now, id, hello);
+    }
+
+    fn welcome(&mut self, now: Instant, id: SessionId, hello: &Hello) {
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.last_heard = now;
+        let welcome = Welcome {
+            nonce: hello.nonce,
+            client: session.client,
+            server: self.identity.id,
+            lease_ms: millis(self.limits.lease),
+            slots: session.slots_max,
+            session_time_us: session.time_us(now),
+            generation: 0,
+            working_after_us: u32::try_from(self.limits.working_after.as_micros())
+                .unwrap_or(u32::MAX),
+            datagram_bytes: u32::try_from(crate::wire::DATAGRAM_BYTES_MAX).unwrap_or(u32::MAX),
+        };
+        let envelope = Envelope {
+            space: Space::Session,
+            target: session.incarnation.tag(),
+            session: id,
+            incarnation: self.identity.incarnation,
+        };
+        self.outbox.send(session.address, &envelope, &Pdu::Welcome(welcome));
+    }
+
+    fn reject(
+        &mut self,
+        origin: Origin,
+        hello: &Hello,
+        reason: RejectReason,
+        highest: Incarnation,
+        push_back: Duration,
+    ) {
+        self.counters.rejected += 1;
+        let reject = Reject {
+            nonce: hello.nonce,
+            server: self.identity.id,
+            highest,
+            reason,
+            version_min: PROTOCOL_VERSION,
+            version_max: PROTOCOL_VERSION,
+            pad: 0,
+            push_back_ms: millis(push_back),
+        };
+        let envelope = self.stranger(&origin.envelope);
+        self.outbox.send(origin.from, &envelope, &Pdu::Reject(reject));
+    }
+
+    /// The session that a slot PDU belongs to. Answers what belongs to none, or comes from an
+    /// address that was not proved, and gives `None` then.
+    pub(super) fn session_for(
+        &mut self,
+        now: Instant,
+        origin: Origin,
+        call: Option<(SlotIndex, Sequence)>,
+    ) -> Option<SessionId> {
+        let Origin { from, envelope } = origin;
+        let own_tag = self.identity.incarnation.tag();
+        let for_another = envelope.target != 0 && envelope.target != own_tag;
+        let Some(session) = self.sessions.get_mut(&envelope.session).filter(|_| !for_another)
+        else {
+            self.counters.sessionless += 1;
+            if let Some((slot, sequence)) = call {
+                let answer = NoSession { server: self.identity.id, slot, sequence };
+                let envelope = self.stranger(&envelope);
+                self.outbox.send(from, &envelope, &Pdu::NoSession(answer));
+            }
+            return None;
+        };
+        let known_life = envelope.incarnation == session.incarnation
+            || (session.fenced && envelope.incarnation > session.incarnation);
+        if !known_life {
+            self.counters.foreign += 1;
+            return None;
+        }
+        if from != session.address {
+            let cookie = cookie::make(self.key, now, from, session.client);
+            let envelope = self.stranger(&envelope);
+            if call.is_some() {
+                let answer = Pdu::Cookie(Cookie { nonce: NO_NONCE, cookie });
+                self.outbox.send(from, &envelope, &answer);
+            }
+            return None;
+        }
+        session.last_heard = now;
+        Some(session.id)
+    }
+
+    pub(super) fn on_bye(&mut self, now: Instant, origin: Origin) {
+        let Some(id) = self.session_for(now, origin, None) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.closing = true;
+        self.close_if_done(id);
+    }
+
+    pub(super) fn on_lease(&mut self, now: Instant, id: SessionId) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let ends = session.ends(self.limits.lease, self.limits.lease_unused);
+        if session.live_calls > 0 {
+            self.timers.set(session.lease_timer, now + self.limits.lease);
+        } else if ends > now {
+            self.timers.set(session.lease_timer, ends);
+        } else {
+            self.close(id);
+        }
+    }
+
+    /// Drops a session whose client has said BYE once nothing runs in it.
+    pub(super) fn close_if_done(&mut self, id: SessionId) {
+        let done = |session: &Session| session.closing && session.live_calls == 0;
+        if self.sessions.get(&id).is_some_and(done) {
+            self.close(id);
+        }
+    }
+
+    /// Forgets a session as a whole; its id is never used again.
+    fn close(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.remove(&id) else { return };
+        assert!(session.live_calls == 0, "a session outlives its calls");
+        self.timers.remove(session.lease_timer);
+        for slot in session.slots {
+            self.stored_bytes -= slot.stored_bytes;
+            if let Some(timer) = slot.timer {
+                self.timers.remove(timer);
+            }
+        }
+        self.sessions_unused -= usize::from(!session.used);
+        if let Some(known) = self.clients.get_mut(&session.client) {
+            known.sessions.retain(|&other| other != id);
+        }
+        self.counters.sessions_closed += 1;
+        self.outbox.event(ServerEvent::SessionClosed(id));
+    }
+}
+
+/// Whole milliseconds, as durations travel.
+pub(super) fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,115 @@
+//! What one slot of a session remembers about its last call.
+//!
+//! ```text
+//!           request              begin               finish                 ACK
+//!   Empty ──────────► Queued ──────────► Running ──────────► Done, Failed ──────► Acked
+//!     │  refuse           │ SEAL, CANCEL                       └─ at_least_once: Forgotten
+//!     └──────► Refused    └──────► Sealed          (a higher sequence starts again at the left)
+//! ```
+//!
+//! Invariant 1 (at most once) rests on two places: only a sequence above `last` is accepted, and
+//! only [`Slot::begin`] makes a queued call run.
+
+use super::super::timers::TimerId;
+use crate::ids::Sequence;
+use crate::time::{Duration, Instant};
+use crate::wire::{RefuseReason, ReplyStatus};
+
+/// One slot of the server's table.
+#[derive(Debug, Default)]
+pub(super) struct Slot {
+    /// The highest sequence accepted.
+    pub(super) last: Sequence,
+    pub(super) state: State,
+    /// The last call's request digest.
+    pub(super) digest: u64,
+    /// Executions of the last call.
+    pub(super) attempt: u32,
+    pub(super) timer: Option<TimerId>,
+    /// Bytes reserved or used in the store of replies.
+    pub(super) stored_bytes: usize,
+}
+
+/// Where the last call of a slot stands.
+#[derive(Debug, Default)]
+pub(super) enum State {
+    /// No call yet.
+    #[default]
+    Empty,
+    /// Accepted, not begun.
+    Queued(Live),
+    /// The handler is at work.
+    Running(Live),
+    /// Ran; the reply is kept.
+    Done(Stored),
+    /// Refused for good.
+    Refused { reason: RefuseReason, push_back: Duration },
+    /// Promised never to run; matches every digest, because nobody saw its request.
+    Sealed,
+    /// Ran, and the client has the reply.
+    Acked,
+    /// An `at_least_once` call that ran: a duplicate runs again.
+    Forgotten,
+    /// An `at_least_once` call that ran and was then called off: it never runs again.
+    Closed,
+}
+
+/// A call under way.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Live {
+    /// Whether a duplicate may run again, so that no reply is stored.
+    pub(super) repeatable: bool,
+    pub(super) arrived: Instant,
+    pub(super) not_after: Instant,
+    /// The transmission that arrived last.
+    pub(super) transmission: u16,
+    /// Whether the handler was told to stop.
+    pub(super) cancelled: bool,
+    /// Whether anybody called it off, for `at_least_once`.
+    pub(super) stopped: bool,
+}
+
+/// The outcome of an execution, sent again to every duplicate.
+#[derive(Debug)]
+pub(super) struct Stored {
+    pub(super) status: ReplyStatus,
+    pub(super) body: Vec<u8>,
+    pub(super) handler_us: u32,
+}
+
+impl Slot {
+    /// The call under way, if there is one.
+    pub(super) const fn live(&mut self) -> Option<&mut Live> {
+        match &mut self.state {
+            State::Queued(live) | State::Running(live) => Some(live),
+            State::Empty
+            | State::Done(_)
+            | State::Refused { .. }
+            | State::Sealed
+            | State::Acked
+            | State::Forgotten
+            | State::Closed => None,
+        }
+    }
+
+    /// Whether a request under `last` with this digest is another one than was accepted.
+    pub(super) const fn is_mismatch(&self, digest: u64) -> bool {
+        match self.state {
+            State::Sealed | State::Acked => false,
+            State::Empty
+            | State::Queued(_)
+            | State::Running(_)
+            | State::Done(_)
+            | State::Refused { .. }
+            | State::Forgotten
+            | State::Closed => self.digest != digest,
+        }
+    }
+
+    /// The one place where an execution begins.
+    pub(super) fn begin(&mut self) -> bool {
+        let State::Queued(live) = self.state else { return false };
+        self.state = State::Running(live);
+        true
+    }
+}
