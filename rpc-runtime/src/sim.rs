@@ -70,6 +70,13 @@
 //! is poisoned. What the process kept in memory is gone when its threads are; what a test shares
 //! with it by `Arc` is its disk. [`Control::restart`] brings the host up, empty, in its next life.
 //!
+//! # Speed
+//!
+//! A node's datagram takes some 200 ns from sender to receiver; a hand-over between threads is one
+//! wake-up by the system, about 1 µs where it keeps both threads on one core and 15 where it does
+//! not: pin a long campaign with blocking code to a core (`taskset -c 0`). Keeping the trace's text
+//! costs more than all else; leave it off until a seed fails.
+//!
 //! # When a run fails
 //!
 //! A panic of code in the world ends the run, which panics with the seed, the moment and the thread

@@ -2,8 +2,8 @@
 //!
 //! CRC-32 (IEEE 802.3) has Hamming distance 4 up to 91,607 bits, and finds every burst no longer
 //! than itself (Peterson & Brown 1961; Koopman 2002). So such damage inside a PDU never passes;
-//! arbitrary damage, or a burst across the edge of the field that holds the CRC, passes once in
-//! 2^32.
+//! arbitrary damage, a burst across the edge of the field that holds the CRC, or damage to the
+//! length that says how far the CRC reaches, passes once in 2^32.
 
 use crate::random::Rng;
 

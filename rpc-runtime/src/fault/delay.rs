@@ -108,11 +108,11 @@ fn whole(us: f64) -> u64 {
 /// divisions only: these are exact to the last bit by IEEE 754, hence equal on every machine.
 fn ln(x: f64) -> f64 {
     const MANTISSA_BITS: u32 = 52;
-    const EXPONENT_OF_ONE: u64 = 1023;
+    const EXPONENT_BIAS_COUNT: u64 = 1023;
     let bits = x.to_bits();
     let mantissa =
-        f64::from_bits(bits & ((1 << MANTISSA_BITS) - 1) | EXPONENT_OF_ONE << MANTISSA_BITS);
-    let halvings = EXPONENT_OF_ONE.saturating_sub(bits >> MANTISSA_BITS);
+        f64::from_bits(bits & ((1 << MANTISSA_BITS) - 1) | EXPONENT_BIAS_COUNT << MANTISSA_BITS);
+    let halvings = EXPONENT_BIAS_COUNT.saturating_sub(bits >> MANTISSA_BITS);
     // ln m = 2 artanh((m − 1) / (m + 1)), whose series in z ≤ 1/3 gains a digit a term.
     let z = (mantissa - 1.0) / (mantissa + 1.0);
     let (square, mut power, mut sum) = (z * z, z, 0.0);

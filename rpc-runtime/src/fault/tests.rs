@@ -1,4 +1,6 @@
 use super::*;
+use crate::ids::{Sequence, SessionId, SlotIndex};
+use crate::wire::{self, Envelope, Pdu, Ping};
 
 /// SplitMix64: enough randomness for statistics.
 #[derive(Debug)]
@@ -102,7 +104,7 @@ fn damage_always_changes_the_bytes_and_crc_32_always_sees_it() {
     let mut rng = Counter(11);
     for try_ in 0..200_000_u32 {
         let length = 1 + usize::try_from(rng.below(200)).unwrap();
-        let mut message: Vec<u8> = (0..length).map(|_| rng.next_u64() as u8).collect();
+        let mut message: Vec<u8> = (0..length).map(|_| rng.next_u64().to_le_bytes()[0]).collect();
         message.extend(crc32fast::hash(&message).to_le_bytes());
         let damage = Damage::draw(message.len(), &mut rng).unwrap();
         let intact = message.clone();
@@ -110,6 +112,21 @@ fn damage_always_changes_the_bytes_and_crc_32_always_sees_it() {
         assert_ne!(message, intact, "try {try_}: {damage:?} changed nothing");
         let (body, crc) = message.split_last_chunk::<4>().unwrap();
         assert_ne!(crc32fast::hash(body).to_le_bytes(), *crc, "try {try_}: {damage:?} passed");
+    }
+}
+
+#[test]
+fn a_damaged_pdu_never_decodes() {
+    let mut rng = Counter(12);
+    let mut intact = Vec::new();
+    let (slot, sequence) = (SlotIndex(3), Sequence(41));
+    let envelope = Envelope { session: SessionId(7), ..Envelope::default() };
+    wire::encode(&envelope, &Pdu::Ping(Ping { slot, sequence, stamp: 99 }), &mut intact);
+    for _ in 0..200_000 {
+        let mut damaged = intact.clone();
+        let damage = Damage::draw(damaged.len(), &mut rng).unwrap();
+        damage.apply(&mut damaged);
+        assert!(wire::decode(&damaged).is_err(), "{damage:?}");
     }
 }
 

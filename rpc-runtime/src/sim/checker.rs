@@ -532,12 +532,14 @@ mod tests {
     #[test]
     fn a_reply_needs_an_execution_that_returned_it() {
         let other = ended(Verdict::Reply(vec![2]));
-        assert_eq!(run(Semantics::AtMostOnce, vec![began(), returned(), other]), [
-            Invariant::Truth
-        ]);
-        assert_eq!(run(Semantics::AtMostOnce, vec![failed(Execution::Executed)]), [
-            Invariant::Truth
-        ]);
+        assert_eq!(
+            run(Semantics::AtMostOnce, vec![began(), returned(), other]),
+            [Invariant::Truth]
+        );
+        assert_eq!(
+            run(Semantics::AtMostOnce, vec![failed(Execution::Executed)]),
+            [Invariant::Truth]
+        );
     }
 
     #[test]

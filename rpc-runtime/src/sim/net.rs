@@ -21,21 +21,16 @@ use crate::address::Address;
 use crate::driver::Sent;
 use crate::fault::{Damage, Faults, Injected};
 use crate::time::{Duration, Instant};
+use crate::wire::{DATAGRAM_BYTES_MAX, HEADER_BYTES, Kind};
 
 /// How long a datagram takes one way when nothing else is said.
 pub const LATENCY: Duration = Duration::from_micros(50);
-
-/// The longest datagram when nothing else is said: what every IPv6 link carries.
-pub const DATAGRAM_BYTES_MAX: usize = 1280 - 40 - 8;
 
 /// How many datagrams wait at an endpoint that nobody reads, when nothing else is said.
 pub const INBOUND_DATAGRAMS_MAX: usize = 1_024;
 
 /// How many buffers are kept for the next datagrams.
 const POOLED_BUFFERS_MAX: usize = 1_024;
-
-/// Kinds of PDU that are counted apart; one for each number up to the highest.
-const PDU_KINDS_MAX: usize = 32;
 
 /// What the network did so far, in datagrams.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,7 +62,6 @@ pub struct Net {
     faults: Faults,
     latency: Duration,
     datagram_bytes_max: usize,
-    inbound_datagrams_max: usize,
     paths: BTreeMap<(HostId, HostId), Path>,
     rules: Vec<Rule>,
     rules_live: bool,
@@ -75,7 +69,7 @@ pub struct Net {
     queue: Queue,
     pool: Vec<Vec<u8>>,
     counters: NetCounters,
-    kinds: Vec<[u64; PDU_KINDS_MAX]>,
+    kinds: Vec<[u64; Kind::ALL.len()]>,
 }
 
 /// One direction between two hosts, where it differs from the rest.
@@ -101,7 +95,6 @@ impl Net {
             faults: Faults::NONE,
             latency: LATENCY,
             datagram_bytes_max: DATAGRAM_BYTES_MAX,
-            inbound_datagrams_max: INBOUND_DATAGRAMS_MAX,
             paths: BTreeMap::new(),
             rules: Vec::new(),
             rules_live: false,
@@ -169,15 +162,6 @@ impl Net {
         self.datagram_bytes_max
     }
 
-    /// Limits how many datagrams wait at an endpoint; more are dropped there.
-    pub fn set_inbound_datagrams_max(&mut self, datagrams: usize) {
-        self.inbound_datagrams_max = datagrams;
-    }
-
-    pub(crate) fn inbound_datagrams_max(&self) -> usize {
-        self.inbound_datagrams_max
-    }
-
     /// Adds a rule, behind those that are there.
     pub fn script(&mut self, rule: Rule) -> RuleId {
         self.rules.push(rule);
@@ -186,7 +170,7 @@ impl Net {
     }
 
     /// Drops the next datagram from `from` to `to` that holds a PDU of this kind.
-    pub fn drop_next(&mut self, from: HostId, to: HostId, kind: u8) -> RuleId {
+    pub fn drop_next(&mut self, from: HostId, to: HostId, kind: Kind) -> RuleId {
         self.script(Rule::new(Verdict::Drop).from(from).to(to).kind(kind).times(1))
     }
 
@@ -210,11 +194,10 @@ impl Net {
         self.counters
     }
 
-    /// How many PDUs of a kind, by its number on the wire, a host has sent.
+    /// How many PDUs of a kind a host has sent, retransmissions included.
     #[must_use]
-    pub fn sent(&self, host: HostId, kind: u8) -> u64 {
-        let kinds = self.kinds.get(host.index());
-        kinds.and_then(|kinds| kinds.get(usize::from(kind))).copied().unwrap_or(0)
+    pub fn sent(&self, host: HostId, kind: Kind) -> u64 {
+        self.kinds.get(host.index()).map_or(0, |kinds| kinds[kind as usize])
     }
 
     /// How many datagrams are under way.
@@ -310,6 +293,11 @@ impl Net {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn pooled(&self) -> usize {
+        self.pool.len()
+    }
+
     fn refuse(&mut self) -> Sent {
         self.counters.refused += 1;
         Sent::Failed
@@ -319,12 +307,10 @@ impl Net {
         self.counters.sent += 1;
         self.counters.sent_bytes += datagram.len() as u64;
         if self.kinds.len() <= sender.index() {
-            self.kinds.resize(sender.index() + 1, [0; PDU_KINDS_MAX]);
+            self.kinds.resize(sender.index() + 1, [0; Kind::ALL.len()]);
         }
         for kind in pdu_kinds(datagram) {
-            if let Some(count) = self.kinds[sender.index()].get_mut(usize::from(kind)) {
-                *count += 1;
-            }
+            self.kinds[sender.index()][kind as usize] += 1;
         }
     }
 
@@ -398,12 +384,11 @@ impl Ledger<'_> {
     }
 }
 
-/// The kinds of the PDUs in a datagram, as their headers say; checks nothing.
-pub(crate) fn pdu_kinds(datagram: &[u8]) -> impl Iterator<Item = u8> + '_ {
-    const HEADER_BYTES: usize = 32;
+/// The kinds of the PDUs in a datagram, as their headers say, up to the first that is none.
+pub(crate) fn pdu_kinds(datagram: &[u8]) -> impl Iterator<Item = Kind> + '_ {
     let mut rest = datagram;
     std::iter::from_fn(move || {
-        let kind = *rest.get(1)?;
+        let kind = Kind::peek(rest)?;
         let length = rest.get(4..8)?.try_into().ok().map(u32::from_le_bytes)?;
         let whole = usize::try_from(length).ok()?.checked_add(HEADER_BYTES)?;
         rest = rest.get(whole..).unwrap_or_default();

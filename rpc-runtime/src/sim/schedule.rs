@@ -6,27 +6,28 @@
 //! life ends with a crash, and its next one starts empty.
 
 mod failure;
+mod turns;
 
 use std::any::Any;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Weak};
 
 pub use failure::{Ended, Failure, FailureKind};
 
 use super::clock::HostClock;
 use super::hosts::HostId;
-use super::net::{Due, Ledger, Net, Order, Timers};
-use super::node::{Node, NodeOutput};
+use super::net::{Due, INBOUND_DATAGRAMS_MAX, Ledger, Net, Order, Timers};
+use super::node::Node;
 use super::random::{Purpose, SimRng};
 use super::threads::{Endpoint, HostWorld, Shared, ThreadId, Threads};
-use super::trace::{Event, Lost, Trace};
+use super::trace::{Event, Trace};
 use crate::address::Address;
 use crate::driver::Sent;
+use crate::ids::Incarnation;
+use crate::random::Rng as _;
 use crate::time::{Duration, Instant};
-
-/// How often something may happen without the time moving before the run is declared stuck.
-const STILL_EVENTS_MAX: u64 = 5_000_000;
 
 /// Something to do at a moment of the world's time.
 type Action = Box<dyn FnOnce(&mut Control) + Send>;
@@ -50,8 +51,10 @@ pub struct Control {
     pub(super) threads: Threads,
     pub(super) run: Run,
     still: u64,
+    /// Counts everything that happens, for the watchdog to look at without the lock.
+    pulse: Arc<AtomicU64>,
     scratch: Vec<u8>,
-    shared: std::sync::Weak<Shared>,
+    shared: Weak<Shared>,
 }
 
 /// How long the run under way goes on, and whether it still can.
@@ -88,7 +91,9 @@ struct Host {
     resident: Resident,
     endpoints: BTreeMap<u16, Endpoint>,
     next_port: u16,
+    inbound_datagrams_max: usize,
     generators: u64,
+    incarnations: u32,
 }
 
 /// Who lives on a host.
@@ -124,16 +129,10 @@ impl Owner {
     }
 }
 
-/// The three places that hold what is due.
-enum Source {
-    Net,
-    Timers,
-    Actions,
-}
-
 impl Control {
-    pub(super) fn new(seed: u64, shared: std::sync::Weak<Shared>) -> Self {
+    pub(super) fn new(seed: u64, pulse: Arc<AtomicU64>, shared: Weak<Shared>) -> Self {
         Self {
+            pulse,
             seed,
             now: Instant::START,
             order: Order::default(),
@@ -187,7 +186,9 @@ impl Control {
             resident: Resident::Nobody,
             endpoints: BTreeMap::new(),
             next_port: EPHEMERAL_PORTS,
+            inbound_datagrams_max: INBOUND_DATAGRAMS_MAX,
             generators: 0,
+            incarnations: 0,
         });
         self.trace.name(name);
         self.record(&Event::Started { host: id, life: 1 });
@@ -227,6 +228,14 @@ impl Control {
         SimRng::new(self.seed, Purpose::Host, index)
     }
 
+    /// An incarnation for a process on this host: higher than those drawn here before.
+    pub fn incarnation(&mut self, host: HostId) -> Incarnation {
+        let salt = self.rng(host).below(1 << u32::BITS);
+        let state = &mut self.hosts[host.index()];
+        state.incarnations += 1;
+        Incarnation::new(state.incarnations, u32::try_from(salt).expect("drawn below 2^32"))
+    }
+
     /// What the host's clock shows.
     #[must_use]
     pub fn local(&self, host: HostId) -> Instant {
@@ -258,6 +267,12 @@ impl Control {
                 }
             }
         }
+    }
+
+    /// Limits how many datagrams wait at each endpoint of a host with threads; more are dropped
+    /// there. A node never lets one wait.
+    pub fn set_inbound_datagrams_max(&mut self, host: HostId, datagrams: usize) {
+        self.hosts[host.index()].inbound_datagrams_max = datagrams;
     }
 
     /// Does something at a moment of the world's time; at once if that has passed.
@@ -428,206 +443,6 @@ impl Control {
     pub(super) fn is_alive(&self, host: HostId, life: u32) -> bool {
         let state = &self.hosts[host.index()];
         state.is_up && state.life == life
-    }
-}
-
-/// Turns of threads.
-impl Control {
-    /// Makes a thread wait until it is woken, or until `until` by its host's clock has come.
-    pub(super) fn block(&mut self, thread: ThreadId, host: HostId, until: Option<Instant>) {
-        self.threads.block(thread, until);
-        if let Some(until) = until {
-            let at = self.hosts[host.index()].clock.world(until).max(self.now);
-            self.timers.set(Owner::Thread(thread).number(), at, &mut self.order);
-        }
-    }
-
-    /// Ends a thread's wait. Nothing happens if it is not waiting.
-    pub(super) fn wake(&mut self, thread: ThreadId) -> bool {
-        let woken = self.threads.ready(thread);
-        if woken {
-            self.timers.clear(Owner::Thread(thread).number());
-        }
-        woken
-    }
-
-    /// Counts one more thing that happened at this very moment.
-    pub(super) fn tick(&mut self) {
-        self.still += 1;
-        if self.still > STILL_EVENTS_MAX && self.run.failure.is_none() {
-            let text = format!(
-                "{STILL_EVENTS_MAX} things happened and the time did not move\n{}",
-                self.threads.report(&|host| self.name(host).to_owned())
-            );
-            self.fail(FailureKind::Still, text);
-        }
-    }
-
-    /// Ends the run with a failure; the first one counts.
-    pub(super) fn fail(&mut self, kind: FailureKind, text: String) {
-        if self.run.failure.is_none() {
-            self.run.failure = Some(Failure { seed: self.seed, at: self.now, kind, text });
-        }
-    }
-
-    /// Moves the world on until it is somebody's turn.
-    pub(super) fn next_turn(&mut self) -> Turn {
-        loop {
-            self.tick();
-            if self.run.failure.is_some() && !self.run.stopping {
-                return Turn::Main(Ended::Failed);
-            }
-            if self.run.stopping && self.still > STILL_EVENTS_MAX {
-                self.run.abandoned = true; // a destructor that waits for ever
-                return Turn::Main(Ended::Failed);
-            }
-            if let Some((thread, host)) = self.threads.next() {
-                self.record(&Event::Ran { host, thread });
-                return Turn::Thread(thread);
-            }
-            if self.run.stopping {
-                return Turn::Main(Ended::Quiet);
-            }
-            if self.run.goal == Goal::Foreground && self.threads.foreground() == 0 {
-                return Turn::Main(Ended::Reached);
-            }
-            match self.next_due() {
-                Some((due, source)) if due.at <= self.run.limit => {
-                    self.advance(due.at);
-                    self.happen(source);
-                }
-                next => return Turn::Main(self.rest(next.is_some())),
-            }
-        }
-    }
-
-    /// Nothing more happens before the limit.
-    fn rest(&mut self, something_is_due: bool) -> Ended {
-        if self.run.goal == Goal::Foreground && !something_is_due {
-            let text = format!(
-                "every thread waits, and nothing will ever happen\n{}",
-                self.threads.report(&|host| self.name(host).to_owned())
-            );
-            self.fail(FailureKind::Deadlock, text);
-            return Ended::Failed;
-        }
-        if something_is_due || self.run.goal == Goal::Limit {
-            self.advance(self.run.limit);
-        }
-        if something_is_due { Ended::Limit } else { Ended::Quiet }
-    }
-
-    fn advance(&mut self, to: Instant) {
-        if to > self.now {
-            self.now = to;
-            self.still = 0;
-        }
-    }
-
-    fn next_due(&self) -> Option<(Due, Source)> {
-        let net = self.net.next_due().map(|due| (due, Source::Net));
-        let timer = self.timers.peek().map(|due| (due, Source::Timers));
-        let action = self.actions.keys().next().map(|due| (*due, Source::Actions));
-        [net, timer, action].into_iter().flatten().min_by_key(|(due, _)| *due)
-    }
-
-    fn happen(&mut self, source: Source) {
-        match source {
-            Source::Net => self.deliver(),
-            Source::Timers => match self.timers.pop().map(Owner::of) {
-                Some(Owner::Node(host)) => self.time_out(host),
-                Some(Owner::Thread(thread)) => {
-                    self.threads.ready(thread);
-                }
-                None => {}
-            },
-            Source::Actions => {
-                if let Some((_, action)) = self.actions.pop_first() {
-                    action(self);
-                }
-            }
-        }
-    }
-
-    fn deliver(&mut self) {
-        let Some(flight) = self.net.land() else { return };
-        let (from, to) = (flight.from, flight.to);
-        let arrived = Event::Arrived { from, to, datagram: &flight.datagram };
-        self.trace.record(self.now, &arrived);
-        let (id, port) = HostId::of(to).expect("the network carries virtual addresses only");
-        let Some(host) = self.hosts.get_mut(id.index()) else {
-            return self.lose(Lost::Nobody, from, to, flight.datagram);
-        };
-        if let Resident::Node(node) = &mut host.resident
-            && port == 0
-        {
-            node.handle_datagram(host.clock.local(self.now), from, &flight.datagram);
-            self.net.recycle(flight.datagram);
-            return self.drain(id);
-        }
-        let Some(endpoint) = host.endpoints.get_mut(&port) else {
-            return self.lose(Lost::Nobody, from, to, flight.datagram);
-        };
-        if endpoint.inbox.len() >= self.net.inbound_datagrams_max() {
-            return self.lose(Lost::QueueFull, from, to, flight.datagram);
-        }
-        endpoint.inbox.push_back((from, flight.datagram));
-        if let Some(receiver) = endpoint.receiver {
-            self.wake(receiver);
-        }
-    }
-
-    fn lose(&mut self, why: Lost, from: Address, to: Address, datagram: Vec<u8>) {
-        self.net.lose(why);
-        self.record(&Event::Lost { from, to, why, datagram: &datagram });
-        self.net.recycle(datagram);
-    }
-
-    fn time_out(&mut self, host: usize) {
-        let id = HostId(u16::try_from(host).expect("a host's number"));
-        self.trace.record(self.now, &Event::Woke(id));
-        let host = &mut self.hosts[host];
-        if let Resident::Node(node) = &mut host.resident {
-            node.handle_timeout(host.clock.local(self.now));
-            self.drain(id);
-        }
-    }
-
-    /// Lets a node do all it wants to do now.
-    fn drain(&mut self, id: HostId) {
-        let host = &mut self.hosts[id.index()];
-        let Resident::Node(node) = &mut host.resident else { return };
-        let now = host.clock.local(self.now);
-        let owner = Owner::Node(id.index()).number();
-        let mut ledger = Ledger { now: self.now, order: &mut self.order, trace: &mut self.trace };
-        loop {
-            self.scratch.clear();
-            match node.poll_output(now, &mut self.scratch) {
-                NodeOutput::Transmit { to } => {
-                    self.net.send(&mut ledger, id.address(), to, &self.scratch);
-                }
-                NodeOutput::Wait { until: None } => return self.timers.clear(owner),
-                NodeOutput::Wait { until: Some(until) } => {
-                    let at = host.clock.world(until).max(self.now);
-                    return self.timers.set(owner, at, &mut self.order);
-                }
-            }
-        }
-    }
-
-    /// Ends the life of everything, in order, without recording it.
-    pub(super) fn stop(&mut self) -> Vec<Action> {
-        self.run.stopping = true;
-        self.still = 0;
-        for thread in self.threads.all() {
-            self.threads.doom(thread);
-            self.threads.ready(thread);
-        }
-        for host in &mut self.hosts {
-            host.resident = Resident::Nobody;
-            host.endpoints.clear();
-        }
-        std::mem::take(&mut self.actions).into_values().collect()
     }
 }
 

@@ -50,10 +50,11 @@ impl Simulation {
     /// An empty world at its beginning.
     #[must_use]
     pub fn new(seed: u64) -> Self {
+        let pulse = Arc::new(AtomicU64::new(0));
         let shared = Arc::new_cyclic(|shared| Shared {
-            control: Mutex::new(Control::new(seed, shared.clone())),
+            control: Mutex::new(Control::new(seed, Arc::clone(&pulse), shared.clone())),
             main: Mutex::new(None),
-            entries: AtomicU64::new(0),
+            pulse,
         });
         Self { shared, stall: STALL }
     }
@@ -161,11 +162,11 @@ impl Simulation {
     /// Waits for the baton, and watches that somebody moves.
     fn watch(&self, baton: &Baton) -> Ended {
         let mut still = Duration::ZERO;
-        let mut seen = self.shared.entries.load(Ordering::Relaxed);
+        let mut seen = self.shared.pulse.load(Ordering::Relaxed);
         while !baton.take_within(WATCH) {
-            let entries = self.shared.entries.load(Ordering::Relaxed);
-            still = if entries == seen { still + WATCH } else { Duration::ZERO };
-            seen = entries;
+            let pulse = self.shared.pulse.load(Ordering::Relaxed);
+            still = if pulse == seen { still + WATCH } else { Duration::ZERO };
+            seen = pulse;
             if still >= self.stall {
                 self.abandon();
                 return Ended::Failed;
@@ -247,8 +248,8 @@ pub(super) struct Shared {
     control: Mutex<Control>,
     /// Where whoever runs the world waits.
     main: Mutex<Option<Arc<Baton>>>,
-    /// Runtime entries and turns so far, for the watchdog.
-    entries: AtomicU64,
+    /// Counts what happens in the world.
+    pulse: Arc<AtomicU64>,
 }
 
 impl Shared {
@@ -263,7 +264,6 @@ impl Shared {
     /// A runtime entry. A thread whose host has crashed does not come back from here, unless it is
     /// unwinding already: then the entry is inert.
     fn enter(self: &Arc<Self>) -> Entry<'_> {
-        self.entries.fetch_add(1, Ordering::Relaxed);
         let me =
             current(|current| Arc::ptr_eq(current.world.shared(), self).then_some(current.thread));
         let mut control = self.lock();
@@ -291,7 +291,6 @@ impl Shared {
         if control.run.abandoned {
             return None;
         }
-        self.entries.fetch_add(1, Ordering::Relaxed);
         let baton = match next_turn(&mut control) {
             Turn::Thread(next) if Some(next) == me => return Some(control),
             Turn::Thread(next) => control.threads.baton(next),

@@ -8,9 +8,10 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use super::hosts::HostId;
-use super::net::pdu_kinds;
 use crate::address::Address;
+use crate::ids::CallId;
 use crate::time::Instant;
+use crate::wire::{self, Envelope, Kind, Pdu};
 
 /// Why a datagram did not arrive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -216,7 +217,7 @@ impl Trace {
         };
         let line = |from, to, datagram: &[u8], what: &str| {
             let (from, to, pdus) = (place(from), place(to), Pdus(datagram));
-            format!("{from:<10} → {to:<10} {pdus:<9} {:>4} B  {what}", datagram.len())
+            format!("{from:<10} → {to:<10} {pdus:<18} {:>4} B  {what}", datagram.len())
         };
         match *event {
             Event::Sent { from, to, datagram } => line(from, to, datagram, "sent"),
@@ -239,43 +240,61 @@ fn number(address: Address) -> u64 {
     }
 }
 
-/// The PDUs of a datagram by kind: `REPLY`, or `REPLY+ACK`.
+/// The PDUs of a datagram and their calls: `REPLY s#7f3a.0.1`, or `REPLY s#7f3a.0.1, ACK s#7f3a.1.7`.
 struct Pdus<'a>(&'a [u8]);
 
 impl fmt::Display for Pdus<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NAMES: [&str; 21] = [
-            "?",
-            "HELLO",
-            "COOKIE",
-            "WELCOME",
-            "REJECT",
-            "REQUEST",
-            "REPLY",
-            "REFUSE",
-            "ACK",
-            "PING",
-            "WORKING",
-            "UNSEEN",
-            "EXTEND",
-            "CANCEL",
-            "SEAL",
-            "SEALED",
-            "NOSESSION",
-            "OWNER",
-            "ALIVE",
-            "GOAWAY",
-            "BYE",
-        ];
-        let names = pdu_kinds(self.0).map(|kind| NAMES.get(usize::from(kind)).unwrap_or(&"?"));
-        let names: Vec<&str> = names.copied().collect();
-        f.pad(&names.join("+"))
+        let mut rest = self.0;
+        let mut parts = Vec::new();
+        while !rest.is_empty() {
+            let Ok((envelope, pdu, behind)) = wire::decode(rest) else {
+                let kind = Kind::peek(rest).map_or("no PDU", Kind::name);
+                parts.push(format!("{kind} (malformed)"));
+                break;
+            };
+            let name = pdu.kind().name();
+            parts.push(
+                call(&envelope, &pdu).map_or(name.to_owned(), |call| format!("{name} {call}")),
+            );
+            rest = behind;
+        }
+        f.pad(&parts.join(", "))
     }
+}
+
+/// The call that a PDU is about, if it is about one.
+fn call(envelope: &Envelope, pdu: &Pdu<'_>) -> Option<CallId> {
+    let (slot, sequence) = match pdu {
+        Pdu::Request(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Reply(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Refuse(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Ack(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Ping(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Working(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Unseen(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Extend(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Cancel(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Seal(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Sealed(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::NoSession(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Owner(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Alive(pdu) => (pdu.slot, pdu.sequence),
+        Pdu::Hello(_)
+        | Pdu::Cookie(_)
+        | Pdu::Welcome(_)
+        | Pdu::Reject(_)
+        | Pdu::Goaway(_)
+        | Pdu::Bye(_) => return None,
+    };
+    Some(CallId { session: envelope.session, space: envelope.space, slot, sequence })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::{Sequence, SessionId, SlotIndex};
+    use crate::wire::{Bye, ByeReason, Ping};
 
     fn trace(events: &[(u64, &str)]) -> u64 {
         let mut trace = Trace::new(0);
@@ -314,7 +333,12 @@ mod tests {
         let (bank, till) = (HostId(0), HostId(1));
         trace.record(Instant::START, &Event::Started { host: bank, life: 1 });
         let (from, to) = (bank.address(), till.port(1_024));
-        let datagram = &[1, 6, 0, 0, 0, 0, 0, 0];
+        let mut both = Vec::new();
+        let envelope = Envelope { session: SessionId(0xdead_7f3a), ..Envelope::default() };
+        let (slot, sequence) = (SlotIndex(3), Sequence(41));
+        wire::encode(&envelope, &Pdu::Ping(Ping { slot, sequence, stamp: 0 }), &mut both);
+        wire::encode(&envelope, &Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] }), &mut both);
+        let datagram = &both;
         trace.record(
             Instant::from_micros(203_000),
             &Event::Lost { from, to, why: Lost::Script, datagram },
@@ -324,7 +348,7 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "+0.203000 s  bank       → till:1024  REPLY        8 B  dropped by script",
+                "+0.203000 s  bank       → till:1024  PING s#7f3a.3.41, BYE   88 B  dropped by script",
                 "+0.401000 s  bank crashes",
             ]
         );

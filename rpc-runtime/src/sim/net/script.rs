@@ -8,6 +8,7 @@ use std::fmt;
 use super::super::hosts::HostId;
 use super::pdu_kinds;
 use crate::time::Duration;
+use crate::wire::Kind;
 
 /// What a rule does with a datagram it applies to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub struct RuleId(pub(super) usize);
 pub struct Rule {
     from: Option<HostId>,
     to: Option<HostId>,
-    kind: Option<u8>,
+    kind: Option<Kind>,
     test: Option<Test>,
     skip: u64,
     times: u64,
@@ -70,9 +71,9 @@ impl Rule {
         Self { to: Some(host), ..self }
     }
 
-    /// Only datagrams that hold a PDU of this kind, by its number on the wire.
+    /// Only datagrams that hold a PDU of this kind, alone or among others.
     #[must_use]
-    pub fn kind(self, kind: u8) -> Self {
+    pub fn kind(self, kind: Kind) -> Self {
         Self { kind: Some(kind), ..self }
     }
 

@@ -1,8 +1,10 @@
 use super::super::Simulation;
 use super::super::net::{LATENCY, Rule, Verdict};
+use super::super::node::NodeOutput;
 use super::*;
 use crate::fault::Faults;
 use crate::random::Rng;
+use crate::wire::{self, Envelope, Kind, Pdu, Ping};
 
 const SECOND: Instant = Instant::from_micros(1_000_000);
 
@@ -207,7 +209,7 @@ fn a_datagram_too_long_for_the_network_is_refused() {
 fn a_forged_datagram_arrives_in_anybodys_name() {
     let (simulation, echo, pinger) = pinging(1, Faults::default().loss(1.0), 0);
     simulation.with(|world| {
-        world.inject(echo.address(), pinger.address(), &[9, 0, 0, 0], Duration::ZERO)
+        world.inject(echo.address(), pinger.address(), &[9, 0, 0, 0], Duration::ZERO);
     });
     simulation.run_until_quiet(SECOND);
     assert_eq!(heard(&simulation, pinger), [(Instant::START, 9)]);
@@ -252,7 +254,7 @@ fn a_world_whose_time_stands_still_fails() {
 }
 
 #[test]
-fn processes_of_successive_lives_draw_different_numbers() {
+fn processes_of_successive_lives_draw_different_numbers_and_higher_incarnations() {
     let simulation = Simulation::new(1);
     simulation.with(|world| {
         let host = world.add_host("a");
@@ -260,5 +262,42 @@ fn processes_of_successive_lives_draw_different_numbers() {
         world.crash(host);
         world.restart(host);
         assert_ne!(world.rng(host).next_u64(), first);
+        let former = world.incarnation(host);
+        assert!(world.incarnation(host) > former);
     });
+}
+
+#[test]
+fn a_hundred_thousand_deliveries_make_do_with_a_handful_of_buffers() {
+    let (simulation, ..) = pinging(1, Faults::default().duplicate(0.1), 50_000);
+    simulation.run_until_quiet(Instant::from_micros(u64::MAX));
+    simulation.with(|world| {
+        let counters = world.net.counters();
+        assert!(counters.arrived > 100_000, "{counters:?}");
+        assert_eq!(world.net.under_way(), 0);
+        assert!(world.net.pooled() < 20, "{} buffers", world.net.pooled());
+    });
+}
+
+#[test]
+fn pdus_are_counted_by_kind_and_dropped_by_kind() {
+    let (slot, sequence) = Default::default();
+    let mut ping = Vec::new();
+    wire::encode(&Envelope::default(), &Pdu::Ping(Ping { slot, sequence, stamp: 7 }), &mut ping);
+    let simulation = Simulation::new(1);
+    simulation.with(|world| {
+        let (a, b) = (world.add_host("a"), world.add_host("b"));
+        world.place(b, Echo::default());
+        let rule = world.net.drop_next(b, a, Kind::Ping);
+        world.inject(a.address(), b.address(), &ping, Duration::ZERO);
+        ping.extend_from_within(..);
+        world.inject(a.address(), b.address(), &ping, Duration::ZERO);
+        world.at(SECOND, move |world| {
+            assert_eq!(world.net.hits(rule), 1);
+            assert_eq!(world.net.sent(b, Kind::Ping), 3);
+            assert_eq!(world.net.sent(b, Kind::Request), 0);
+            assert_eq!(world.net.sent(a, Kind::Ping), 0);
+        });
+    });
+    simulation.run_until(SECOND);
 }

@@ -1,7 +1,9 @@
 use std::sync::atomic::AtomicBool;
 
+use super::super::node::{Node, NodeOutput};
 use super::super::random::SimRng;
 use super::*;
+use crate::address::Address;
 use crate::driver::{LinkError, Received, Sent};
 use crate::fault::Faults;
 use crate::random::Rng;
@@ -154,6 +156,46 @@ fn a_handler_that_catches_the_crash_unwinds_at_its_next_entry() {
 }
 
 #[test]
+fn code_in_the_world_may_crash_hosts_its_own_too() {
+    let simulation = Simulation::new(1);
+    let handle = simulation.handle();
+    let went_on = Arc::new(AtomicBool::new(false));
+    let host = simulation.with(|world| {
+        let host = world.add_host("a");
+        let went_on = Arc::clone(&went_on);
+        world.spawn(host, "main", true, move || {
+            handle.with(|world| world.crash(host));
+            sleep(ms(1));
+            went_on.store(true, Ordering::Relaxed);
+        });
+        host
+    });
+    assert_eq!(simulation.run_until_finished(LONG), Ended::Reached);
+    assert!(!went_on.load(Ordering::Relaxed));
+    assert!(!simulation.with(|world| world.is_up(host)));
+}
+
+#[test]
+fn nodes_that_are_busy_for_long_are_no_stall() {
+    struct Ticker;
+    impl Node for Ticker {
+        fn handle_datagram(&mut self, _: Instant, _: Address, _: &[u8]) {}
+        fn handle_timeout(&mut self, _: Instant) {}
+        fn poll_output(&mut self, now: Instant, _: &mut Vec<u8>) -> NodeOutput {
+            NodeOutput::Wait { until: Some(now + Duration::from_micros(1)) }
+        }
+    }
+    let mut simulation = Simulation::new(1);
+    simulation.set_stall(ms(100));
+    simulation.with(|world| {
+        let (host, ticker) = (world.add_host("a"), world.add_host("ticker"));
+        world.place(ticker, Ticker);
+        world.spawn(host, "main", true, || sleep(Duration::from_secs(2)));
+    });
+    assert_eq!(simulation.run_until_finished(LONG), Ended::Reached);
+}
+
+#[test]
 fn a_host_starts_again_at_the_same_address_in_a_new_life() {
     let simulation = Simulation::new(1);
     simulation.with(|world| {
@@ -182,8 +224,7 @@ fn a_panic_in_the_world_is_raised_with_seed_host_and_thread() {
         let host = world.add_host("till");
         world.spawn(host, "cashier", true, || {
             sleep(ms(3));
-            let drawer: Option<u32> = None;
-            drawer.expect("an empty drawer");
+            panic!("an empty drawer");
         });
     });
     let failure = simulation.try_run_until_finished(LONG).unwrap_err();
@@ -353,8 +394,8 @@ fn places_that_cannot_be_had_are_named() {
 fn a_full_inbox_drops_what_comes() {
     let simulation = Simulation::new(1);
     simulation.with(|world| {
-        world.net.set_inbound_datagrams_max(3);
         let (a, b) = (world.add_host("a"), world.add_host("b"));
+        world.set_inbound_datagrams_max(b, 3);
         world.spawn(b, "main", true, || {
             let link = here().listen("b").unwrap();
             sleep(ms(1));
