@@ -22,7 +22,8 @@ use std::sync::Arc;
 use crate::driver::{Link, LinkError, World};
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::ids::{Incarnation, ServerId};
-use crate::protocol::{Limits, ServerIdentity};
+use crate::protocol::Limits;
+use crate::protocol::server::{Server as Core, ServerIdentity};
 use crate::scheme;
 use crate::service::Service;
 
@@ -140,7 +141,7 @@ impl Server {
 
     /// Lets at most `calls` wait for a worker; what comes on top is refused, and did not run.
     pub fn queue(mut self, calls: usize) -> Self {
-        self.limits.calls_queued_max = calls.try_into().unwrap_or(self.limits.calls_queued_max);
+        self.limits.calls_queued_max = calls;
         self
     }
 
@@ -221,7 +222,7 @@ impl Server {
             id: self.id.unwrap_or_else(|| ServerId(rng.next_nonzero())),
             incarnation: self.incarnation.unwrap_or_else(|| self.world.incarnation()),
         };
-        let (exports, methods) = self.exports.checked(&self.limits)?;
+        let (exports, methods) = self.exports.checked()?;
         let urls = urls(&*self.link, &self.scheme, &self.place);
         let exported = Exported {
             world: Arc::clone(&self.world),
@@ -230,8 +231,7 @@ impl Server {
             urls: if self.advertised.is_empty() { urls.clone() } else { self.advertised },
             interfaces: exports.interfaces(),
         };
-        let core =
-            crate::protocol::Server::new(identity, self.limits, methods, rng, self.world.now());
+        let core = Core::new(identity, self.limits, methods, rng);
         let shared = state::Shared::new(self.world, self.link, core, exports, self.workers);
         Ok(running::Started::new(shared, exported, urls, self.registering))
     }
@@ -252,5 +252,5 @@ fn cannot_listen(error: &LinkError) -> CallError {
     CallError::new(ErrorKind::BadAddress, Execution::NotExecuted).with_detail(error.to_string())
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "reactor"))]
 mod tests;

@@ -7,7 +7,7 @@ use crate::address::Address;
 use crate::driver::World;
 use crate::error::CallError;
 use crate::ids::{Incarnation, ServerId};
-use crate::protocol::Counters;
+use crate::protocol::ServerCounters;
 use crate::server::receiver::Receiving;
 use crate::server::registration::{Exported, Lease, Registering};
 use crate::server::state::{Errands, Receiver, Shared};
@@ -116,7 +116,7 @@ impl Running {
 
     /// What was counted so far.
     #[must_use]
-    pub fn counters(&self) -> Counters {
+    pub fn counters(&self) -> ServerCounters {
         self.shared.counters()
     }
 

@@ -11,7 +11,8 @@ use std::thread::ThreadId;
 use crate::address::Address;
 use crate::context::CallContext;
 use crate::driver::{Gate, Link, World};
-use crate::protocol::{self, Begin, Counters, Execute, Output, ServerEvent, Ticket};
+use crate::protocol::server::{Begin, Execute, Server, ServerEvent, Ticket};
+use crate::protocol::{Output, ServerCounters};
 use crate::server::dispatch::{Contexts, Done, Job};
 use crate::server::exports::Exports;
 use crate::server::workers;
@@ -35,7 +36,7 @@ pub(super) struct Shared {
 /// What stands behind the lock.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) core: protocol::Server,
+    pub(super) core: Server,
     /// The time of the last turn.
     now: Instant,
     /// `None` once the server was stopped: the address is free when the last thread let go of it.
@@ -72,7 +73,7 @@ impl Shared {
     pub(super) fn new(
         world: Arc<dyn World>,
         link: Arc<dyn Link>,
-        core: protocol::Server,
+        core: Server,
         exports: Exports,
         workers_max: usize,
     ) -> Arc<Self> {
@@ -112,8 +113,8 @@ impl Shared {
         (state, now)
     }
 
-    pub(super) fn counters(&self) -> Counters {
-        self.lock().core.counters().clone()
+    pub(super) fn counters(&self) -> ServerCounters {
+        *self.lock().core.counters()
     }
 }
 

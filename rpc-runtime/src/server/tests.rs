@@ -14,6 +14,8 @@ use crate::time::Duration;
 use crate::wire::{RefuseReason, ReplyStatus, SealedVerdict};
 
 mod peer;
+#[cfg(feature = "sim")]
+mod simulated;
 
 use peer::{Answer, Peer};
 
