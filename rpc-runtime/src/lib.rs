@@ -15,10 +15,28 @@ pub mod driver;
 pub mod sim;
 #[cfg(feature = "reactor")]
 pub mod reactor;
+pub mod interface;
+mod marshal;
+mod outcome;
+mod service;
 pub mod context;
+mod scheme;
+pub mod client;
+pub mod server;
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
 
+pub use client::{Call, Channel, Options, Resolution};
 pub use context::{CallContext, current};
 pub use error::{
     CallError, CallReport, Error, ErrorClass, ErrorKind, Evidence, Execution, Result, ResultExt,
 };
+pub use ids::CallId;
+pub use interface::{Interface, Method};
+pub use marshal::{Marshal, Param};
+pub use outcome::Outcome;
+pub use rpc_macros::{rpc, service};
 pub use semantics::Semantics;
+pub use server::Server;
+pub use service::{Service, Stub};

@@ -27,9 +27,11 @@ use std::fmt;
 use crate::address::Address;
 use crate::time::Instant;
 
+pub use client::{CallKey, CallSpec, Client, ClientEvent, ClientIdentity, Target};
 pub use counters::{ClientCounters, ServerCounters};
 pub use limits::Limits;
 pub use outcome::{DoubtCause, Evidence, NotSentCause, Outcome};
+pub use server::{Begin, Execute, MethodEntry, Server, ServerEvent, ServerIdentity, Ticket};
 
 /// What a machine wants next.
 #[derive(Debug)]

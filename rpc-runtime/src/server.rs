@@ -22,8 +22,7 @@ use std::sync::Arc;
 use crate::driver::{Link, LinkError, World};
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::ids::{Incarnation, ServerId};
-use crate::protocol::Limits;
-use crate::protocol::server::{Server as Core, ServerIdentity};
+use crate::protocol::{Limits, ServerIdentity};
 use crate::scheme;
 use crate::service::Service;
 
@@ -231,7 +230,7 @@ impl Server {
             urls: if self.advertised.is_empty() { urls.clone() } else { self.advertised },
             interfaces: exports.interfaces(),
         };
-        let core = Core::new(identity, self.limits, methods, rng);
+        let core = crate::protocol::Server::new(identity, self.limits, methods, rng);
         let shared = state::Shared::new(self.world, self.link, core, exports, self.workers);
         Ok(running::Started::new(shared, exported, urls, self.registering))
     }
@@ -252,5 +251,5 @@ fn cannot_listen(error: &LinkError) -> CallError {
     CallError::new(ErrorKind::BadAddress, Execution::NotExecuted).with_detail(error.to_string())
 }
 
-#[cfg(all(test, feature = "reactor"))]
+#[cfg(test)]
 mod tests;

@@ -35,15 +35,6 @@ pub(super) fn client(service: &Service) -> TokenStream {
                 ::core::result::Result::Ok(Self(#runtime::Channel::connect(address)?))
             }
 
-            /// Connects to a live server that the binder offers for this interface.
-            ///
-            /// # Errors
-            ///
-            /// The binder knows none, or none with a compatible interface.
-            pub fn import(binder: &#runtime::Binder) -> ::core::result::Result<Self, #runtime::CallError> {
-                #runtime::__private::import::<Self>(binder)
-            }
-
             /// Shares a channel with other stubs.
             #[must_use]
             pub fn on(channel: &#runtime::Channel) -> Self {

@@ -70,6 +70,14 @@ pub struct CallKey {
     generation: u64,
 }
 
+impl CallKey {
+    /// A small number that no other call under way has: a place in a table.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.index
+    }
+}
+
 /// What the client layer must know.
 #[derive(Clone, Debug)]
 pub enum ClientEvent {

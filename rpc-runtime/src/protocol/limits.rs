@@ -19,6 +19,8 @@ pub struct Limits {
     pub calls_running_max: usize,
     /// Bytes of stored replies, and of room reserved for them, over all sessions of a server.
     pub reply_bytes_stored_max: usize,
+    /// The longest reply of a method, in bytes: room reserved before a call begins.
+    pub reply_bytes_max: u32,
     /// Calls of a client that wait for a session or a slot.
     pub calls_waiting_max: usize,
     /// How long an idle session is kept.
@@ -54,6 +56,7 @@ pub const REPLY_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - HEADER_BYTES - Reply::LE
 pub const CLOCK_RATE_PPM: u64 = 200;
 
 impl Default for Limits {
+    #[expect(clippy::cast_possible_truncation, reason = "a datagram's length")]
     fn default() -> Self {
         let limits = Self {
             slots_max: 1_024,
@@ -62,6 +65,7 @@ impl Default for Limits {
             calls_queued_max: 1_024,
             calls_running_max: 65_536,
             reply_bytes_stored_max: 64 << 20,
+            reply_bytes_max: REPLY_BYTES_MAX as u32,
             calls_waiting_max: 4_096,
             lease: Duration::from_secs(30),
             lease_unused: Duration::from_secs(4),

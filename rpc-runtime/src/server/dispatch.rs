@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use crate::context::{CallContext, Caller, Facts};
 use crate::driver::World;
-use crate::protocol::HandlerEnd;
-use crate::protocol::server::{Execute, Ticket};
+use crate::protocol::{Execute, HandlerEnd, Ticket};
 use crate::server::exports::Exports;
 use crate::service::{Dispatched, Incoming};
 

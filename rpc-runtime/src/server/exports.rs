@@ -8,8 +8,8 @@ use std::fmt;
 
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::interface::Interface;
+use crate::protocol::MethodEntry;
 use crate::protocol::limits::REPLY_BYTES_MAX;
-use crate::protocol::server::MethodEntry;
 use crate::service::Service;
 
 /// The services of a server, and where each method of the common table leads.

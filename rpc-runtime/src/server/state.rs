@@ -11,8 +11,7 @@ use std::thread::ThreadId;
 use crate::address::Address;
 use crate::context::CallContext;
 use crate::driver::{Gate, Link, World};
-use crate::protocol::server::{Begin, Execute, Server, ServerEvent, Ticket};
-use crate::protocol::{Output, ServerCounters};
+use crate::protocol::{self, Begin, Execute, Output, ServerCounters, ServerEvent, Ticket};
 use crate::server::dispatch::{Contexts, Done, Job};
 use crate::server::exports::Exports;
 use crate::server::workers;
@@ -36,7 +35,7 @@ pub(super) struct Shared {
 /// What stands behind the lock.
 #[derive(Debug)]
 pub(super) struct State {
-    pub(super) core: Server,
+    pub(super) core: protocol::Server,
     /// The time of the last turn.
     now: Instant,
     /// `None` once the server was stopped: the address is free when the last thread let go of it.
@@ -73,7 +72,7 @@ impl Shared {
     pub(super) fn new(
         world: Arc<dyn World>,
         link: Arc<dyn Link>,
-        core: Server,
+        core: protocol::Server,
         exports: Exports,
         workers_max: usize,
     ) -> Arc<Self> {

@@ -1,4 +1,5 @@
 //! Servers on real loopback sockets, driven by hand-made PDUs and by garbage.
+#![cfg(feature = "reactor")]
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

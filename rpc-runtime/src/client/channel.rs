@@ -1,0 +1,105 @@
+//! Channels: what stubs stand on.
+
+use std::sync::Arc;
+
+use super::connection::Connection;
+use super::marshalled::Marshalled;
+use super::options::TIMEOUT_DEFAULT;
+use super::verdict::resolution;
+use super::{Options, Resolution, registry};
+use crate::driver::World;
+use crate::error::CallError;
+use crate::ids::{CallId, Incarnation, ServerId};
+use crate::interface::Interface;
+use crate::protocol::ClientCounters;
+use crate::scheme;
+
+/// A way to one server, shared by any number of stubs and threads. Cloning is cheap.
+///
+/// All channels of a process that lead to one server share a connection, and with it a session.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    pub(super) connection: Arc<Connection>,
+    pub(super) options: Options,
+}
+
+/// What a channel's connection has counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelStats {
+    /// The protocol's counters.
+    pub protocol: ClientCounters,
+    /// `maybe` calls that never left.
+    pub maybe_dropped: u64,
+}
+
+impl Channel {
+    /// A channel to the server at `url`, such as `udp://127.0.0.1:7001`. Nothing is sent before the
+    /// first call.
+    ///
+    /// # Errors
+    ///
+    /// [`crate::ErrorKind::BadAddress`]: the URL cannot be used.
+    pub fn connect(url: &str) -> Result<Self, CallError> {
+        let (world, place) = scheme::open(url)?;
+        Self::connect_in(&world, &place)
+    }
+
+    /// As [`Channel::connect`], to `place` (what stands behind `://`) of a given world: one with
+    /// injected faults, for instance.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::connect`].
+    pub fn connect_in(world: &Arc<dyn World>, place: &str) -> Result<Self, CallError> {
+        Self::to(world, place, ServerId::NONE, Incarnation::NONE)
+    }
+
+    /// A channel to one server in one of its lives: whoever else lives at `place` is never called.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::connect`].
+    pub fn to(
+        world: &Arc<dyn World>,
+        place: &str,
+        server: ServerId,
+        incarnation: Incarnation,
+    ) -> Result<Self, CallError> {
+        let connection = registry::connect(world, place, server, incarnation)?;
+        Ok(Self { connection, options: Options::new() })
+    }
+
+    /// The same channel with other options for its calls.
+    #[must_use]
+    pub fn with(&self, options: Options) -> Self {
+        Self { options, ..self.clone() }
+    }
+
+    /// Begins a call of `interface`'s method `method`. For generated code.
+    #[must_use]
+    pub fn call(&self, interface: &'static Interface, method: usize) -> Marshalled<'_> {
+        Marshalled::new(self, interface, method)
+    }
+
+    /// Asks what became of a call that ended in doubt: the server answers with the stored reply, or
+    /// promises never to run the call.
+    ///
+    /// # Errors
+    ///
+    /// The call stays in doubt: the server did not answer in time, the session that carried the
+    /// call is gone, or its slot has been used for a later call.
+    pub fn resolve(&self, call: CallId) -> Result<Resolution, CallError> {
+        let connection = &self.connection;
+        let timeout = self.options.timeout.unwrap_or(TIMEOUT_DEFAULT);
+        let key = connection.resolve(call, connection.world.now() + timeout);
+        resolution(connection.wait(key))
+    }
+
+    /// What the connection has counted.
+    #[must_use]
+    pub fn stats(&self) -> ChannelStats {
+        let maybe_dropped = self.connection.lock().maybe_dropped;
+        ChannelStats { protocol: self.connection.counters(), maybe_dropped }
+    }
+}

@@ -1,0 +1,314 @@
+//! A connection: one link to one server, the protocol's machine behind one lock, and who waits.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
+
+use super::verdict::Finished;
+use crate::address::Address;
+use crate::driver::{Gate, Link, World};
+use crate::ids::CallId;
+use crate::protocol::{CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output, Target};
+use crate::time::Instant;
+
+/// Shared by all channels of a process that lead to one server.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(super) world: Arc<dyn World>,
+    pub(super) link: Arc<dyn Link>,
+    pub(super) target: Target,
+    state: Mutex<State>,
+    /// Where the background thread sleeps.
+    pub(super) background: Arc<dyn Gate>,
+}
+
+/// What stands behind the lock.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) core: Client,
+    /// The time of the last turn: time never goes back.
+    now: Instant,
+    waits: Vec<Wait>,
+    /// Whether a thread receives, and until when it waits.
+    pub(super) leader: Option<Option<Instant>>,
+    /// Threads that wait for their calls while another one leads.
+    pub(super) followers: VecDeque<(CallKey, Arc<dyn Gate>)>,
+    /// What the background thread does.
+    pub(super) attendant: Attendant,
+    /// For whoever leads next.
+    pub(super) receive_buffer: Vec<u8>,
+    spare_gates: Vec<Arc<dyn Gate>>,
+    spare_errands: Vec<Errands>,
+    pub(super) maybe_dropped: u64,
+}
+
+/// What the background thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attendant {
+    /// There is none.
+    Absent,
+    /// It looks at the state before it sleeps again.
+    Awake,
+    /// It sleeps until then; `None` is until it is called.
+    Asleep(Option<Instant>),
+}
+
+/// Who waits for a call.
+#[derive(Debug, Default)]
+struct Wait {
+    key: Option<CallKey>,
+    finished: Option<Finished>,
+    gate: Option<Arc<dyn Gate>>,
+    waker: Option<Waker>,
+}
+
+/// What is to be done once the lock is released.
+#[derive(Debug, Default)]
+pub(super) struct Errands {
+    datagrams: Vec<(Address, Vec<u8>)>,
+    spare: Vec<Vec<u8>>,
+    gates: Vec<Arc<dyn Gate>>,
+    wakers: Vec<Waker>,
+    pub(super) open_background: bool,
+    pub(super) wake_leader: bool,
+}
+
+/// Gates and errands kept for reuse.
+const SPARE_MAX: usize = 64;
+
+impl Connection {
+    pub(super) fn new(world: Arc<dyn World>, link: Arc<dyn Link>, core: Client) -> Arc<Self> {
+        let background = world.gate();
+        let target = core.target();
+        let state = State {
+            core,
+            now: Instant::START,
+            waits: Vec::new(),
+            leader: None,
+            followers: VecDeque::new(),
+            attendant: Attendant::Absent,
+            receive_buffer: vec![0; 2_048],
+            spare_gates: Vec::new(),
+            spare_errands: Vec::new(),
+            maybe_dropped: 0,
+        };
+        Arc::new(Self { world, link, target, state: Mutex::new(state), background })
+    }
+
+    /// # Panics
+    ///
+    /// If a thread panicked inside the core: what it promised could not be kept any more.
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("the core upholds its invariants")
+    }
+
+    /// Takes the lock for a turn; says what time it is.
+    pub(super) fn turn(&self) -> (MutexGuard<'_, State>, Instant) {
+        let now = self.world.now();
+        let mut state = self.lock();
+        state.now = state.now.max(now);
+        let now = state.now;
+        (state, now)
+    }
+
+    pub(super) fn take_buffer(&self) -> Vec<u8> {
+        self.lock().core.take_buffer()
+    }
+
+    pub(super) fn recycle(&self, buffer: Vec<u8>) {
+        self.lock().core.recycle(buffer);
+    }
+
+    pub(super) fn counters(&self) -> ClientCounters {
+        *self.lock().core.counters()
+    }
+
+    /// Starts a call; sends what it makes the machine say.
+    pub(super) fn start(self: &Arc<Self>, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
+        let (mut state, now) = self.turn();
+        let mut errands = state.errands();
+        let key = state.core.start(now, spec, arguments);
+        state.expect(key);
+        self.after(state, now, std::mem::take(&mut errands));
+        key
+    }
+
+    pub(super) fn resolve(self: &Arc<Self>, call: CallId, deadline: Instant) -> CallKey {
+        let (mut state, now) = self.turn();
+        let mut errands = state.errands();
+        let key = state.core.resolve(now, call, deadline);
+        state.expect(key);
+        self.after(state, now, std::mem::take(&mut errands));
+        key
+    }
+
+    /// Calls a call off; its end is still to be taken.
+    pub(super) fn cancel(self: &Arc<Self>, key: CallKey) {
+        let (mut state, now) = self.turn();
+        let mut errands = state.errands();
+        state.core.cancel(now, key);
+        self.after(state, now, std::mem::take(&mut errands));
+    }
+
+    /// Nobody will ask for this call's end any more.
+    pub(super) fn abandon(self: &Arc<Self>, key: CallKey, cancel: bool) {
+        let (mut state, now) = self.turn();
+        let mut errands = state.errands();
+        if cancel {
+            state.core.cancel(now, key);
+        }
+        state.drain(now, &mut errands);
+        if state.take(key).is_none() {
+            state.waits[key.index()] = Wait::default();
+        }
+        self.after(state, now, std::mem::take(&mut errands));
+    }
+
+    /// The machine was spoken to: drains it, sees to it that somebody attends to what is left, and
+    /// does all that needs no lock.
+    pub(super) fn after(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        now: Instant,
+        mut errands: Errands,
+    ) {
+        state.drain(now, &mut errands);
+        self.arrange(&mut state, &mut errands);
+        drop(state);
+        self.run(errands);
+    }
+
+    /// Does what was left for after the lock.
+    pub(super) fn run(self: &Arc<Self>, mut errands: Errands) {
+        for (to, datagram) in errands.datagrams.drain(..) {
+            // A datagram that did not leave is one that was lost: the protocol sees to it.
+            let _ = self.link.send(to, &datagram);
+            errands.spare.push(datagram);
+        }
+        for gate in errands.gates.drain(..) {
+            gate.open();
+        }
+        for waker in errands.wakers.drain(..) {
+            waker.wake();
+        }
+        if std::mem::take(&mut errands.wake_leader) {
+            self.link.wake();
+        }
+        if std::mem::take(&mut errands.open_background) {
+            self.call_background();
+        }
+        errands.spare.truncate(SPARE_MAX);
+        let mut state = self.lock();
+        if state.spare_errands.len() < SPARE_MAX {
+            state.spare_errands.push(errands);
+        }
+    }
+}
+
+impl State {
+    pub(super) fn errands(&mut self) -> Errands {
+        self.spare_errands.pop().unwrap_or_default()
+    }
+
+    /// Takes everything out of the machine.
+    pub(super) fn drain(&mut self, now: Instant, errands: &mut Errands) {
+        let mut datagram = errands.spare.pop().unwrap_or_default();
+        loop {
+            match self.core.poll_output(now, &mut datagram) {
+                Output::Event(ClientEvent::Ended { key, call, outcome, evidence }) => {
+                    self.ended(key, Finished { call, outcome, evidence }, errands);
+                }
+                Output::Transmit { to } => {
+                    let next = errands.spare.pop().unwrap_or_default();
+                    errands.datagrams.push((to, std::mem::replace(&mut datagram, next)));
+                }
+                Output::Wait { .. } => break,
+            }
+        }
+        errands.spare.push(datagram);
+    }
+
+    fn ended(&mut self, key: CallKey, finished: Finished, errands: &mut Errands) {
+        let wait = self.waits.get_mut(key.index()).filter(|wait| wait.key == Some(key));
+        let Some(wait) = wait else {
+            // Nobody asks for it any more.
+            if let crate::protocol::Outcome::Returned(body) = finished.outcome {
+                self.core.recycle(body);
+            }
+            return;
+        };
+        wait.finished = Some(finished);
+        errands.gates.extend(wait.gate.take());
+        errands.wakers.extend(wait.waker.take());
+    }
+
+    /// Somebody will ask for the end of this call.
+    fn expect(&mut self, key: CallKey) {
+        if self.waits.len() <= key.index() {
+            self.waits.resize_with(key.index() + 1, Wait::default);
+        }
+        self.waits[key.index()] = Wait { key: Some(key), ..Wait::default() };
+    }
+
+    /// The end of a call, if it has come.
+    pub(super) fn take(&mut self, key: CallKey) -> Option<Finished> {
+        let wait = self.waits.get_mut(key.index()).filter(|wait| wait.key == Some(key))?;
+        let finished = wait.finished.take()?;
+        *wait = Wait::default();
+        Some(finished)
+    }
+
+    pub(super) fn is_finished(&self, key: CallKey) -> bool {
+        let wait = self.waits.get(key.index()).filter(|wait| wait.key == Some(key));
+        wait.is_none_or(|wait| wait.finished.is_some())
+    }
+
+    /// Opens `gate` when the call has ended.
+    pub(super) fn notify(&mut self, key: CallKey, gate: &Arc<dyn Gate>) {
+        self.waits[key.index()].gate = Some(Arc::clone(gate));
+    }
+
+    /// Wakes `waker`, the newest one counts, when the call has ended.
+    pub(super) fn wake(&mut self, key: CallKey, waker: &Waker) {
+        let known = &mut self.waits[key.index()].waker;
+        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
+            *known = Some(waker.clone());
+        }
+    }
+
+    pub(super) fn take_gate(&mut self, world: &Arc<dyn World>) -> Arc<dyn Gate> {
+        self.spare_gates.pop().unwrap_or_else(|| world.gate())
+    }
+
+    pub(super) fn give_gate(&mut self, gate: Arc<dyn Gate>) {
+        // A gate that somebody else may still open must not be used for another wait.
+        if Arc::strong_count(&gate) == 1 && self.spare_gates.len() < SPARE_MAX {
+            self.spare_gates.push(gate);
+        }
+    }
+
+    /// The next thread to receive, when the leader leaves.
+    pub(super) fn promote(&mut self, errands: &mut Errands) {
+        while let Some((key, gate)) = self.followers.pop_front() {
+            if !self.is_finished(key) {
+                errands.gates.push(gate);
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let now = self.world.now();
+        if let Ok(state) = self.state.get_mut() {
+            state.core.close(now);
+            let mut errands = Errands::default();
+            state.drain(now, &mut errands);
+            for (to, datagram) in &errands.datagrams {
+                let _ = self.link.send(*to, datagram);
+            }
+        }
+        self.background.open();
+    }
+}

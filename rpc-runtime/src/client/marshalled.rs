@@ -1,0 +1,125 @@
+//! A call before it starts: its arguments are marshalled straight into the buffer that is sent.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::call::Call;
+use super::channel::Channel;
+use super::options::TIMEOUT_DEFAULT;
+use crate::context;
+use crate::error::{CallError, ErrorKind, Execution};
+use crate::interface::Interface;
+use crate::marshal::{self, Block, Param};
+use crate::outcome::Outcome;
+use crate::protocol::CallSpec;
+use crate::semantics::Semantics;
+use crate::time::{Duration, Instant};
+
+/// A nested call ends before its parent does: by this part of what is left (protocol tables, M16).
+const MARGIN_PERCENT: u32 = 1;
+
+/// A call whose arguments are being marshalled.
+#[derive(Debug)]
+#[must_use = "nothing is sent before `start`"]
+pub struct Marshalled<'c> {
+    channel: &'c Channel,
+    interface: &'static Interface,
+    method: usize,
+    buffer: Vec<u8>,
+    arguments: u32,
+    refused: Option<String>,
+}
+
+impl<'c> Marshalled<'c> {
+    pub(super) fn new(channel: &'c Channel, interface: &'static Interface, method: usize) -> Self {
+        let buffer = channel.connection.take_buffer();
+        Self { channel, interface, method, buffer, arguments: 0, refused: None }
+    }
+
+    /// Marshals a parameter.
+    pub fn arg<'de, T: Param<'de> + ?Sized>(self, value: &T) -> Self
+    where
+        T: Serialize,
+    {
+        self.append(value)
+    }
+
+    /// Marshals a block of bytes.
+    pub fn bytes(self, bytes: &[u8]) -> Self {
+        self.append(&Block(bytes))
+    }
+
+    /// Marshals a slice.
+    pub fn slice<'de, T: Param<'de>>(self, items: &[T]) -> Self {
+        self.append(items)
+    }
+
+    /// Marshals what may be there.
+    pub fn opt<'de, T: Param<'de>>(self, value: Option<&T>) -> Self {
+        self.append(&value)
+    }
+
+    fn append<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
+        self.arguments += 1;
+        if let Err(error) = marshal::append(&mut self.buffer, value)
+            && self.refused.is_none()
+        {
+            let place = self.arguments;
+            self.refused = Some(format!("parameter {place} cannot be marshalled: {error}"));
+        }
+        self
+    }
+
+    /// Sends the call. What goes wrong from here on is what the call's handle says.
+    pub fn start<R: Outcome, X: DeserializeOwned>(self) -> Call<R, X> {
+        let Self { channel, interface, method, buffer, refused, .. } = self;
+        let name = MethodName { interface, method };
+        let connection = &channel.connection;
+        let parent = context::current();
+        let early = refused.map(|why| (ErrorKind::Unmarshallable, why));
+        let early = early.or_else(|| {
+            let cancelled = parent.as_ref().is_some_and(context::CallContext::cancelled);
+            cancelled.then(|| (ErrorKind::Cancelled, "the call that made it was cancelled".into()))
+        });
+        if let Some((kind, why)) = early {
+            connection.recycle(buffer);
+            let error = CallError::new(kind, Execution::NotExecuted);
+            return Call::failed(error.with_detail(why).with_method(name.text()));
+        }
+        let described = &interface.methods()[method];
+        let timeout = channel.options.timeout.or_else(|| described.timeout());
+        let now = connection.world.now();
+        let left = parent.as_ref().map(context::CallContext::remaining);
+        let spec = CallSpec {
+            method: interface.method_fingerprint(method),
+            name: interface.name_hash(method),
+            semantics: described.semantics(),
+            deadline: deadline(now, timeout.unwrap_or(TIMEOUT_DEFAULT), left),
+            depth: parent.as_ref().map_or(0, |parent| parent.depth().saturating_add(1)),
+        };
+        let key = connection.start(spec, buffer);
+        if described.semantics() == Semantics::Maybe {
+            return Call::started(connection, key, name, None);
+        }
+        Call::started(connection, key, name, parent)
+    }
+}
+
+/// The earlier of the call's own patience and what its parent has left, less a margin.
+fn deadline(now: Instant, timeout: Duration, left: Option<Duration>) -> Instant {
+    let inherited = left.map(|left| left - left * MARGIN_PERCENT / 100);
+    now + inherited.map_or(timeout, |inherited| inherited.min(timeout))
+}
+
+/// A method's name, made into text only when an error needs it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct MethodName {
+    interface: &'static Interface,
+    method: usize,
+}
+
+impl MethodName {
+    pub(super) fn text(self) -> String {
+        format!("{}.{}", self.interface.name(), self.interface.methods()[self.method].name())
+    }
+}

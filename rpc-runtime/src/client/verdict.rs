@@ -1,0 +1,220 @@
+//! From what the protocol saw to what a caller is told.
+
+use crate::error::{CallError, CallReport, ErrorKind, Evidence, Execution};
+use crate::ids::CallId;
+use crate::marshal::Args;
+use crate::outcome::{Outcome as Returns, decode_reply};
+use crate::protocol::limits::ARGUMENT_BYTES_MAX;
+use crate::protocol::{self, DoubtCause, NotSentCause, Outcome};
+use crate::wire::{RefuseReason, RejectReason, ReplyStatus};
+
+/// How a call ended, as the machine told it.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) call: CallId,
+    pub(super) outcome: Outcome,
+    pub(super) evidence: protocol::Evidence,
+}
+
+/// What became of a call that was in doubt: the answer to `resolve`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Resolution {
+    /// It ran, and this is its reply.
+    Returned(Reply),
+    /// It ran, and has no result.
+    Failed(String),
+    /// It did not run and never will.
+    NotExecuted,
+}
+
+/// The reply of a call that was resolved: marshalled, because only the caller knows its type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply(Vec<u8>);
+
+impl Reply {
+    /// The result, as the method's return type: `reply.decode::<rpc_runtime::Result<u64, E>>()`.
+    ///
+    /// # Errors
+    ///
+    /// The reply is not of this type.
+    pub fn decode<R: Returns>(&self) -> R {
+        let parts = decode_reply::<R, ()>(&self.0)
+            .map(|(returned, ())| returned)
+            .map_err(|_| undecodable("the method returns another type"));
+        R::from_parts(parts)
+    }
+}
+
+/// Judges a resolve.
+pub(super) fn resolution(finished: Finished) -> Result<Resolution, CallError> {
+    match finished.outcome {
+        Outcome::Returned(body) => Ok(Resolution::Returned(Reply(body))),
+        Outcome::Failed { status, body } => {
+            Ok(Resolution::Failed(failed(status, &body).to_string()))
+        }
+        Outcome::Refused { .. } | Outcome::Sealed => Ok(Resolution::NotExecuted),
+        Outcome::Sent | Outcome::Rejected { .. } | Outcome::NotSent(_) | Outcome::InDoubt(_) => {
+            Err(judge(finished, "").expect_err("no reply among these"))
+        }
+    }
+}
+
+/// Judges a call: the body of its reply, or the error that its caller gets.
+pub(super) fn judge(finished: Finished, method: &str) -> Result<Vec<u8>, CallError> {
+    let Finished { call, outcome, evidence } = finished;
+    let mut facts = facts(&evidence);
+    let error = match outcome {
+        Outcome::Returned(body) => return Ok(body),
+        Outcome::Sent => return Ok(vec![0]),
+        Outcome::Failed { status, body } => failed(status, &body),
+        Outcome::Refused { reason, push_back, detail } => {
+            facts.push_back = Some(push_back);
+            facts.detail =
+                if detail.is_empty() { refused_detail(reason, method) } else { detail.into() };
+            CallError::new(refused(reason), Execution::NotExecuted)
+        }
+        Outcome::Rejected { reason, server, incarnation, push_back } => {
+            facts.push_back = Some(push_back);
+            (facts.server, facts.incarnation) = (server, incarnation);
+            facts.detail = rejected_detail(reason, server, incarnation);
+            CallError::new(rejected(reason), Execution::NotExecuted)
+        }
+        Outcome::NotSent(cause) => {
+            facts.detail = unsent_detail(cause);
+            CallError::new(unsent(cause), Execution::NotExecuted)
+        }
+        Outcome::Sealed => CallError::new(ErrorKind::Cancelled, Execution::NotExecuted),
+        Outcome::InDoubt(cause) => CallError::new(in_doubt(cause), Execution::Unknown),
+    };
+    // The handler's own words came with the error; everything else is ours to tell.
+    if !error.evidence().detail.is_empty() {
+        facts.detail = error.evidence().detail.clone();
+    }
+    Err(error.with_evidence(facts).with_call(call).with_method(method))
+}
+
+fn facts(evidence: &protocol::Evidence) -> Evidence {
+    Evidence {
+        peer: Some(evidence.peer),
+        server: evidence.server,
+        incarnation: evidence.incarnation,
+        transmissions: evidence.transmissions,
+        waited: evidence.ended.since(evidence.started),
+        working_seen: evidence.working_seen,
+        ..Evidence::default()
+    }
+}
+
+fn failed(status: ReplyStatus, body: &[u8]) -> CallError {
+    let executed = |kind| CallError::new(kind, Execution::Executed);
+    match status {
+        ReplyStatus::Panicked => {
+            executed(ErrorKind::HandlerPanicked).with_detail(String::from_utf8_lossy(body))
+        }
+        ReplyStatus::Cancelled => executed(ErrorKind::Cancelled),
+        ReplyStatus::CancelledPartial => executed(ErrorKind::Cancelled).with_partial(true),
+        ReplyStatus::TooLarge => {
+            executed(ErrorKind::ReplyTooLarge).with_detail(String::from_utf8_lossy(body))
+        }
+        ReplyStatus::HandlerFailed | ReplyStatus::Returned => {
+            let error = executed(ErrorKind::HandlerFailed).with_partial(true);
+            match Args::of(body).last::<CallReport>() {
+                Ok(report) => error.with_source(report),
+                Err(_) => error,
+            }
+        }
+    }
+}
+
+const fn refused(reason: RefuseReason) -> ErrorKind {
+    match reason {
+        RefuseReason::Overload => ErrorKind::Overloaded,
+        RefuseReason::Draining => ErrorKind::Draining,
+        RefuseReason::Expired => ErrorKind::Expired,
+        RefuseReason::UnknownMethod | RefuseReason::Generation => ErrorKind::UnknownMethod,
+        RefuseReason::ChangedMethod => ErrorKind::ChangedMethod,
+        RefuseReason::BadArguments => ErrorKind::BadArguments,
+        RefuseReason::TooLarge => ErrorKind::TooLarge,
+        RefuseReason::Unauthorised => ErrorKind::Unauthorised,
+    }
+}
+
+fn refused_detail(reason: RefuseReason, method: &str) -> Box<str> {
+    match reason {
+        RefuseReason::UnknownMethod | RefuseReason::ChangedMethod => method.into(),
+        RefuseReason::TooLarge => "the server takes less at a time".into(),
+        RefuseReason::Overload
+        | RefuseReason::Draining
+        | RefuseReason::Expired
+        | RefuseReason::BadArguments
+        | RefuseReason::Unauthorised
+        | RefuseReason::Generation => "".into(),
+    }
+}
+
+const fn rejected(reason: RejectReason) -> ErrorKind {
+    match reason {
+        RejectReason::StaleBinding => ErrorKind::StaleBinding,
+        RejectReason::OldIncarnation => ErrorKind::Unauthorised,
+        RejectReason::NoRoom => ErrorKind::Overloaded,
+        RejectReason::Version => ErrorKind::VersionMismatch,
+        RejectReason::Draining => ErrorKind::Draining,
+    }
+}
+
+fn rejected_detail(
+    reason: RejectReason,
+    server: crate::ids::ServerId,
+    incarnation: crate::ids::Incarnation,
+) -> Box<str> {
+    match reason {
+        RejectReason::StaleBinding => format!("{server} in its life {incarnation}").into(),
+        RejectReason::OldIncarnation => "a later life of this client was seen".into(),
+        RejectReason::NoRoom => "every session is taken".into(),
+        RejectReason::Version | RejectReason::Draining => "".into(),
+    }
+}
+
+const fn unsent(cause: NotSentCause) -> ErrorKind {
+    match cause {
+        NotSentCause::Unreachable => ErrorKind::Unreachable,
+        NotSentCause::NoFreeSlot | NotSentCause::QueueFull => ErrorKind::NoFreeSlot,
+        NotSentCause::Cancelled | NotSentCause::ConnectionClosed => ErrorKind::Cancelled,
+        NotSentCause::TooLarge => ErrorKind::TooLarge,
+        NotSentCause::Draining => ErrorKind::Draining,
+        NotSentCause::Expired => ErrorKind::Expired,
+        NotSentCause::Unsupported => ErrorKind::UnknownMethod,
+    }
+}
+
+fn unsent_detail(cause: NotSentCause) -> Box<str> {
+    match cause {
+        NotSentCause::TooLarge => {
+            format!("{ARGUMENT_BYTES_MAX} bytes of arguments fit one datagram").into()
+        }
+        NotSentCause::ConnectionClosed => "the channel was closed".into(),
+        NotSentCause::Unreachable
+        | NotSentCause::NoFreeSlot
+        | NotSentCause::QueueFull
+        | NotSentCause::Cancelled
+        | NotSentCause::Draining
+        | NotSentCause::Expired
+        | NotSentCause::Unsupported => "".into(),
+    }
+}
+
+const fn in_doubt(cause: DoubtCause) -> ErrorKind {
+    match cause {
+        DoubtCause::NoReply | DoubtCause::RefusedAfterDoubt => ErrorKind::NoReply,
+        DoubtCause::ServerRestarted => ErrorKind::ServerRestarted,
+        DoubtCause::SessionLost => ErrorKind::SessionLost,
+        DoubtCause::Closed => ErrorKind::Forgotten,
+        DoubtCause::Cancelled => ErrorKind::Cancelled,
+    }
+}
+
+/// A reply that is not what the method returns: the call ran, and its result is lost on us.
+pub(super) fn undecodable(why: &str) -> CallError {
+    CallError::new(ErrorKind::ReplyUndecodable, Execution::Executed).with_detail(why)
+}

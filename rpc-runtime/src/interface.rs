@@ -1,0 +1,219 @@
+//! An interface as both sides must have it: a name, a version, and a table of methods.
+//!
+//! The table is static data, made by `#[service]`. Fingerprints are computed once, when first asked
+//! for: a method's from its names, semantics and signature, the interface's from its methods', in
+//! any order. Every part is hashed with its length, so that no two lists run into one another.
+
+use std::sync::OnceLock;
+
+use crate::hash::{Hasher, SipKey};
+use crate::ids::MethodFingerprint;
+use crate::semantics::Semantics;
+
+/// The keys are fixed: both sides must come to the same hash.
+const METHOD_KEY: SipKey = SipKey([0x7270_632d_6d65_7468, 0x6f64_2d76_312d_6b65]);
+const INTERFACE_KEYS: [SipKey; 2] = [
+    SipKey([0x7270_632d_696e_7465, 0x7266_6163_652d_6c6f]),
+    SipKey([0x7270_632d_696e_7465, 0x7266_6163_652d_6869]),
+];
+
+/// One method of an [`Interface`].
+#[derive(Clone, Copy, Debug)]
+pub struct Method {
+    name: &'static str,
+    signature: &'static str,
+    semantics: Semantics,
+    timeout_ns: u64,
+    inline: bool,
+}
+
+impl Method {
+    /// A method with its name on the wire and its canonical signature.
+    #[must_use]
+    pub const fn new(name: &'static str, signature: &'static str, semantics: Semantics) -> Self {
+        Self { name, signature, semantics, timeout_ns: 0, inline: false }
+    }
+
+    /// How long a caller waits who says nothing else, in nanoseconds.
+    #[must_use]
+    pub const fn timeout_ns(mut self, timeout_ns: u64) -> Self {
+        self.timeout_ns = timeout_ns;
+        self
+    }
+
+    /// Runs in the thread that receives: for handlers that return at once.
+    #[must_use]
+    pub const fn inline(mut self) -> Self {
+        self.inline = true;
+        self
+    }
+
+    /// Its name on the wire.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its signature, as far as the wire is concerned.
+    #[must_use]
+    pub const fn signature(&self) -> &'static str {
+        self.signature
+    }
+
+    /// What it promises.
+    #[must_use]
+    pub const fn semantics(&self) -> Semantics {
+        self.semantics
+    }
+
+    /// How long a caller waits who says nothing else; `None` is the client's default.
+    #[must_use]
+    pub const fn timeout(&self) -> Option<crate::time::Duration> {
+        match self.timeout_ns {
+            0 => None,
+            ns => Some(crate::time::Duration::from_nanos(ns)),
+        }
+    }
+
+    /// Whether it runs in the thread that receives.
+    #[must_use]
+    pub const fn is_inline(&self) -> bool {
+        self.inline
+    }
+}
+
+/// What `#[service]` makes of a trait, beside its stubs.
+#[derive(Debug)]
+pub struct Interface {
+    name: &'static str,
+    version: (u16, u16),
+    methods: &'static [Method],
+    fingerprints: OnceLock<Fingerprints>,
+}
+
+#[derive(Debug)]
+struct Fingerprints {
+    interface: u128,
+    methods: Vec<(MethodFingerprint, u32)>,
+}
+
+impl Interface {
+    /// The interface of a service.
+    #[must_use]
+    pub const fn new(name: &'static str, version: (u16, u16), methods: &'static [Method]) -> Self {
+        Self { name, version, methods, fingerprints: OnceLock::new() }
+    }
+
+    /// The name that servers register under.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Major and minor version.
+    #[must_use]
+    pub const fn version(&self) -> (u16, u16) {
+        self.version
+    }
+
+    /// The methods, in the trait's order.
+    #[must_use]
+    pub const fn methods(&self) -> &'static [Method] {
+        self.methods
+    }
+
+    /// Changes whenever a method does, is added or removed; not when the order does.
+    #[must_use]
+    pub fn fingerprint(&self) -> u128 {
+        self.fingerprints().interface
+    }
+
+    /// Names a method on the wire.
+    ///
+    /// # Panics
+    ///
+    /// There is no such method.
+    #[must_use]
+    pub fn method_fingerprint(&self, method: usize) -> MethodFingerprint {
+        self.fingerprints().methods[method].0
+    }
+
+    /// Hash of `service.method`: stays when the signature changes.
+    ///
+    /// # Panics
+    ///
+    /// There is no such method.
+    #[must_use]
+    pub fn name_hash(&self, method: usize) -> u32 {
+        self.fingerprints().methods[method].1
+    }
+
+    fn fingerprints(&self) -> &Fingerprints {
+        self.fingerprints.get_or_init(|| {
+            let methods: Vec<_> = self.methods.iter().map(|method| self.print_of(method)).collect();
+            let mut sorted: Vec<u64> = methods.iter().map(|(print, _)| print.0).collect();
+            sorted.sort_unstable();
+            let [low, high] = INTERFACE_KEYS.map(|key| {
+                let mut hasher = Hasher::new(key);
+                write_part(&mut hasher, self.name.as_bytes());
+                hasher.write_u64(sorted.len() as u64);
+                for &print in &sorted {
+                    hasher.write_u64(print);
+                }
+                hasher.finish()
+            });
+            Fingerprints { interface: u128::from(high) << 64 | u128::from(low), methods }
+        })
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+    fn print_of(&self, method: &Method) -> (MethodFingerprint, u32) {
+        let mut hasher = Hasher::new(METHOD_KEY);
+        write_part(&mut hasher, self.name.as_bytes());
+        write_part(&mut hasher, method.name.as_bytes());
+        let name = hasher.clone().finish() as u32;
+        write_part(&mut hasher, method.semantics.word().as_bytes());
+        write_part(&mut hasher, method.signature.as_bytes());
+        (MethodFingerprint(hasher.finish().max(1)), name)
+    }
+}
+
+fn write_part(hasher: &mut Hasher, part: &[u8]) {
+    hasher.write_u64(part.len() as u64);
+    hasher.write(part);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PUT: Method = Method::new("put", "(u32)->Result<(),E>", Semantics::AtMostOnce);
+    const GET: Method = Method::new("get", "()->Result<u32,E>", Semantics::AtLeastOnce);
+
+    fn print(methods: &'static [Method]) -> u128 {
+        Interface::new("store", (1, 0), methods).fingerprint()
+    }
+
+    #[test]
+    fn the_fingerprint_follows_the_interface_and_not_its_order() {
+        const CHANGED: Method = Method::new("put", "(u64)->Result<(),E>", Semantics::AtMostOnce);
+        const REPEATABLE: Method =
+            Method::new("put", "(u32)->Result<(),E>", Semantics::AtLeastOnce);
+        assert_eq!(print(&[PUT, GET]), print(&[GET, PUT]));
+        for other in [print(&[PUT]), print(&[CHANGED, GET]), print(&[REPEATABLE, GET])] {
+            assert_ne!(print(&[PUT, GET]), other);
+        }
+    }
+
+    #[test]
+    fn a_changed_method_keeps_the_hash_of_its_name() {
+        let before = Interface::new("store", (1, 0), &[PUT]);
+        let after = Interface::new(
+            "store",
+            (1, 0),
+            const { &[Method::new("put", "()->", Semantics::Maybe)] },
+        );
+        assert_eq!(before.name_hash(0), after.name_hash(0));
+        assert_ne!(before.method_fingerprint(0), after.method_fingerprint(0));
+    }
+}

@@ -1,0 +1,70 @@
+//! What generated code calls. Not for people: outside semantic versioning.
+
+use serde::Serialize;
+
+pub use crate::marshal::{Args, Bad};
+pub use crate::service::{Dispatched, Incoming};
+
+use crate::error::CallError;
+use crate::marshal;
+use crate::outcome::{Outcome, append_reply};
+use crate::protocol::HandlerEnd;
+
+/// Every arm of `dispatch` with a result.
+pub fn serve<'a, O: Outcome>(
+    incoming: Incoming<'a>,
+    call: impl FnOnce(&mut Args<'a>) -> Result<O, Bad>,
+) -> Dispatched {
+    let Incoming { arguments, reply } = incoming;
+    match call(&mut Args::of(arguments)) {
+        Ok(outcome) => returned::<O, ()>(outcome, None, reply),
+        Err(Bad) => Dispatched { end: HandlerEnd::BadArguments, body: reply },
+    }
+}
+
+/// Every arm of `dispatch` with in-out parameters.
+pub fn serve_inout<'a, O: Outcome, X: Serialize>(
+    incoming: Incoming<'a>,
+    call: impl FnOnce(&mut Args<'a>) -> Result<(O, X), Bad>,
+) -> Dispatched {
+    let Incoming { arguments, reply } = incoming;
+    match call(&mut Args::of(arguments)) {
+        Ok((outcome, in_outs)) => returned(outcome, Some(&in_outs), reply),
+        Err(Bad) => Dispatched { end: HandlerEnd::BadArguments, body: reply },
+    }
+}
+
+/// Every arm of `dispatch` of a `maybe` method.
+pub fn serve_maybe<'a>(
+    incoming: Incoming<'a>,
+    call: impl FnOnce(&mut Args<'a>) -> Result<(), Bad>,
+) -> Dispatched {
+    let Incoming { arguments, reply } = incoming;
+    let end = match call(&mut Args::of(arguments)) {
+        Ok(()) => HandlerEnd::Returned,
+        Err(Bad) => HandlerEnd::BadArguments,
+    };
+    Dispatched { end, body: reply }
+}
+
+/// Marshals what a handler returned. A failed call inside becomes a report: its certainty is not
+/// about this call (contract rule 5).
+fn returned<O: Outcome, X: Serialize>(
+    outcome: O,
+    in_outs: Option<&X>,
+    mut body: Vec<u8>,
+) -> Dispatched {
+    let report = match outcome.into_parts() {
+        Ok(returned) => match append_reply(&mut body, &returned, in_outs) {
+            Ok(()) => return Dispatched { end: HandlerEnd::Returned, body },
+            Err(error) => CallError::failed(format!("the result cannot be marshalled: {error}"))
+                .into_handler_report(),
+        },
+        Err(error) => error.into_handler_report(),
+    };
+    body.clear();
+    if marshal::append(&mut body, &report).is_err() {
+        body.clear();
+    }
+    Dispatched { end: HandlerEnd::HandlerFailed, body }
+}

@@ -1,0 +1,251 @@
+//! A client machine whose user is a script: what to call next, when to give up, when to ask again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::super::checker::{CallNumber, Fact, Verdict};
+use super::super::net::{Node, NodeOutput};
+use super::Journal;
+use crate::address::Address;
+use crate::error::Execution;
+use crate::ids::{CallId, Incarnation, ServerId};
+use crate::protocol::Output;
+use crate::protocol::client::{CallKey, CallSpec, Client, ClientEvent};
+use crate::protocol::outcome::Outcome;
+use crate::time::Instant;
+
+/// A call that a [`Script`] wants made.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// Which of the client's connections carries it.
+    pub connection: usize,
+    /// Method, semantics and deadline.
+    pub spec: CallSpec,
+    /// What follows the call's number in the arguments.
+    pub arguments: Vec<u8>,
+    /// When the user gives up by itself, before the deadline.
+    pub cancel_at: Option<Instant>,
+}
+
+/// What a script wants next.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// This call.
+    Call(Planned),
+    /// Nothing before then.
+    Idle(Instant),
+    /// Nothing before one of the calls under way has ended.
+    Await,
+}
+
+/// The user of a [`ClientNode`].
+pub trait Script: Send + fmt::Debug {
+    /// What to do now, with `outstanding` calls under way.
+    fn next(&mut self, now: Instant, outstanding: usize) -> Action;
+
+    /// A call ended; gives the deadline to resolve it until, if the user wants to know more.
+    fn ended(&mut self, now: Instant, outcome: &Outcome) -> Option<Instant>;
+}
+
+/// What a key stands for.
+#[derive(Debug)]
+struct Open {
+    call: CallNumber,
+    cancel_at: Option<Instant>,
+    resolving: bool,
+}
+
+/// One connection and its calls under way.
+#[derive(Debug)]
+struct Connection {
+    machine: Client,
+    bound: (ServerId, Incarnation),
+    open: BTreeMap<CallKey, Open>,
+    retransmissions: u64,
+}
+
+/// A client without threads.
+#[derive(Debug)]
+pub struct ClientNode<S> {
+    connections: Vec<Connection>,
+    script: S,
+    journal: Journal,
+    idle_until: Option<Instant>,
+    awaiting: bool,
+}
+
+impl<S: Script> ClientNode<S> {
+    /// Runs `script` over `machines`, each bound to a server where that is some.
+    pub fn new(
+        machines: Vec<(Client, (ServerId, Incarnation))>,
+        script: S,
+        journal: Journal,
+    ) -> Self {
+        let connections = machines
+            .into_iter()
+            .map(|(machine, bound)| Connection {
+                machine,
+                bound,
+                open: BTreeMap::new(),
+                retransmissions: 0,
+            })
+            .collect();
+        Self { connections, script, journal, idle_until: None, awaiting: false }
+    }
+
+    /// Calls under way, those being resolved left out.
+    #[must_use]
+    pub fn outstanding(&self) -> usize {
+        let calls = |connection: &Connection| {
+            connection.open.values().filter(|open| !open.resolving).count()
+        };
+        self.connections.iter().map(calls).sum()
+    }
+
+    /// The numbers of the calls under way, for the day the client's process dies.
+    #[must_use]
+    pub fn calls(&self) -> Vec<CallNumber> {
+        let open = self.connections.iter().flat_map(|connection| connection.open.values());
+        open.filter(|open| !open.resolving).map(|open| open.call).collect()
+    }
+
+    /// The machines, to close them or to read their counters.
+    pub fn machines(&mut self) -> impl Iterator<Item = &mut Client> {
+        self.connections.iter_mut().map(|connection| &mut connection.machine)
+    }
+
+    /// Asks the script until it has nothing to do now.
+    fn run_script(&mut self, now: Instant) {
+        if self.awaiting || self.idle_until.is_some_and(|until| until > now) {
+            return;
+        }
+        self.idle_until = None;
+        loop {
+            match self.script.next(now, self.outstanding()) {
+                Action::Call(planned) => self.call(now, planned),
+                Action::Idle(until) if until > now => {
+                    self.idle_until = Some(until);
+                    return;
+                }
+                Action::Idle(_) => {}
+                Action::Await => {
+                    self.awaiting = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    fn call(&mut self, now: Instant, planned: Planned) {
+        let call = self.journal.next_call();
+        let Some(connection) = self.connections.get_mut(planned.connection) else { return };
+        let (server, incarnation) = connection.bound;
+        let Planned { spec, arguments, cancel_at, .. } = planned;
+        let (semantics, deadline) = (spec.semantics, spec.deadline);
+        self.journal.note(now, Fact::Started { call, semantics, deadline, server, incarnation });
+        let mut bytes = connection.machine.take_buffer();
+        bytes.extend_from_slice(&call.to_le_bytes());
+        bytes.extend_from_slice(&arguments);
+        let key = connection.machine.start(now, spec, bytes);
+        connection.open.insert(key, Open { call, cancel_at, resolving: false });
+    }
+
+    fn cancel_due(&mut self, now: Instant) {
+        for connection in &mut self.connections {
+            for (&key, open) in &mut connection.open {
+                if open.cancel_at.is_some_and(|at| at <= now) {
+                    open.cancel_at = None;
+                    connection.machine.cancel(now, key);
+                }
+            }
+        }
+    }
+
+    fn on_event(&mut self, now: Instant, index: usize, event: ClientEvent) {
+        let ClientEvent::Ended { key, call: id, outcome, .. } = event;
+        let Some(connection) = self.connections.get_mut(index) else { return };
+        let Some(open) = connection.open.remove(&key) else { return };
+        let verdict = verdict(&outcome);
+        let call = open.call;
+        if open.resolving {
+            // A resolve that learnt nothing says nothing new about the call.
+            if verdict != Verdict::Failed(Execution::Unknown) {
+                self.journal.note(now, Fact::Resolved { call, verdict });
+            }
+            return;
+        }
+        self.awaiting = false;
+        let doubt = verdict == Verdict::Failed(Execution::Unknown);
+        self.journal.note(now, Fact::Ended { call, verdict });
+        if let (Some(until), true) = (self.script.ended(now, &outcome), doubt && id != CallId::UNSENT) {
+            let key = connection.machine.resolve(now, id, until);
+            connection.open.insert(key, Open { call, cancel_at: None, resolving: true });
+        }
+    }
+
+    /// Reports requests that were sent again since the last look.
+    fn note_retransmissions(&mut self, now: Instant) {
+        for connection in &mut self.connections {
+            let sent = connection.machine.counters().retransmissions;
+            for _ in connection.retransmissions..sent {
+                self.journal.note(now, Fact::Retransmitted);
+            }
+            connection.retransmissions = sent;
+        }
+    }
+}
+
+/// What the user of a client layer would be told.
+fn verdict(outcome: &Outcome) -> Verdict {
+    match outcome {
+        Outcome::Returned(body) => Verdict::Reply(body.clone()),
+        Outcome::Sent => Verdict::Sent,
+        Outcome::Failed { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Rejected { .. }
+        | Outcome::NotSent(_)
+        | Outcome::Sealed
+        | Outcome::InDoubt(_) => Verdict::Failed(outcome.execution()),
+    }
+}
+
+impl<S: Script> Node for ClientNode<S> {
+    fn handle_datagram(&mut self, now: Instant, from: Address, datagram: &[u8]) {
+        for connection in &mut self.connections {
+            connection.machine.handle_datagram(now, from, datagram);
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        self.cancel_due(now);
+        for connection in &mut self.connections {
+            connection.machine.handle_timeout(now);
+        }
+    }
+
+    fn poll_output(&mut self, now: Instant, datagram: &mut Vec<u8>) -> NodeOutput {
+        self.run_script(now);
+        let mut until = self.idle_until;
+        let mut index = 0;
+        while let Some(connection) = self.connections.get_mut(index) {
+            match connection.machine.poll_output(now, datagram) {
+                Output::Event(event) => {
+                    self.on_event(now, index, event);
+                    self.run_script(now);
+                    until = self.idle_until;
+                    index = 0;
+                }
+                Output::Transmit { to } => {
+                    self.note_retransmissions(now);
+                    return NodeOutput::Transmit { to };
+                }
+                Output::Wait { until: wake, .. } => {
+                    let cancel = connection.open.values().filter_map(|open| open.cancel_at).min();
+                    until = until.into_iter().chain(wake).chain(cancel).min();
+                    index += 1;
+                }
+            }
+        }
+        NodeOutput::Wait { until }
+    }
+}
