@@ -221,7 +221,7 @@ impl Server {
             id: self.id.unwrap_or_else(|| ServerId(rng.next_nonzero())),
             incarnation: self.incarnation.unwrap_or_else(|| self.world.incarnation()),
         };
-        let (exports, methods) = self.exports.checked(&self.limits)?;
+        let (exports, methods) = self.exports.checked()?;
         let urls = urls(&*self.link, &self.scheme, &self.place);
         let exported = Exported {
             world: Arc::clone(&self.world),

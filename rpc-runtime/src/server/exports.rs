@@ -8,7 +8,8 @@ use std::fmt;
 
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::interface::Interface;
-use crate::protocol::{Limits, MethodEntry};
+use crate::protocol::MethodEntry;
+use crate::protocol::limits::REPLY_BYTES_MAX;
 use crate::service::Service;
 
 /// The services of a server, and where each method of the common table leads.
@@ -32,10 +33,7 @@ impl Exports {
     }
 
     /// The services with their common table, and the table as the protocol wants it.
-    pub(super) fn checked(
-        mut self,
-        limits: &Limits,
-    ) -> Result<(Self, Vec<MethodEntry>), CallError> {
+    pub(super) fn checked(mut self) -> Result<(Self, Vec<MethodEntry>), CallError> {
         let mut names = BTreeMap::new();
         let mut fingerprints = BTreeMap::new();
         let mut entries = Vec::new();
@@ -61,7 +59,7 @@ impl Exports {
                     fingerprint,
                     name: interface.name_hash(method),
                     semantics: described.semantics(),
-                    reply_bytes_max: limits.reply_bytes_max,
+                    reply_bytes_max: u32::try_from(REPLY_BYTES_MAX).expect("fits a datagram"),
                 });
                 self.routes.push(Route { service, method, is_inline: described.is_inline() });
             }

@@ -1,4 +1,5 @@
 //! Servers on real loopback sockets, driven by hand-made PDUs and by garbage.
+#![cfg(feature = "reactor")]
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -14,6 +15,8 @@ use crate::time::Duration;
 use crate::wire::{RefuseReason, ReplyStatus, SealedVerdict};
 
 mod peer;
+#[cfg(feature = "sim")]
+mod simulated;
 
 use peer::{Answer, Peer};
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::address::Address;
-use crate::driver::{Link, Received, Sent};
+use crate::driver::{Link, Received, Sent, World};
 use crate::ids::{
     CallId, ClientId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId, SlotIndex,
     Space,
@@ -39,6 +39,7 @@ impl Answer {
 
 /// One hand-made client with its session.
 pub(super) struct Peer {
+    world: Arc<dyn World>,
     link: Arc<dyn Link>,
     to: Address,
     client: ClientId,
@@ -55,14 +56,18 @@ impl Peer {
         Self::open_at(&running.addr().to_string())
     }
 
-    /// Opens a session, proving the address if asked to.
     pub(super) fn open_at(place: &str) -> Self {
-        let world = reactor::world();
+        Self::open_in(reactor::world(), place)
+    }
+
+    /// Opens a session, proving the address if asked to.
+    pub(super) fn open_in(world: Arc<dyn World>, place: &str) -> Self {
         let (link, to) = world.dial(place).expect("reachable");
         let mut peer = Self {
             link,
             to,
             client: ClientId(world.rng().next_nonzero()),
+            world,
             incarnation: Incarnation::new(1, 1),
             session: SessionId::NONE,
             server: Incarnation::NONE,
@@ -236,7 +241,7 @@ impl Peer {
             Pdu::Sealed(sealed) => (sealed.slot, sealed.sequence, Answer::Sealed(sealed.verdict)),
             Pdu::NoSession(none) => (none.slot, none.sequence, Answer::NoSession),
             Pdu::Goaway(_) => return self.goaways += 1,
-            Pdu::Working(_) | Pdu::Ack(_) => return,
+            Pdu::Working(_) | Pdu::Ack(_) | Pdu::Welcome(_) => return,
             other => panic!("{other:?} from the server"),
         };
         self.heard.push(heard);
@@ -245,12 +250,12 @@ impl Peer {
     /// Hands over the PDUs of the next datagram.
     fn hear(&mut self, on_pdu: &mut dyn FnMut(&mut Self, Envelope, Pdu<'_>)) {
         let mut buffer = [0; 2048];
-        let until: Instant = reactor::world().now() + PATIENCE;
+        let until: Instant = self.world.now() + PATIENCE;
         let len = loop {
             match self.link.receive(&mut buffer, Some(until)) {
                 Received::Datagram { len, from } if from == self.to => break len,
                 Received::Datagram { .. } => {}
-                Received::Nothing if reactor::world().now() < until => {}
+                Received::Nothing if self.world.now() < until => {}
                 Received::Nothing | Received::Closed => panic!("the server does not answer"),
             }
         };
