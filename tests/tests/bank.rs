@@ -45,7 +45,7 @@ impl Bank for MyBank {
     fn transfer(&self, from: &str, cents: u64) -> rpc_runtime::Result<u64, BankError> {
         self.transfers.fetch_add(1, Ordering::Relaxed);
         let have = from.len() as u64;
-        Ok(have.checked_sub(cents).ok_or(BankError::NoFunds { short: cents - have })?)
+        Ok(have.checked_sub(cents).ok_or_else(|| BankError::NoFunds { short: cents - have })?)
     }
 
     fn note(&self, _line: &str) {
@@ -68,7 +68,9 @@ impl Bank for MyBank {
     fn sleep_until_cancelled(&self) -> Result<(), CallError> {
         let context = rpc_runtime::current().expect("inside a handler");
         let (tell, told) = std::sync::mpsc::channel();
-        context.on_cancel(move || drop(tell.send(())));
+        context.on_cancel(move || {
+            let _ = tell.send(());
+        });
         let _ = told.recv_timeout(Duration::from_secs(5));
         Err(CallError::failed("nobody waits"))
     }

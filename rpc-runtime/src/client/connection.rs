@@ -1,6 +1,6 @@
 //! A connection: one link to one server, the protocol's machine behind one lock, and who waits.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
@@ -8,7 +8,7 @@ use super::verdict::Finished;
 use crate::address::Address;
 use crate::driver::{Gate, Link, World};
 use crate::ids::CallId;
-use crate::protocol::{CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output, Target};
+use crate::protocol::{CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output};
 use crate::time::Instant;
 
 /// Shared by all channels of a process that lead to one server.
@@ -27,7 +27,11 @@ pub(super) struct State {
     pub(super) core: Client,
     /// The time of the last turn: time never goes back.
     now: Instant,
+    /// Who waits, by the place of the call in the machine.
     waits: Vec<Wait>,
+    /// Calls that have ended and were not asked for yet. Apart from `waits`, because the machine
+    /// gives the place of a call that has ended to the next one.
+    finished: BTreeMap<CallKey, Finished>,
     /// Whether a thread receives, and until when it waits.
     pub(super) leader: Option<Option<Instant>>,
     /// Threads that wait for their calls while another one leads.
@@ -56,7 +60,6 @@ pub(super) enum Attendant {
 #[derive(Debug, Default)]
 struct Wait {
     key: Option<CallKey>,
-    finished: Option<Finished>,
     gate: Option<Arc<dyn Gate>>,
     waker: Option<Waker>,
 }
@@ -82,6 +85,7 @@ impl Connection {
             core,
             now: Instant::START,
             waits: Vec::new(),
+            finished: BTreeMap::new(),
             leader: None,
             followers: VecDeque::new(),
             attendant: Attendant::Absent,
@@ -156,7 +160,7 @@ impl Connection {
             state.core.cancel(now, key);
         }
         state.drain(now, &mut errands);
-        if state.take(key).is_none() {
+        if state.take(key).is_none() && !state.is_finished(key) {
             state.waits[key.index()] = Wait::default();
         }
         self.after(state, now, std::mem::take(&mut errands));
@@ -235,9 +239,10 @@ impl State {
             }
             return;
         };
-        wait.finished = Some(finished);
-        errands.gates.extend(wait.gate.take());
-        errands.wakers.extend(wait.waker.take());
+        let Wait { gate, waker, .. } = std::mem::take(wait);
+        errands.gates.extend(gate);
+        errands.wakers.extend(waker);
+        self.finished.insert(key, finished);
     }
 
     /// Somebody will ask for the end of this call.
@@ -250,15 +255,11 @@ impl State {
 
     /// The end of a call, if it has come.
     pub(super) fn take(&mut self, key: CallKey) -> Option<Finished> {
-        let wait = self.waits.get_mut(key.index()).filter(|wait| wait.key == Some(key))?;
-        let finished = wait.finished.take()?;
-        *wait = Wait::default();
-        Some(finished)
+        self.finished.remove(&key)
     }
 
     pub(super) fn is_finished(&self, key: CallKey) -> bool {
-        let wait = self.waits.get(key.index()).filter(|wait| wait.key == Some(key));
-        wait.is_none_or(|wait| wait.finished.is_some())
+        self.waits.get(key.index()).is_none_or(|wait| wait.key != Some(key))
     }
 
     /// Opens `gate` when the call has ended.
