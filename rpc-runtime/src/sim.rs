@@ -92,6 +92,8 @@ pub mod net;
 pub mod node;
 mod schedule;
 pub mod threads;
+pub mod checker;
+pub mod nodes;
 
 pub use hosts::HostId;
 pub use node::{Node, NodeOutput};

@@ -198,7 +198,7 @@ pub struct Tally {
 ///
 /// Feed it with [`Checker::observe`] and end with [`Checker::finish`]; a checker dropped without
 /// panics, because a run that nobody judged proves nothing.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Checker {
     faultless: bool,
     calls: BTreeMap<CallNumber, Record>,
@@ -213,7 +213,7 @@ impl Checker {
     /// A checker for a run; `faultless` if no fault of any kind is injected (invariant 9).
     #[must_use]
     pub fn new(faultless: bool) -> Self {
-        Self { faultless, ..Self::default() }
+        Self { faultless, calls: BTreeMap::new(), violations: Vec::new(), finished: false }
     }
 
     /// Takes note of what happened at `at`, and checks what can be checked at once.

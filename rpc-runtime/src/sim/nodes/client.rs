@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::super::checker::{CallNumber, Fact, Verdict};
-use super::super::net::{Node, NodeOutput};
+use super::super::node::{Node, NodeOutput};
 use super::Journal;
 use crate::address::Address;
 use crate::error::Execution;
 use crate::ids::{CallId, Incarnation, ServerId};
+use crate::protocol::Outcome;
 use crate::protocol::Output;
-use crate::protocol::client::{CallKey, CallSpec, Client, ClientEvent};
-use crate::protocol::outcome::Outcome;
+use crate::protocol::{CallKey, CallSpec, Client, ClientEvent};
 use crate::time::Instant;
 
 /// A call that a [`Script`] wants made.
@@ -177,7 +177,9 @@ impl<S: Script> ClientNode<S> {
         self.awaiting = false;
         let doubt = verdict == Verdict::Failed(Execution::Unknown);
         self.journal.note(now, Fact::Ended { call, verdict });
-        if let (Some(until), true) = (self.script.ended(now, &outcome), doubt && id != CallId::UNSENT) {
+        if let (Some(until), true) =
+            (self.script.ended(now, &outcome), doubt && id != CallId::UNSENT)
+        {
             let key = connection.machine.resolve(now, id, until);
             connection.open.insert(key, Open { call, cancel_at: None, resolving: true });
         }
@@ -209,7 +211,7 @@ fn verdict(outcome: &Outcome) -> Verdict {
     }
 }
 
-impl<S: Script> Node for ClientNode<S> {
+impl<S: Script + 'static> Node for ClientNode<S> {
     fn handle_datagram(&mut self, now: Instant, from: Address, datagram: &[u8]) {
         for connection in &mut self.connections {
             connection.machine.handle_datagram(now, from, datagram);

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use super::super::checker::Fact;
-use super::super::net::{Node, NodeOutput};
+use super::super::node::{Node, NodeOutput};
 use super::Journal;
 use crate::address::Address;
 use crate::ids::{Incarnation, ServerId};
 use crate::protocol::HandlerEnd;
 use crate::protocol::Output;
-use crate::protocol::server::{Begin, Execute, Server, ServerEvent, Ticket};
+use crate::protocol::{Begin, Execute, Server, ServerEvent, Ticket};
 use crate::time::{Duration, Instant};
 
 /// One execution as planned by a [`Behaviour`].
@@ -104,10 +104,13 @@ impl<B: Behaviour> ServerNode<B> {
         let mut reply = self.machine.take_buffer();
         let work = self.behaviour.execute(now, execute, &mut reply);
         let call = number_in(&execute.arguments);
-        if work.end != HandlerEnd::BadArguments {
-            let (server, incarnation) = self.identity;
-            self.journal.note(now, Fact::Began { call, server, incarnation });
+        if work.end == HandlerEnd::BadArguments {
+            // The handler is never entered: nothing takes time, and nothing can be cancelled.
+            self.machine.finish(now, execute.ticket, work.end, reply);
+            return;
         }
+        let (server, incarnation) = self.identity;
+        self.journal.note(now, Fact::Began { call, server, incarnation });
         let running = Running { ticket: execute.ticket, call, ends: now + work.takes, work, reply };
         self.running.push(running);
         self.end_due(now);
@@ -130,7 +133,7 @@ fn number_in(arguments: &[u8]) -> u64 {
     arguments.first_chunk().map_or(u64::MAX, |number| u64::from_le_bytes(*number))
 }
 
-impl<B: Behaviour> Node for ServerNode<B> {
+impl<B: Behaviour + 'static> Node for ServerNode<B> {
     fn handle_datagram(&mut self, now: Instant, from: Address, datagram: &[u8]) {
         self.machine.handle_datagram(now, from, datagram);
     }

@@ -1,0 +1,79 @@
+//! Plants bugs in a copy of the sources, builds the campaign there, and sees them caught.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use rpc_tests::planted::{self, Bug};
+
+/// How a bug was found out.
+#[derive(Debug)]
+struct Caught {
+    by: String,
+    seed: u64,
+}
+
+/// Plants the bug `name`, or all; true if each was caught.
+pub(crate) fn hunt(name: &str, seeds: u64, json: bool) -> Result<bool, Box<dyn Error>> {
+    let bugs: Vec<Bug> =
+        planted::all()?.into_iter().filter(|bug| name == "all" || bug.name == name).collect();
+    if bugs.is_empty() {
+        return Err(format!("no bug is named `{name}`; they stand in tests/planted").into());
+    }
+    let folder = planted::root().join("target/planted");
+    let sources = folder.join("sources");
+    planted::copy_sources(&sources)?;
+    let mut caught_all = true;
+    for bug in &bugs {
+        let place = sources.join(&bug.file);
+        let clean = fs::read_to_string(planted::root().join(&bug.file))?;
+        fs::write(&place, bug.plant(&clean)?)?;
+        let caught = attempt(&sources, &folder.join("build"), seeds);
+        fs::write(&place, &clean)?;
+        let caught = caught?;
+        caught_all &= caught.is_some();
+        print(bug, caught.as_ref(), json);
+    }
+    if !json {
+        println!(
+            "{} bugs planted, {}",
+            bugs.len(),
+            if caught_all { "all caught" } else { "some NOT caught" }
+        );
+    }
+    Ok(caught_all)
+}
+
+fn attempt(sources: &Path, build: &Path, seeds: u64) -> Result<Option<Caught>, Box<dyn Error>> {
+    let built = Command::new(env!("CARGO"))
+        .current_dir(sources)
+        .args(["build", "--quiet", "--release", "--locked", "--bin", "campaign", "--target-dir"])
+        .arg(build)
+        .env("RUSTFLAGS", "-Awarnings")
+        .status()?;
+    if !built.success() {
+        return Err("the sources with the bug do not build".into());
+    }
+    let run = Command::new(build.join("release/campaign"))
+        .args(["--json", "--seeds", &seeds.to_string()])
+        .output()?;
+    let line: serde_json::Value = serde_json::from_slice(&run.stdout)?;
+    let seed = line["first_failing_seed"].as_u64();
+    Ok(seed.map(|seed| Caught {
+        by: line["first_invariant"].as_str().unwrap_or("an assertion of the core").to_owned(),
+        seed,
+    }))
+}
+
+fn print(bug: &Bug, caught: Option<&Caught>, json: bool) {
+    if json {
+        let (by, seed) = (caught.map(|caught| &caught.by), caught.map(|caught| caught.seed));
+        println!("{}", serde_json::json!({ "name": bug.name, "caught_by": by, "seed": seed }));
+    } else {
+        let verdict = caught.map_or("NOT CAUGHT".to_owned(), |caught| {
+            format!("seed {:>4}  {}", caught.seed, caught.by)
+        });
+        println!("{:<32} {verdict:<30} {}", bug.name, bug.breaks);
+    }
+}

@@ -1,0 +1,52 @@
+//! The campaign: many seeds of bad days, judged by the checker; and the planted bugs that it must
+//! catch.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod bugs;
+mod seeds;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Simulate crashes, restarts, partitions and faults of every kind over many seeds.
+#[derive(Parser, Debug)]
+#[command(name = "campaign", version)]
+struct Cli {
+    /// How many seeds.
+    #[arg(long, default_value_t = 1_000)]
+    seeds: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 0)]
+    first: u64,
+    /// Replay this seed alone.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// With --seed: print the last events.
+    #[arg(long, requires = "seed")]
+    trace: bool,
+    /// Plant a bug by name, or `all`, in a copy of the sources, and see it caught.
+    #[arg(long)]
+    planted: Option<String>,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let result = match (&cli.planted, cli.seed) {
+        (Some(name), _) => bugs::hunt(name, cli.seeds.min(1_000), cli.json),
+        (None, Some(seed)) => Ok(seeds::replay(seed, cli.trace, cli.json)),
+        (None, None) => seeds::run(cli.first, cli.seeds, cli.json),
+    };
+    match result {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("campaign: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
