@@ -39,8 +39,10 @@ pub struct Report {
 pub const METHODS: [(u64, Semantics); 3] =
     [(11, Semantics::Maybe), (12, Semantics::AtLeastOnce), (13, Semantics::AtMostOnce)];
 
-/// When everybody has made their calls.
-const CALLS_END: Duration = Duration::from_secs(4);
+/// When nobody starts a call any more.
+const CALLS_LAST: Duration = Duration::from_secs(6);
+/// When the faults end.
+const FAULTS_END: Duration = Duration::from_secs(4);
 /// When every call must have ended and every late datagram arrived.
 const SETTLED: Duration = Duration::from_secs(12);
 /// When the run ends: after the last lease.
@@ -106,7 +108,7 @@ fn set_up(control: &mut Control, journal: &Journal) {
         );
     }
     plan_partitions(control, &mut rng, &servers, &clients);
-    control.at(Instant::START + CALLS_END, |control| {
+    control.at(Instant::START + FAULTS_END, |control| {
         control.net.set_faults(Faults::default());
         control.net.mend_all();
     });

@@ -67,7 +67,8 @@ impl Caller {
 
 impl Script for Caller {
     fn next(&mut self, now: Instant, outstanding: usize) -> Action {
-        if self.left == 0 || outstanding >= self.at_once {
+        let over = now > Instant::START + super::CALLS_LAST;
+        if self.left == 0 || over || outstanding >= self.at_once {
             return Action::Await;
         }
         if !self.resting && self.rng.chance(0.5) {

@@ -149,7 +149,10 @@ impl Client {
 
     pub(super) fn on_cookie(&mut self, now: Instant, envelope: &Envelope, cookie: &Cookie) {
         match &mut self.link {
-            Link::Opening(opening) if opening.nonce == cookie.nonce && opening.cookie.is_none() => {
+            // A restarted server makes other cookies: the newest counts (campaign seed 2160).
+            Link::Opening(opening)
+                if opening.nonce == cookie.nonce && opening.cookie != Some(cookie.cookie) =>
+            {
                 opening.cookie = Some(cookie.cookie);
                 opening.tries = 0;
                 self.send_hello(now);

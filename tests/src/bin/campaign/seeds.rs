@@ -64,7 +64,8 @@ pub(crate) fn run(first: u64, count: u64, json: bool) -> Result<bool, Box<dyn Er
 fn one(seed: u64, sums: &Mutex<Sums>) {
     let run = catch_unwind(AssertUnwindSafe(|| {
         let report = campaign::run(seed, 0);
-        let differs = seed.is_multiple_of(TWICE) && campaign::run(seed, 0).trace_hash != report.trace_hash;
+        let differs =
+            seed.is_multiple_of(TWICE) && campaign::run(seed, 0).trace_hash != report.trace_hash;
         (report, differs)
     }));
     let mut sums = sums.lock().expect("nobody panics with the lock");
