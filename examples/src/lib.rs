@@ -1,1 +1,3 @@
-//! Under construction.
+//! What the examples share. The programs themselves stand in `src/bin`: start with `bank_server`.
+
+pub mod bank;

@@ -94,6 +94,7 @@ pub fn copy_sources(to: &Path) -> io::Result<()> {
     }
     for member in ["rpc-macros", "rpc-runtime", "rpc-binder", "examples", "tests", "benches"] {
         copy_folder(&root().join(member), &to.join(member))?;
+        prune(&root().join(member), &to.join(member))?;
     }
     Ok(())
 }
@@ -111,6 +112,22 @@ fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
             }
         } else if fs::read(&target).ok() != Some(fs::read(&path)?) {
             fs::copy(&path, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes from the copy what the project no longer has.
+fn prune(from: &Path, copy: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(copy)? {
+        let path = entry?.path();
+        let Some(name) = path.file_name() else { continue };
+        let original = from.join(name);
+        match (path.is_dir(), original.exists()) {
+            (true, true) => prune(&original, &path)?,
+            (true, false) => fs::remove_dir_all(&path)?,
+            (false, true) => {}
+            (false, false) => fs::remove_file(&path)?,
         }
     }
     Ok(())

@@ -262,7 +262,12 @@ fn integer_constants_of_the_core_end_in_their_unit() {
                 .any(|kind| rest.trim_start().split([' ', ';', '=']).next() == Some(kind));
             let shouting =
                 name.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_');
-            if integer && shouting && !units.iter().any(|unit| name.ends_with(unit)) {
+            // `BYTES` of a field is its unit itself.
+            if integer
+                && shouting
+                && name != "BYTES"
+                && !units.iter().any(|unit| name.ends_with(unit))
+            {
                 let number = number + 1;
                 findings.push((
                     file.clone(),
@@ -369,4 +374,16 @@ fn the_map_names_every_file_of_the_runtime_and_its_links_resolve() {
         }
     }
     report("map", findings);
+}
+
+#[test]
+fn every_planted_bug_still_finds_its_place() {
+    let bugs = rpc_tests::planted::all().expect("readable bugs");
+    assert!(bugs.len() >= 20, "only {} planted bugs", bugs.len());
+    for bug in bugs {
+        let source = fs::read_to_string(root().join(&bug.file)).expect("the file that it edits");
+        if let Err(error) = bug.plant(&source) {
+            panic!("{error}");
+        }
+    }
 }
