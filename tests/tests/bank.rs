@@ -1,4 +1,6 @@
-//! The README's bank over real UDP sockets: every form of call, every form of failure.
+//! A bank over real UDP sockets: every form of call, every form of failure.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

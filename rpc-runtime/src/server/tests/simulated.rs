@@ -16,7 +16,7 @@ fn here() -> Arc<dyn World> {
 fn serve(executions: Arc<AtomicUsize>) {
     let (sender, _) = mpsc::channel();
     let probe = Probe { seen: Mutex::new(sender), executions, release: Arc::default() };
-    let server = Server::bind_in(here(), "probe").expect("the host's own name");
+    let server = Server::bind_in(&here(), "probe").expect("the host's own name");
     let running = server.export(probe).workers(3).spawn().expect("starts");
     assert_eq!(running.url(), "sim://probe");
     loop {
