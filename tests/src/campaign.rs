@@ -148,6 +148,9 @@ fn faults(rng: &mut dyn Rng) -> Faults {
         let low = Duration::from_micros(rng.below(2_000));
         let high = low + Duration::from_micros(rng.below(200_000));
         faults = faults.delay(low..=high);
+    } else if rng.chance(0.3) {
+        // Answers of a session that is long gone.
+        faults = faults.delay(Duration::ZERO..=Duration::from_millis(1_500));
     }
     faults
 }
