@@ -2,7 +2,7 @@
 //!
 //! Knows words, defaults and how a duration is written; does not know how anything is done.
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
 
 use rpc_runtime::binder::VersionRequirement;
 use rpc_runtime::binder::model::check_name;
@@ -19,16 +19,6 @@ pub struct Cli {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
-
-    /// The binder to ask
-    #[arg(long, global = true, value_name = "URL", env = "RPC_BINDER", hide_env_values = true)]
-    #[arg(default_value = DEFAULT_URL)]
-    pub binder: String,
-
-    /// How long to wait for the binder
-    #[arg(long, global = true, value_name = "DURATION", default_value = "2s")]
-    #[arg(value_parser = parse_duration)]
-    pub timeout: Duration,
 
     /// Print one JSON object a line
     #[arg(long, global = true)]
@@ -49,7 +39,11 @@ pub enum Command {
         lease: Duration,
     },
     /// Show all registrations
-    List,
+    List {
+        /// Whom to ask.
+        #[command(flatten)]
+        ask: Ask,
+    },
     /// Show the live servers of a service
     Lookup {
         /// The service's name
@@ -59,7 +53,24 @@ pub enum Command {
         /// The versions that will do, such as `1`, `1.2`, `>=1.2, <2` or `*`
         #[arg(default_value = "*")]
         version: VersionRequirement,
+
+        /// Whom to ask.
+        #[command(flatten)]
+        ask: Ask,
     },
+}
+
+/// Whom to ask, and how patiently.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Ask {
+    /// The binder to ask
+    #[arg(long, value_name = "URL", env = "RPC_BINDER", hide_env_values = true)]
+    #[arg(default_value = DEFAULT_URL)]
+    pub binder: String,
+
+    /// How long to wait for the binder
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = parse_duration)]
+    pub timeout: Duration,
 }
 
 /// Shortest lease, so that a renewal can be lost and repeated in time.
@@ -146,7 +157,7 @@ mod tests {
     fn a_lookup_takes_any_version_unless_told() {
         let version = |words: &[&str]| match parse(words).unwrap().command {
             Command::Lookup { version, .. } => version.to_string(),
-            other => panic!("{other:?}"),
+            other @ (Command::Serve { .. } | Command::List { .. }) => panic!("{other:?}"),
         };
         assert_eq!(version(&["lookup", "bank"]), "*");
         assert_eq!(version(&["lookup", "bank", ">=1.2, <2", "--json"]), ">=1.2, <2");
@@ -155,7 +166,10 @@ mod tests {
     #[test]
     fn wrong_usage_is_told_apart_and_says_what_to_write() {
         assert_eq!(parse(&["serv"]).unwrap_err().kind(), ErrorKind::InvalidSubcommand);
-        assert_eq!(parse(&["list"]).unwrap().timeout, Duration::from_secs(2));
+        assert_eq!(
+            complaint(&["serve", "--binder", "udp://a:1"]),
+            "error: unexpected argument '--binder' found"
+        );
         assert_eq!(parse(&["--nope"]).unwrap_err().exit_code(), 2);
         assert_eq!(
             complaint(&["lookup", "Bank"]),
@@ -183,7 +197,8 @@ mod tests {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
         assert_eq!(parse_duration("2h5us"), Ok(Duration::from_micros(7_200_000_005)));
-        for wrong in ["", "0s", "s", "-1s", "1.5s", "2 sec", "99999999999999999999h", "9999999999h"] {
+        for wrong in ["", "0s", "s", "-1s", "1.5s", "2 sec", "99999999999999999999h", "9999999999h"]
+        {
             assert!(parse_duration(wrong).is_err(), "{wrong}");
         }
     }

@@ -356,9 +356,8 @@ impl Registry {
         let major = place.version.major;
         let first = Place { version: Version::new(major, 0), ..first_place(&place.name) };
         let same = self.by_place.range(first..);
-        let same = same.take_while(|(other, _)| {
-            other.name == place.name && other.version.major == major
-        });
+        let same =
+            same.take_while(|(other, _)| other.name == place.name && other.version.major == major);
         let live = same
             .filter(|(other, _)| other.server != place.server)
             .map(|(other, id)| (other, &self.records[id]))
@@ -381,9 +380,8 @@ impl Registry {
     fn go_live(&mut self, now: Instant, id: RegistrationId) -> Result<(), BinderError> {
         let methods = self.records[&id].methods().to_vec();
         let place = self.records[&id].place();
-        let fit = compatibility::check_names(&methods).and_then(|()| {
-            self.check_fit(now, &place, &methods)
-        });
+        let fit = compatibility::check_names(&methods)
+            .and_then(|()| self.check_fit(now, &place, &methods));
         match fit {
             Ok(()) => {
                 self.record_mut(id).is_admitted = true;

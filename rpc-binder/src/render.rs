@@ -16,7 +16,7 @@ use rpc_runtime::time::Duration;
 #[must_use]
 pub fn table(entries: &[Entry]) -> String {
     let mut table = Table::new();
-    table.load_preset(presets::NOTHING);
+    table.load_style(presets::NOTHING);
     table.set_header(["NAME", "VERSION", "SERVER", "ADDRESS", "INCARNATION", "LEASE LEFT"]);
     for entry in entries {
         table.add_row([

@@ -55,7 +55,8 @@ impl Record {
             let reason = format!("{announced} methods were announced, and more are described");
             return Err(BinderError::Malformed { reason });
         }
-        let bytes: usize = page.iter().map(|method| method.name.len() + method.signature.len()).sum();
+        let bytes: usize =
+            page.iter().map(|method| method.name.len() + method.signature.len()).sum();
         if self.description_bytes + bytes > usize::try_from(bytes_max).unwrap_or(usize::MAX) {
             return Err(BinderError::Limit { of: Limit::DescriptionBytes, max: bytes_max });
         }

@@ -164,10 +164,7 @@ fn only_the_secret_renews_describes_and_ends_a_registration() {
     let wrong = Secret(lease.secret.0 ^ 1);
     assert_eq!(registry.renew(at(1), lease.id, wrong), Err(BinderError::WrongSecret));
     assert_eq!(registry.deregister(at(1), lease.id, wrong), Err(BinderError::WrongSecret));
-    assert_eq!(
-        registry.describe(at(1), lease.id, wrong, 0, vec![]),
-        Err(BinderError::WrongSecret)
-    );
+    assert_eq!(registry.describe(at(1), lease.id, wrong, 0, vec![]), Err(BinderError::WrongSecret));
     assert_eq!(found(&registry, at(1), "1"), ["1.0@1"]);
 
     assert_eq!(registry.deregister(at(1), lease.id, lease.secret), Ok(()));
@@ -210,10 +207,7 @@ fn a_later_life_takes_the_place_of_an_earlier_one_under_every_name() {
     registry.register(at(1), later).unwrap();
     assert_eq!(listed(&registry, at(1)), ["bank 1.0@1 live"]);
     assert_eq!(registry.list(at(1), None).entries[0].incarnation, life);
-    assert_eq!(
-        registry.renew(at(1), old.id, old.secret),
-        Err(BinderError::UnknownRegistration)
-    );
+    assert_eq!(registry.renew(at(1), old.id, old.secret), Err(BinderError::UnknownRegistration));
 }
 
 #[test]
@@ -314,8 +308,7 @@ fn a_server_is_found_once_all_its_methods_are_described() {
 #[test]
 fn methods_come_in_pages() {
     let mut registry = registry();
-    let methods: Vec<_> =
-        (0..30).map(|i| method(&format!("m{i}"), &"(u64)".repeat(20))).collect();
+    let methods: Vec<_> = (0..30).map(|i| method(&format!("m{i}"), &"(u64)".repeat(20))).collect();
     offer(&mut registry, at(0), bank(1), &methods).unwrap();
     let place = registry.list(at(0), None).entries[0].place();
     let mut read = Vec::new();
@@ -526,10 +519,7 @@ fn a_malformed_description_is_refused_and_changes_nothing() {
             &*format!("a method's name has 1 to 64 bytes, and {:?} has 65", "n".repeat(64)),
         ),
         (vec![method("a", "\n")], "control characters in the description of \"a\""),
-        (
-            vec![method("a", &"s".repeat(513))],
-            "the signature of \"a\" has more than 512 bytes",
-        ),
+        (vec![method("a", &"s".repeat(513))], "the signature of \"a\" has more than 512 bytes"),
         (
             vec![method("a", "()"), method("b", "()"), method("c", "()")],
             "2 methods were announced, and more are described",

@@ -309,9 +309,8 @@ mod tests {
 
     fn matching(text: &str) -> String {
         let offered = [(0, 9), (1, 0), (1, 1), (1, 2), (1, 9), (2, 0), (2, 3), (3, 0)];
-        let fits = |&(major, minor): &(u16, u16)| {
-            requirement(text).matches(Version::new(major, minor))
-        };
+        let fits =
+            |&(major, minor): &(u16, u16)| requirement(text).matches(Version::new(major, minor));
         let found = offered.iter().filter(|offer| fits(offer));
         found.map(|(major, minor)| format!("{major}.{minor}")).collect::<Vec<_>>().join(" ")
     }
@@ -372,7 +371,7 @@ mod tests {
     #[test]
     fn a_text_that_is_no_requirement_is_refused_with_what_is_wrong() {
         let long = "1".repeat(65);
-        let many = vec!["1"; 9].join(",");
+        let many = ["1"; 9].join(",");
         for (text, why) in [
             ("", "\"\" is not a version requirement: a number is missing"),
             ("1,", "\"1,\" is not a version requirement: a number is missing"),
@@ -388,7 +387,10 @@ mod tests {
                 "\"1.2.3\" is not a version requirement: a version is \"major.minor\" \
                  (a patch number says nothing about an interface)",
             ),
-            (&many, &format!("{many:?} is not a version requirement: it has more than 8 comparators")),
+            (
+                &many,
+                &format!("{many:?} is not a version requirement: it has more than 8 comparators"),
+            ),
             (
                 &long,
                 &format!(
@@ -416,7 +418,10 @@ mod tests {
     #[test]
     fn a_requirement_travels_as_text_and_is_checked_on_arrival() {
         let bytes = postcard::to_allocvec(&requirement(">=1.2, <2")).unwrap();
-        assert_eq!(postcard::from_bytes::<VersionRequirement>(&bytes), Ok(requirement(">=1.2, <2")));
+        assert_eq!(
+            postcard::from_bytes::<VersionRequirement>(&bytes),
+            Ok(requirement(">=1.2, <2"))
+        );
         let bytes = postcard::to_allocvec("no requirement").unwrap();
         assert!(postcard::from_bytes::<VersionRequirement>(&bytes).is_err());
     }
