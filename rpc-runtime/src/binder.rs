@@ -9,9 +9,14 @@
 
 pub mod version;
 pub mod model;
+pub mod compatibility;
+pub mod url;
+mod cache;
 
+pub use cache::Found;
 pub use model::{
     BinderError, Entries, Entry, EntryState, Lease, Limit, MethodDescription, Methods, Place,
     Registration, RegistrationId, Secret,
 };
+pub use url::BinderUrl;
 pub use version::{Version, VersionError, VersionRequirement};

@@ -7,11 +7,8 @@
 
 use std::collections::BTreeMap;
 
-use rpc_runtime::binder::model::cut;
+use rpc_runtime::binder::compatibility::form;
 use rpc_runtime::binder::{BinderError, MethodDescription, Place};
-
-/// Longest part of a signature that a message shows, in bytes.
-const SIGNATURE_SHOWN_BYTES_MAX: usize = 80;
 
 /// An interface that asks to be admitted.
 pub(super) struct Candidate<'a> {
@@ -79,17 +76,4 @@ pub(super) fn check_names(methods: &[MethodDescription]) -> Result<(), BinderErr
 
 fn by_name(methods: &[MethodDescription]) -> BTreeMap<&str, &MethodDescription> {
     methods.iter().map(|method| (method.name.as_str(), method)).collect()
-}
-
-/// What `method` looks like where it differs from `other`.
-fn form(method: &MethodDescription, other: &MethodDescription) -> String {
-    let signature = cut(&method.signature, SIGNATURE_SHOWN_BYTES_MAX);
-    if method.semantics != other.semantics {
-        return format!("{} {signature}", method.semantics);
-    }
-    if method.signature != other.signature {
-        return signature.to_owned();
-    }
-    // The words are the same: a type inside has another shape.
-    format!("{signature} of shape {}", method.fingerprint)
 }
