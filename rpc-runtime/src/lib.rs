@@ -23,6 +23,7 @@ pub mod context;
 mod scheme;
 pub mod client;
 pub mod server;
+pub mod binder;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;

@@ -158,6 +158,8 @@ impl Connection {
             let state = self.lock();
             if state.leader.is_none() {
                 self.lead(state, None);
+            } else {
+                drop(state); // a caller leads by now; the lock is taken again below
             }
             state_asleep(&mut self.lock())
         } else {

@@ -1,0 +1,217 @@
+//! The command line: what may be said, and its help.
+//!
+//! Knows words, defaults and how a duration is written; does not know how anything is done.
+
+use clap::{Args, Parser, Subcommand};
+
+use rpc_runtime::binder::VersionRequirement;
+use rpc_runtime::binder::model::check_name;
+use rpc_runtime::time::Duration;
+
+/// Where a binder listens and is looked for unless told otherwise.
+pub const DEFAULT_URL: &str = "udp://127.0.0.1:7000";
+
+/// Servers register with the binder; clients ask it where a service is.
+#[derive(Clone, Debug, PartialEq, Eq, Parser)]
+#[command(name = "rpc-binder", version, max_term_width = 100)]
+#[command(after_help = "Exit code: 0 done, 1 not found, refused or not reached, 2 wrong usage.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// Print one JSON object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+}
+
+/// What to do.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Run a binder until SIGTERM or SIGINT; it keeps its registrations in memory
+    Serve {
+        /// Where to listen; port 0 takes a free one, which is printed
+        #[arg(long, value_name = "URL", default_value = DEFAULT_URL)]
+        listen: String,
+
+        /// How long a registration is believed without a renewal
+        #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_lease)]
+        lease: Duration,
+    },
+    /// Show all registrations
+    List {
+        /// Whom to ask.
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Show the live servers of a service
+    Lookup {
+        /// The service's name
+        #[arg(value_parser = parse_name)]
+        name: String,
+
+        /// The versions that will do, such as `1`, `1.2`, `>=1.2, <2` or `*`
+        #[arg(default_value = "*")]
+        version: VersionRequirement,
+
+        /// Whom to ask.
+        #[command(flatten)]
+        ask: Ask,
+    },
+}
+
+/// Whom to ask, and how patiently.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Ask {
+    /// The binder to ask
+    #[arg(long, value_name = "URL", env = "RPC_BINDER", hide_env_values = true)]
+    #[arg(default_value = DEFAULT_URL)]
+    pub binder: String,
+
+    /// How long to wait for the binder
+    #[arg(long, value_name = "DURATION", default_value = "2s", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+/// Shortest lease, so that a renewal can be lost and repeated in time.
+const LEASE_MIN: Duration = Duration::from_millis(100);
+/// Longest lease: a dead server is believed that long.
+const LEASE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn parse_lease(text: &str) -> Result<Duration, String> {
+    let lease = parse_duration(text)?;
+    if (LEASE_MIN..=LEASE_MAX).contains(&lease) {
+        Ok(lease)
+    } else {
+        Err("a lease is between 100ms and 24h".into())
+    }
+}
+
+fn parse_name(text: &str) -> Result<String, String> {
+    check_name(text).map(|()| text.to_owned())
+}
+
+/// Reads a duration: numbers with units (us, ms, s, m, h), such as `500ms`, `2s` or `1m 30s`.
+///
+/// # Errors
+///
+/// What is wrong with it, for people.
+pub fn parse_duration(text: &str) -> Result<Duration, String> {
+    let example = "a duration is a number with a unit, such as 500ms, 2s or \"1m 30s\"";
+    let mut total = Duration::ZERO;
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let (number, tail) = rest.split_at(digits);
+        let letters = tail.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(tail.len());
+        let (unit, tail) = tail.split_at(letters);
+        let number: u64 = number.parse().map_err(|_| example.to_owned())?;
+        let micros: u64 = match unit {
+            "us" => 1,
+            "ms" => 1_000,
+            "s" => 1_000_000,
+            "m" => 60_000_000,
+            "h" => 3_600_000_000,
+            "" => return Err(format!("{text:?} has no unit: {example}")),
+            _ => return Err(format!("unknown unit {unit:?}: {example} (units: us, ms, s, m, h)")),
+        };
+        let part = number.checked_mul(micros).map(Duration::from_micros);
+        total = part
+            .and_then(|part| total.checked_add(part))
+            .ok_or_else(|| format!("{text:?} is too long"))?;
+        rest = tail.trim_start();
+    }
+    if total.is_zero() { Err(format!("{text:?} is no time at all: {example}")) } else { Ok(total) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from([&["rpc-binder"], words].concat())
+    }
+
+    fn complaint(words: &[&str]) -> String {
+        let text = parse(words).unwrap_err().to_string();
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn serve_listens_at_the_default_place_with_leases_of_ten_seconds() {
+        let cli = parse(&["serve"]).unwrap();
+        let lease = Duration::from_secs(10);
+        assert_eq!(cli.command, Command::Serve { listen: DEFAULT_URL.into(), lease });
+        assert!(!cli.json);
+    }
+
+    #[test]
+    fn a_lookup_takes_any_version_unless_told() {
+        let version = |words: &[&str]| match parse(words).unwrap().command {
+            Command::Lookup { version, .. } => version.to_string(),
+            other @ (Command::Serve { .. } | Command::List { .. }) => panic!("{other:?}"),
+        };
+        assert_eq!(version(&["lookup", "bank"]), "*");
+        assert_eq!(version(&["lookup", "bank", ">=1.2, <2", "--json"]), ">=1.2, <2");
+    }
+
+    #[test]
+    fn wrong_usage_is_told_apart_and_says_what_to_write() {
+        assert_eq!(parse(&["serv"]).unwrap_err().kind(), ErrorKind::InvalidSubcommand);
+        assert_eq!(
+            complaint(&["serve", "--binder", "udp://a:1"]),
+            "error: unexpected argument '--binder' found"
+        );
+        assert_eq!(parse(&["--nope"]).unwrap_err().exit_code(), 2);
+        assert_eq!(
+            complaint(&["lookup", "Bank"]),
+            "error: invalid value 'Bank' for '<NAME>': \"Bank\" cannot name a service: 'B' is none \
+             of a-z 0-9 . _ -"
+        );
+        assert_eq!(
+            complaint(&["lookup", "bank", "1.2.3"]),
+            "error: invalid value '1.2.3' for '[VERSION]': \"1.2.3\" is not a version requirement: \
+             a version is \"major.minor\" (a patch number says nothing about an interface)"
+        );
+        assert_eq!(
+            complaint(&["serve", "--lease", "2"]),
+            "error: invalid value '2' for '--lease <DURATION>': \"2\" has no unit: a duration is a \
+             number with a unit, such as 500ms, 2s or \"1m 30s\""
+        );
+        assert_eq!(
+            complaint(&["serve", "--lease", "2ms"]),
+            "error: invalid value '2ms' for '--lease <DURATION>': a lease is between 100ms and 24h"
+        );
+    }
+
+    #[test]
+    fn durations_are_numbers_with_units() {
+        assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
+        assert_eq!(parse_duration("2h5us"), Ok(Duration::from_micros(7_200_000_005)));
+        for wrong in ["", "0s", "s", "-1s", "1.5s", "2 sec", "99999999999999999999h", "9999999999h"]
+        {
+            assert!(parse_duration(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn help_reads_as_reviewed() {
+        let help = Cli::command().term_width(100).render_long_help().to_string();
+        insta::assert_snapshot!(help);
+        let mut command = Cli::command().term_width(100);
+        command.build();
+        for name in ["serve", "list", "lookup"] {
+            let part = command.find_subcommand_mut(name).unwrap().render_help().to_string();
+            insta::assert_snapshot!(format!("{name}_help"), part);
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Which interfaces may be live side by side under one name and major version, and the difference
+//! in words where two may not.
+//!
+//! The rule: a higher minor version has every method of a lower one, unchanged; equal versions have
+//! equal methods. So a client built for a version can use every server of that version or a later
+//! one. Does not know leases or servers.
+
+use std::collections::BTreeMap;
+
+use rpc_runtime::binder::compatibility::form;
+use rpc_runtime::binder::{BinderError, MethodDescription, Place};
+
+/// An interface that asks to be admitted.
+pub(super) struct Candidate<'a> {
+    place: &'a Place,
+    methods: &'a [MethodDescription],
+    by_name: BTreeMap<&'a str, &'a MethodDescription>,
+}
+
+impl<'a> Candidate<'a> {
+    pub(super) fn new(place: &'a Place, methods: &'a [MethodDescription]) -> Self {
+        Self { place, methods, by_name: by_name(methods) }
+    }
+
+    /// The first thing that keeps it from being live beside `live`, if anything does.
+    pub(super) fn difference(&self, live: &Place, methods: &[MethodDescription]) -> Option<String> {
+        let Place { name, version: ours, .. } = self.place;
+        let theirs = live.version;
+        let beside = format!("{name} {theirs} (live at server {})", live.server);
+        for old in methods {
+            match self.by_name.get(old.name.as_str()) {
+                Some(new) if new.fingerprint == old.fingerprint => {}
+                Some(new) => {
+                    return Some(format!(
+                        "{name} {ours} has {:?} as {}, and {beside} as {}: keep the signature, \
+                         or raise the major version",
+                        old.name,
+                        form(new, old),
+                        form(old, new),
+                    ));
+                }
+                None if *ours >= theirs => {
+                    return Some(format!(
+                        "{name} {ours} lacks the method {:?} of {beside}: keep it, or raise the \
+                         major version",
+                        old.name
+                    ));
+                }
+                None => {}
+            }
+        }
+        if *ours > theirs {
+            return None;
+        }
+        let live = by_name(methods);
+        let added = self.methods.iter().find(|method| !live.contains_key(method.name.as_str()))?;
+        Some(format!(
+            "{name} {ours} has the method {:?}, which {beside} lacks: raise the minor version",
+            added.name
+        ))
+    }
+}
+
+/// Whether no two methods share a name.
+pub(super) fn check_names(methods: &[MethodDescription]) -> Result<(), BinderError> {
+    let mut names: Vec<_> = methods.iter().map(|method| method.name.as_str()).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|pair| pair[0] == pair[1]) {
+        None => Ok(()),
+        Some(pair) => {
+            let reason = format!("the interface has two methods named {:?}", pair[0]);
+            Err(BinderError::Malformed { reason })
+        }
+    }
+}
+
+fn by_name(methods: &[MethodDescription]) -> BTreeMap<&str, &MethodDescription> {
+    methods.iter().map(|method| (method.name.as_str(), method)).collect()
+}

@@ -1,0 +1,222 @@
+//! What the command line prints, as text: tables for people, one JSON object a line for programs.
+//!
+//! Pure: data in, text out. Nothing that a binder or a server chose reaches a terminal unescaped.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use comfy_table::{CellAlignment, Table, presets};
+use serde::Serialize;
+
+use rpc_runtime::binder::model::wanted;
+use rpc_runtime::binder::{Entry, EntryState, VersionRequirement};
+use rpc_runtime::time::Duration;
+
+/// Entries as an aligned table, with a line that sums up.
+#[must_use]
+pub fn table(entries: &[Entry]) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(["NAME", "VERSION", "SERVER", "ADDRESS", "INCARNATION", "LEASE LEFT"]);
+    for entry in entries {
+        table.add_row([
+            clean(&entry.name),
+            entry.version.to_string(),
+            entry.server.to_string(),
+            entry.addresses.iter().map(|address| clean(address)).collect::<Vec<_>>().join("\n"),
+            entry.incarnation.to_string(),
+            lease_left(entry),
+        ]);
+    }
+    let last = table.column_count() - 1;
+    for (index, column) in table.column_iter_mut().enumerate() {
+        column.set_padding((0, if index == last { 0 } else { 2 }));
+        if index + 2 > last {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text.push_str(&summary(entries));
+    text.push('\n');
+    text
+}
+
+/// Entries as JSON, one object a line. Ids and incarnations are text: they need 64 bits.
+#[must_use]
+pub fn json(entries: &[Entry]) -> String {
+    let mut text = String::new();
+    for entry in entries {
+        let row = Row {
+            name: &entry.name,
+            version: entry.version.to_string(),
+            id: entry.server.to_string(),
+            addresses: &entry.addresses,
+            incarnation: entry.incarnation.to_string(),
+            lease_left_ms: entry.lease_left_ms,
+            state: entry.state.word(),
+        };
+        text.push_str(&serde_json::to_string(&row).expect("strings and numbers become JSON"));
+        text.push('\n');
+    }
+    text
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    name: &'a str,
+    version: String,
+    id: String,
+    addresses: &'a [String],
+    incarnation: String,
+    lease_left_ms: u32,
+    state: &'static str,
+}
+
+/// What a daemon says when it is ready.
+#[must_use]
+pub fn listening(url: &str, lease: Duration, json: bool) -> String {
+    if json {
+        let ready = Ready {
+            listening: url,
+            lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+        };
+        let text = serde_json::to_string(&ready).expect("strings and numbers become JSON");
+        return format!("{text}\n");
+    }
+    format!("binder at {url}, leases of {}\n", seconds(lease))
+}
+
+#[derive(Serialize)]
+struct Ready<'a> {
+    listening: &'a str,
+    lease_ms: u64,
+}
+
+/// What a lookup says that found nobody.
+#[must_use]
+pub fn nobody(name: &str, requirement: &VersionRequirement) -> String {
+    format!("no server named {} is registered", wanted(name, requirement))
+}
+
+fn lease_left(entry: &Entry) -> String {
+    match entry.state {
+        EntryState::Live => seconds(Duration::from_millis(entry.lease_left_ms.into())),
+        EntryState::Announced | EntryState::Expired => entry.state.word().to_owned(),
+    }
+}
+
+fn seconds(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    format!("{}.{} s", millis / 1_000, millis % 1_000 / 100)
+}
+
+/// Counts servers, not rows: one server may offer several services.
+fn summary(entries: &[Entry]) -> String {
+    let mut servers = BTreeMap::new();
+    for entry in entries {
+        *servers.entry(entry.server).or_insert(false) |= entry.state == EntryState::Live;
+    }
+    let live = servers.values().filter(|is_live| **is_live).count();
+    let plural = if servers.len() == 1 { "" } else { "s" };
+    format!("{} server{plural}, {live} live", servers.len())
+}
+
+/// `text` with what a terminal would obey made visible.
+fn clean(text: &str) -> String {
+    let mut cleaned = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            let _infallible = write!(cleaned, "{}", c.escape_default());
+        } else {
+            cleaned.push(c);
+        }
+    }
+    cleaned
+}
+
+#[cfg(test)]
+mod tests {
+    use rpc_runtime::binder::Version;
+    use rpc_runtime::ids::{Incarnation, ServerId};
+
+    use super::*;
+
+    fn bank(server: u64, address: &str, lease_left_ms: u32) -> Entry {
+        Entry {
+            name: "bank".into(),
+            version: Version::new(1, 2),
+            server: ServerId(server),
+            incarnation: Incarnation::new(3, 0x0a0b_0c0d),
+            addresses: vec![address.into()],
+            fingerprint: 7,
+            lease_left_ms,
+            state: if lease_left_ms == 0 { EntryState::Expired } else { EntryState::Live },
+        }
+    }
+
+    fn some() -> Vec<Entry> {
+        let one = bank(0x7f3a_91c0_0000_0001, "udp://10.0.0.7:4000", 8_249);
+        let two = bank(0xb04c_d2e8_0000_0002, "udp://10.0.0.8:4000", 0);
+        let addresses = vec!["udp://10.0.0.9:4000".into(), "udp://[fe80::9]:40000".into()];
+        let three = Entry {
+            name: "ledger".into(),
+            addresses,
+            version: Version::new(12, 0),
+            lease_left_ms: 12_000,
+            ..one.clone()
+        };
+        let state = EntryState::Announced;
+        let four = Entry { name: "note".into(), state, ..bank(3, "udp://10.0.0.1:1", 9_000) };
+        vec![one, two, three, four]
+    }
+
+    #[test]
+    fn a_table_is_aligned_and_summed_up() {
+        insta::assert_snapshot!(table(&some()));
+    }
+
+    #[test]
+    fn an_empty_table_still_has_its_head() {
+        assert_eq!(
+            table(&[]),
+            "NAME  VERSION  SERVER  ADDRESS  INCARNATION  LEASE LEFT\n0 servers, 0 live\n"
+        );
+    }
+
+    #[test]
+    fn json_has_one_object_a_line() {
+        insta::assert_snapshot!(json(&some()));
+    }
+
+    #[test]
+    fn nothing_foreign_reaches_the_terminal_unescaped() {
+        let evil = bank(1, "udp://\u{1b}[2J", 1_000);
+        assert!(!table(std::slice::from_ref(&evil)).contains('\u{1b}'));
+        assert!(table(&[evil]).contains("udp://\\u{1b}[2J"));
+    }
+
+    #[test]
+    fn a_daemon_says_where_it_listens() {
+        let lease = Duration::from_secs(10);
+        assert_eq!(
+            listening("udp://127.0.0.1:7000", lease, false),
+            "binder at udp://127.0.0.1:7000, leases of 10.0 s\n"
+        );
+        assert_eq!(
+            listening("udp://127.0.0.1:7000", lease, true),
+            "{\"listening\":\"udp://127.0.0.1:7000\",\"lease_ms\":10000}\n"
+        );
+    }
+
+    #[test]
+    fn a_lookup_that_found_nobody_says_what_was_wanted() {
+        assert_eq!(
+            nobody("bank", &VersionRequirement::major(1)),
+            "no server named \"bank\" 1.x is registered"
+        );
+    }
+}

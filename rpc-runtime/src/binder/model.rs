@@ -1,0 +1,440 @@
+//! What servers, binders and clients tell each other about services.
+//!
+//! Knows the data and its limits, chosen so that every message fits one datagram: what may be long
+//! (an interface's methods, a list of servers) travels in pages. Does not know how a registry keeps
+//! it or who asks.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::version::{Version, VersionRequirement};
+use crate::ids::{Incarnation, MethodFingerprint, ServerId};
+use crate::semantics::Semantics;
+use crate::time::Duration;
+
+/// Longest name of a service or a method, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+/// Longest address, in bytes: a URL with a host name.
+pub const ADDRESS_BYTES_MAX: usize = 96;
+/// Most addresses of one server.
+pub const ADDRESSES_MAX: usize = 8;
+/// Longest signature that is kept, in bytes; a longer one is cut, its fingerprint still covers all.
+pub const SIGNATURE_BYTES_MAX: usize = 512;
+/// Longest text in a [`BinderError`], in bytes.
+pub const REASON_BYTES_MAX: usize = 400;
+/// A page is closed before it grows past this, in bytes.
+pub const PAGE_BYTES_MAX: usize = 1000;
+/// Upper bound of what the fields of fixed size add to an entry or a registration, in bytes.
+const FIXED_BYTES_MAX: usize = 100;
+
+const _: () = assert!(
+    NAME_BYTES_MAX + ADDRESSES_MAX * (ADDRESS_BYTES_MAX + 1) + FIXED_BYTES_MAX <= PAGE_BYTES_MAX,
+    "the largest entry fits a page"
+);
+const _: () = assert!(
+    NAME_BYTES_MAX + SIGNATURE_BYTES_MAX + FIXED_BYTES_MAX <= PAGE_BYTES_MAX,
+    "the largest method fits a page"
+);
+
+/// Names one registration at one binder, until it ends.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RegistrationId(pub u64);
+
+impl fmt::Display for RegistrationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "r#{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for RegistrationId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Proves that who renews or ends a registration is who made it. Never printed.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret(pub u128);
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// What a server says about one of its services.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Registration {
+    /// The service's name: 1 to 64 of `a-z 0-9 . _ -`.
+    pub name: String,
+    /// The interface's version.
+    pub version: Version,
+    /// Which server.
+    pub server: ServerId,
+    /// Which of its lives.
+    pub incarnation: Incarnation,
+    /// Where it is reached, best first; at least one.
+    pub addresses: Vec<String>,
+    /// Covers the interface with everything in it.
+    pub fingerprint: u128,
+    /// How many methods the interface has; their descriptions follow in pages.
+    pub methods: u32,
+    /// Random, drawn once by the server's process: tells a server that asks again (its reply was
+    /// lost) from another process that uses the same identity.
+    pub claim: u64,
+}
+
+/// What a client needs to know of a method before it calls it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MethodDescription {
+    /// Its name on the wire.
+    pub name: String,
+    /// Parameters and result, as written; cut at [`SIGNATURE_BYTES_MAX`].
+    pub signature: String,
+    /// What it promises under failure.
+    pub semantics: Semantics,
+    /// Covers name, semantics, signature and the types in it.
+    pub fingerprint: MethodFingerprint,
+}
+
+impl MethodDescription {
+    /// Upper bound of its marshalled size, in bytes.
+    #[must_use]
+    pub fn page_bytes(&self) -> usize {
+        self.name.len() + self.signature.len() + 20
+    }
+}
+
+/// What a server gets for its registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lease {
+    /// The registration's name at this binder.
+    pub id: RegistrationId,
+    /// Needed to renew, describe and end it.
+    pub secret: Secret,
+    /// How long the binder believes it without a renewal, in ms.
+    pub lease_ms: u32,
+    /// How many of the methods are described. Clients find the server once all are.
+    pub described: u32,
+}
+
+impl Lease {
+    /// How long the binder believes the registration without a renewal.
+    #[must_use]
+    pub const fn duration(&self) -> Duration {
+        Duration::from_millis(self.lease_ms as u64)
+    }
+}
+
+/// What the binder knows of one registration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The service's name.
+    pub name: String,
+    /// The interface's version.
+    pub version: Version,
+    /// Which server.
+    pub server: ServerId,
+    /// Which of its lives.
+    pub incarnation: Incarnation,
+    /// Where it is reached, best first.
+    pub addresses: Vec<String>,
+    /// Covers the interface with everything in it.
+    pub fingerprint: u128,
+    /// What is left of its lease, in ms.
+    pub lease_left_ms: u32,
+    /// Whether clients are sent to it.
+    pub state: EntryState,
+}
+
+impl Entry {
+    /// Upper bound of its marshalled size, in bytes.
+    #[must_use]
+    pub fn page_bytes(&self) -> usize {
+        let addresses: usize = self.addresses.iter().map(|address| address.len() + 1).sum();
+        self.name.len() + addresses + FIXED_BYTES_MAX
+    }
+
+    /// Where it stands in the order of all entries.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        Place { name: self.name.clone(), version: self.version, server: self.server }
+    }
+}
+
+/// Whether clients are sent to a server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EntryState {
+    /// They are.
+    Live,
+    /// Not yet: its methods are not all described.
+    Announced,
+    /// No more: it did not renew its lease. Shown for a while, so that people see what is missing.
+    Expired,
+}
+
+impl EntryState {
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Announced => "announced",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+/// A place in the order of all entries (by name, version, server), for reading on after a page.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// The service's name.
+    pub name: String,
+    /// The interface's version.
+    pub version: Version,
+    /// Which server.
+    pub server: ServerId,
+}
+
+/// One page of entries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entries {
+    /// In order of name, version and server.
+    pub entries: Vec<Entry>,
+    /// Whether others follow the last of these.
+    pub more: bool,
+}
+
+/// One page of a service's methods.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Methods {
+    /// In the interface's order, from the index asked for.
+    pub methods: Vec<MethodDescription>,
+    /// How many the interface has.
+    pub total: u32,
+}
+
+/// Which quantity was at its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Limit {
+    /// Bytes of an address.
+    AddressBytes,
+    /// Addresses of a server.
+    Addresses,
+    /// Methods of an interface.
+    Methods,
+    /// Bytes of an interface's description.
+    DescriptionBytes,
+    /// Registrations at the binder.
+    Registrations,
+    /// Registrations of one server.
+    RegistrationsOfServer,
+}
+
+impl fmt::Display for Limit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AddressBytes => "bytes of an address",
+            Self::Addresses => "addresses of one server",
+            Self::Methods => "methods of one interface",
+            Self::DescriptionBytes => "bytes of one interface's description",
+            Self::Registrations => "registrations at this binder",
+            Self::RegistrationsOfServer => "registrations of one server",
+        })
+    }
+}
+
+/// Why the binder refuses.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum BinderError {
+    /// Something in the request is not well formed.
+    Malformed {
+        /// What is wrong, and with what.
+        reason: String,
+    },
+    /// A limit is reached.
+    Limit {
+        /// Of what.
+        of: Limit,
+        /// The limit.
+        max: u32,
+    },
+    /// A later life of the same server is registered.
+    OldIncarnation {
+        /// The later life.
+        highest: Incarnation,
+    },
+    /// Another process is registered with the same server id and incarnation.
+    IdentityInUse,
+    /// The interface does not fit what is live under the same name and major version.
+    Incompatible {
+        /// The first difference, in words.
+        difference: String,
+    },
+    /// No such registration: it never was, it ended, or the binder restarted since. Register again.
+    UnknownRegistration,
+    /// The registration exists and the secret is not its own.
+    WrongSecret,
+    /// No live server of that id offers the service.
+    UnknownServer,
+}
+
+impl fmt::Display for BinderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Malformed { reason } => f.write_str(reason),
+            Self::Limit { of, max } => write!(f, "the limit of {max} {of} is reached"),
+            Self::OldIncarnation { highest } => {
+                write!(f, "a later life of this server is registered: {highest}")
+            }
+            Self::IdentityInUse => f.write_str(
+                "another process is registered with this server id and incarnation: \
+                 give each process its own",
+            ),
+            Self::Incompatible { difference } => f.write_str(difference),
+            Self::UnknownRegistration => f.write_str("no such registration: register again"),
+            Self::WrongSecret => f.write_str("the secret is not that of the registration"),
+            Self::UnknownServer => f.write_str("no live server of that id offers the service"),
+        }
+    }
+}
+
+impl std::error::Error for BinderError {}
+
+/// Cuts `text` to at most `bytes_max` bytes, at a character.
+#[must_use]
+pub fn cut(text: &str, bytes_max: usize) -> &str {
+    if text.len() <= bytes_max {
+        return text;
+    }
+    let end = (0..=bytes_max).rev().find(|&at| text.is_char_boundary(at)).unwrap_or(0);
+    &text[..end]
+}
+
+/// Whether `name` can name a service: 1 to [`NAME_BYTES_MAX`] of `a-z 0-9 . _ -`.
+///
+/// # Errors
+///
+/// What is wrong with it, for people.
+pub fn check_name(name: &str) -> Result<(), String> {
+    let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    if name.is_empty() {
+        return Err("a service needs a name".into());
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(format!(
+            "a name has at most {NAME_BYTES_MAX} bytes, and {:?}… has {}",
+            cut(name, 16),
+            name.len()
+        ));
+    }
+    match name.chars().find(|&c| !allowed(c)) {
+        None => Ok(()),
+        Some(c) => Err(format!("{name:?} cannot name a service: {c:?} is none of a-z 0-9 . _ -")),
+    }
+}
+
+/// A service's name with the versions that will do, as it reads in errors: `"bank" 1.x`.
+#[must_use]
+pub fn wanted(name: &str, requirement: &VersionRequirement) -> String {
+    if *requirement == VersionRequirement::any() {
+        format!("{name:?}")
+    } else {
+        format!("{name:?} {requirement}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn largest_entry() -> Entry {
+        Entry {
+            name: "n".repeat(NAME_BYTES_MAX),
+            version: Version::new(u16::MAX, u16::MAX),
+            server: ServerId(u64::MAX),
+            incarnation: Incarnation(u64::MAX),
+            addresses: vec!["a".repeat(ADDRESS_BYTES_MAX); ADDRESSES_MAX],
+            fingerprint: u128::MAX,
+            lease_left_ms: u32::MAX,
+            state: EntryState::Expired,
+        }
+    }
+
+    #[test]
+    fn the_largest_entry_is_no_larger_than_its_bound() {
+        let entry = largest_entry();
+        let bytes = postcard::to_allocvec(&entry).unwrap();
+        assert!(bytes.len() <= entry.page_bytes(), "{} bytes", bytes.len());
+        assert!(entry.page_bytes() <= PAGE_BYTES_MAX);
+    }
+
+    #[test]
+    fn the_largest_registration_fits_a_page() {
+        let Entry { name, version, server, incarnation, addresses, fingerprint, .. } =
+            largest_entry();
+        let registration = Registration {
+            name,
+            version,
+            server,
+            incarnation,
+            addresses,
+            fingerprint,
+            methods: u32::MAX,
+            claim: u64::MAX,
+        };
+        assert!(postcard::to_allocvec(&registration).unwrap().len() <= PAGE_BYTES_MAX);
+    }
+
+    #[test]
+    fn the_largest_method_is_no_larger_than_its_bound() {
+        let method = MethodDescription {
+            name: "n".repeat(NAME_BYTES_MAX),
+            signature: "s".repeat(SIGNATURE_BYTES_MAX),
+            semantics: Semantics::ExactlyOnce,
+            fingerprint: MethodFingerprint(u64::MAX),
+        };
+        assert!(postcard::to_allocvec(&method).unwrap().len() <= method.page_bytes());
+    }
+
+    #[test]
+    fn names_are_checked_and_the_flaw_is_named() {
+        for good in ["bank", "rpc.binder", "a-b_c.9", &"n".repeat(64)] {
+            assert_eq!(check_name(good), Ok(()));
+        }
+        for (bad, why) in [
+            ("", "a service needs a name"),
+            ("Bank", "\"Bank\" cannot name a service: 'B' is none of a-z 0-9 . _ -"),
+            ("a b", "\"a b\" cannot name a service: ' ' is none of a-z 0-9 . _ -"),
+            ("a\n", "\"a\\n\" cannot name a service: '\\n' is none of a-z 0-9 . _ -"),
+            ("é", "\"é\" cannot name a service: 'é' is none of a-z 0-9 . _ -"),
+        ] {
+            assert_eq!(check_name(bad), Err(why.into()));
+        }
+        assert_eq!(
+            check_name(&"n".repeat(65)),
+            Err("a name has at most 64 bytes, and \"nnnnnnnnnnnnnnnn\"… has 65".into())
+        );
+    }
+
+    #[test]
+    fn a_text_is_cut_at_a_character() {
+        assert_eq!(cut("aé", 2), "a");
+        assert_eq!(cut("aé", 3), "aé");
+        assert_eq!(cut("", 0), "");
+    }
+
+    #[test]
+    fn a_secret_does_not_print() {
+        assert_eq!(format!("{:?}", Secret(7)), "Secret(..)");
+    }
+
+    #[test]
+    fn what_is_wanted_reads_as_in_errors() {
+        assert_eq!(wanted("bank", &VersionRequirement::major(1)), "\"bank\" 1.x");
+        assert_eq!(wanted("bank", &VersionRequirement::any()), "\"bank\"");
+    }
+}
