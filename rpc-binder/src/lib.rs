@@ -15,3 +15,5 @@
 pub mod registry;
 pub mod render;
 pub mod cli;
+pub mod daemon;
+pub mod command;

@@ -12,11 +12,19 @@ pub mod model;
 pub mod compatibility;
 pub mod url;
 mod cache;
+mod service;
+mod handle;
+mod registration;
+mod import;
 
 pub use cache::Found;
+pub use handle::Binder;
 pub use model::{
     BinderError, Entries, Entry, EntryState, Lease, Limit, MethodDescription, Methods, Place,
     Registration, RegistrationId, Secret,
+};
+pub use service::{
+    DIRECTORY_INTERFACE, Directory, DirectoryClient, DirectoryService, DirectoryStart,
 };
 pub use url::BinderUrl;
 pub use version::{Version, VersionError, VersionRequirement};

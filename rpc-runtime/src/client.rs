@@ -16,9 +16,13 @@ mod verdict;
 mod connection;
 mod attend;
 mod registry;
+mod route;
+mod carry;
 mod channel;
 mod marshalled;
 mod call;
+
+pub(crate) use route::{Finder, Loss};
 
 pub use call::Call;
 pub use channel::{Channel, ChannelStats};

@@ -1,5 +1,8 @@
 //! Remote procedure calls whose errors say whether the call ran.
 
+// Generated code, the binder's own among it, names this crate from outside.
+extern crate self as rpc_runtime;
+
 pub mod ids;
 pub mod time;
 pub mod random;
@@ -20,7 +23,7 @@ mod marshal;
 mod outcome;
 mod service;
 pub mod context;
-mod scheme;
+pub mod scheme;
 pub mod client;
 pub mod server;
 pub mod binder;
@@ -28,6 +31,7 @@ pub mod binder;
 #[path = "private.rs"]
 pub mod __private;
 
+pub use binder::Binder;
 pub use client::{Call, Channel, Options, Resolution};
 pub use context::{CallContext, current};
 pub use error::{

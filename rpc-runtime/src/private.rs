@@ -5,10 +5,34 @@ use serde::Serialize;
 pub use crate::marshal::{Args, Bad};
 pub use crate::service::{Dispatched, Incoming};
 
+use crate::binder::{Binder, BinderUrl};
+use crate::client::Channel;
 use crate::error::CallError;
 use crate::marshal;
 use crate::outcome::{Outcome, append_reply};
 use crate::protocol::HandlerEnd;
+use crate::service::Stub;
+
+/// A stub's `connect`.
+///
+/// # Errors
+///
+/// The URL cannot be used, or names a service that the binder does not find.
+pub fn connect<S: Stub>(url: &str) -> Result<S, CallError> {
+    if BinderUrl::is_meant(url) {
+        return Ok(S::on(&Channel::import_url::<S>(url)?));
+    }
+    Ok(S::on(&Channel::connect(url)?))
+}
+
+/// A stub's `import`.
+///
+/// # Errors
+///
+/// The binder finds no server for it.
+pub fn import<S: Stub>(binder: &Binder) -> Result<S, CallError> {
+    Ok(S::on(&Channel::import::<S>(binder)?))
+}
 
 /// Every arm of `dispatch` with a result.
 pub fn serve<'a, O: Outcome>(

@@ -13,7 +13,7 @@ const NOT_YET: &[&str] = &["tcp", "unix", "shm", "mem"];
 /// # Errors
 ///
 /// [`ErrorKind::BadAddress`]: the URL names no world that there is here.
-pub(crate) fn open(url: &str) -> Result<(Arc<dyn World>, String), CallError> {
+pub fn open(url: &str) -> Result<(Arc<dyn World>, String), CallError> {
     let Some((scheme, place)) = url.trim().split_once("://") else {
         return Err(bad(format!("`{url}` has no scheme: write `udp://127.0.0.1:7001`")));
     };
@@ -23,6 +23,9 @@ pub(crate) fn open(url: &str) -> Result<(Arc<dyn World>, String), CallError> {
     match scheme {
         "udp" => udp(url, place),
         "sim" => sim(url, place),
+        "binder" => Err(bad(format!(
+            "`{url}` names a service: connect a stub to it, such as `BankClient::connect`"
+        ))),
         _ if NOT_YET.contains(&scheme) => {
             Err(bad(format!("`{scheme}://` is not built yet: use `udp://`")))
         }

@@ -54,15 +54,28 @@ pub static BANK_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::
 #[derive(::core::clone::Clone, ::core::fmt::Debug)]
 pub struct BankClient(::rpc_runtime::Channel);
 impl BankClient {
-    /// Connects to a server at `address`, such as `udp://127.0.0.1:7001`.
+    /// Connects to a server at `address`, such as `udp://127.0.0.1:7001`, or to one that a
+    /// binder finds, such as `binder://127.0.0.1:7000/name?version=1`.
     ///
     /// # Errors
     ///
-    /// The address cannot be used. Whether a server lives there, the first call tells.
+    /// The address cannot be used, or the binder finds no server. Whether a server lives
+    /// at an address, the first call tells.
     pub fn connect(
         address: &str,
     ) -> ::core::result::Result<Self, ::rpc_runtime::CallError> {
-        ::core::result::Result::Ok(Self(::rpc_runtime::Channel::connect(address)?))
+        ::rpc_runtime::__private::connect(address)
+    }
+    /// Connects to a live server that the binder knows for this interface, and to another
+    /// one when that is gone.
+    ///
+    /// # Errors
+    ///
+    /// The binder knows none, or none with all methods of this interface.
+    pub fn import(
+        binder: &::rpc_runtime::Binder,
+    ) -> ::core::result::Result<Self, ::rpc_runtime::CallError> {
+        ::rpc_runtime::__private::import(binder)
     }
     /// Shares a channel with other stubs.
     #[must_use]

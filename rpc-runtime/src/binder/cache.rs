@@ -107,6 +107,11 @@ impl Cache {
         self.avoided.insert(key, (flaw, end));
     }
 
+    /// Whether any of these servers has shown no flaw lately.
+    pub(super) fn is_promising(&self, now: Instant, entries: &[Entry]) -> bool {
+        entries.iter().any(|entry| self.flaw(now, entry).is_none())
+    }
+
     /// Whether `entry` names a life that is over.
     fn is_gone(&self, now: Instant, entry: &Entry) -> bool {
         self.flaw(now, entry) == Some(Flaw::Gone)
@@ -211,6 +216,9 @@ mod tests {
             let ordered = cache.order(at(1), both(), &mut Counting(seed));
             assert_eq!(ordered, [entry(2, 1), entry(1, 1)]);
         }
+        assert!(cache.is_promising(at(1), &both()));
+        assert!(!cache.is_promising(at(1), &[entry(1, 1)]));
+        assert!(cache.is_promising(at(2), &[entry(1, 1)]));
         let later = |seed| cache.order(at(2), both(), &mut Counting(seed))[0] == entry(1, 1);
         assert!((0..50).any(later));
     }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use super::connection::Connection;
 use super::marshalled::Marshalled;
 use super::options::TIMEOUT_DEFAULT;
+use super::route::{Finder, Route};
 use super::verdict::resolution;
 use super::{Options, Resolution, registry};
+use crate::address::Address;
 use crate::driver::World;
 use crate::error::CallError;
 use crate::ids::{CallId, Incarnation, ServerId};
 use crate::interface::Interface;
 use crate::protocol::ClientCounters;
 use crate::scheme;
+use crate::time::Instant;
 
 /// A way to one server, shared by any number of stubs and threads. Cloning is cheap.
 ///
@@ -20,6 +23,8 @@ use crate::scheme;
 #[derive(Clone, Debug)]
 pub struct Channel {
     pub(super) connection: Arc<Connection>,
+    /// Leads elsewhere when the server is lost; an address alone does not.
+    pub(super) route: Option<Arc<Route>>,
     pub(super) options: Options,
 }
 
@@ -67,7 +72,30 @@ impl Channel {
         incarnation: Incarnation,
     ) -> Result<Self, CallError> {
         let connection = registry::connect(world, place, server, incarnation)?;
-        Ok(Self { connection, options: Options::new() })
+        Ok(Self { connection, route: None, options: Options::new() })
+    }
+
+    /// A channel to whatever server `finder` finds: one until `deadline`, and another one whenever
+    /// that is lost.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(crate) fn found(finder: Box<dyn Finder>, deadline: Instant) -> Result<Self, CallError> {
+        let route = Route::open(finder, deadline)?;
+        let connection = route.current();
+        Ok(Self { connection, route: Some(Arc::new(route)), options: Options::new() })
+    }
+
+    /// The connection that the next call takes.
+    pub(super) fn connection(&self) -> Arc<Connection> {
+        self.route.as_ref().map_or_else(|| Arc::clone(&self.connection), |route| route.current())
+    }
+
+    /// The address of the server that the channel leads to.
+    #[must_use]
+    pub fn peer(&self) -> Address {
+        self.connection().target().address
     }
 
     /// The same channel with other options for its calls.
@@ -89,16 +117,23 @@ impl Channel {
     /// The call stays in doubt: the server did not answer in time, the session that carried the
     /// call is gone, or its slot has been used for a later call.
     pub fn resolve(&self, call: CallId) -> Result<Resolution, CallError> {
-        let connection = &self.connection;
+        let connections = self.route.as_ref().map_or_else(|| vec![self.connection()], |r| r.all());
         let timeout = self.options.timeout.unwrap_or(TIMEOUT_DEFAULT);
-        let key = connection.resolve(call, connection.world.now() + timeout);
-        resolution(connection.wait(key))
+        let deadline = self.connection.world.now() + timeout;
+        // A channel that led elsewhere before asks there too: one of them carried the call.
+        let mut answers = connections.into_iter().map(|connection| {
+            let key = connection.resolve(call, deadline);
+            resolution(connection.wait(key))
+        });
+        let first = answers.next().expect("a channel has a connection");
+        first.or_else(|error| answers.find_map(Result::ok).ok_or(error))
     }
 
     /// What the connection has counted.
     #[must_use]
     pub fn stats(&self) -> ChannelStats {
-        let maybe_dropped = self.connection.lock().maybe_dropped;
-        ChannelStats { protocol: self.connection.counters(), maybe_dropped }
+        let connection = self.connection();
+        let maybe_dropped = connection.lock().maybe_dropped;
+        ChannelStats { protocol: connection.counters(), maybe_dropped }
     }
 }

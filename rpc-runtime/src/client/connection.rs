@@ -1,14 +1,16 @@
 //! A connection: one link to one server, the protocol's machine behind one lock, and who waits.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
+use super::route::Loss;
 use super::verdict::Finished;
 use crate::address::Address;
 use crate::driver::{Gate, Link, World};
 use crate::ids::CallId;
-use crate::protocol::{CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output};
+use crate::protocol::{CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output, Target};
 use crate::time::Instant;
 
 /// Shared by all channels of a process that lead to one server.
@@ -19,6 +21,8 @@ pub(crate) struct Connection {
     state: Mutex<State>,
     /// Where the background thread sleeps.
     pub(super) background: Arc<dyn Gate>,
+    /// Whether the last call that ended means that the server is lost: see [`Loss::code`].
+    loss: AtomicU8,
 }
 
 /// What stands behind the lock.
@@ -73,6 +77,8 @@ pub(super) struct Errands {
     wakers: Vec<Waker>,
     pub(super) open_background: bool,
     pub(super) wake_leader: bool,
+    /// What the ends of calls say of the server, if any ended.
+    loss: Option<Option<Loss>>,
 }
 
 /// Gates and errands kept for reuse.
@@ -94,7 +100,8 @@ impl Connection {
             spare_errands: Vec::new(),
             maybe_dropped: 0,
         };
-        Arc::new(Self { world, link, state: Mutex::new(state), background })
+        let loss = AtomicU8::new(0);
+        Arc::new(Self { world, link, state: Mutex::new(state), background, loss })
     }
 
     /// # Panics
@@ -119,6 +126,19 @@ impl Connection {
 
     pub(super) fn recycle(&self, buffer: Vec<u8>) {
         self.lock().core.recycle(buffer);
+    }
+
+    pub(super) fn set_loss(&self, loss: Option<Loss>) {
+        self.loss.store(Loss::code(loss), Ordering::Relaxed);
+    }
+
+    pub(super) fn target(&self) -> Target {
+        self.lock().core.target()
+    }
+
+    /// Whether the last call that ended means that the server is lost.
+    pub(super) fn loss(&self) -> Option<Loss> {
+        Loss::from_code(self.loss.load(Ordering::Relaxed))
     }
 
     pub(super) fn counters(&self) -> ClientCounters {
@@ -199,6 +219,9 @@ impl Connection {
         if std::mem::take(&mut errands.open_background) {
             self.call_background();
         }
+        if let Some(loss) = errands.loss.take() {
+            self.set_loss(loss);
+        }
         errands.spare.truncate(SPARE_MAX);
         let mut state = self.lock();
         if state.spare_errands.len() < SPARE_MAX {
@@ -231,6 +254,7 @@ impl State {
     }
 
     fn ended(&mut self, key: CallKey, finished: Finished, errands: &mut Errands) {
+        errands.loss = Some(Loss::of(&finished));
         let wait = self.waits.get_mut(key.index()).filter(|wait| wait.key == Some(key));
         let Some(wait) = wait else {
             // Nobody asks for it any more.

@@ -1,10 +1,14 @@
 //! A call before it starts: its arguments are marshalled straight into the buffer that is sent.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::call::Call;
+use super::carry::Again;
 use super::channel::Channel;
+use super::connection::Connection;
 use super::options::TIMEOUT_DEFAULT;
 use crate::context;
 use crate::error::{CallError, ErrorKind, Execution};
@@ -23,6 +27,7 @@ const MARGIN_PERCENT: u32 = 1;
 #[must_use = "nothing is sent before `start`"]
 pub struct Marshalled<'c> {
     channel: &'c Channel,
+    connection: Arc<Connection>,
     interface: &'static Interface,
     method: usize,
     buffer: Vec<u8>,
@@ -32,8 +37,9 @@ pub struct Marshalled<'c> {
 
 impl<'c> Marshalled<'c> {
     pub(super) fn new(channel: &'c Channel, interface: &'static Interface, method: usize) -> Self {
-        let buffer = channel.connection.take_buffer();
-        Self { channel, interface, method, buffer, arguments: 0, refused: None }
+        let connection = channel.connection();
+        let buffer = connection.take_buffer();
+        Self { channel, connection, interface, method, buffer, arguments: 0, refused: None }
     }
 
     /// Marshals a parameter.
@@ -69,9 +75,8 @@ impl<'c> Marshalled<'c> {
 
     /// Sends the call. What goes wrong from here on is what the call's handle says.
     pub fn start<R: Outcome, X: DeserializeOwned>(self) -> Call<R, X> {
-        let Self { channel, interface, method, buffer, refused, .. } = self;
+        let Self { channel, connection, interface, method, buffer, refused, .. } = self;
         let name = MethodName { interface, method };
-        let connection = &channel.connection;
         let parent = context::current();
         let early = refused.map(|why| (ErrorKind::Unmarshallable, why));
         let early = early.or_else(|| {
@@ -94,11 +99,19 @@ impl<'c> Marshalled<'c> {
             deadline: deadline(now, timeout.unwrap_or(TIMEOUT_DEFAULT), left),
             depth: parent.as_ref().map_or(0, |parent| parent.depth().saturating_add(1)),
         };
-        let key = connection.start(spec, buffer);
-        if described.semantics() == Semantics::Maybe {
-            return Call::started(connection, key, name, None);
+        let parent = parent.filter(|_| described.semantics() != Semantics::Maybe);
+        let Some(route) = &channel.route else {
+            let key = connection.start(spec, buffer);
+            return Call::started(connection, key, name, parent, None);
+        };
+        let route = Arc::clone(route);
+        if route.is_lost(&connection) {
+            return Call::moving(Again { route, spec, arguments: buffer }, name, parent);
         }
-        Call::started(connection, key, name, parent)
+        let mut arguments = connection.take_buffer();
+        arguments.extend_from_slice(&buffer);
+        let key = connection.start(spec, buffer);
+        Call::started(connection, key, name, parent, Some(Again { route, spec, arguments }))
     }
 }
 

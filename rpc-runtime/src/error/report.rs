@@ -93,6 +93,12 @@ impl CallReport {
         Self { text, kind: ErrorKind::HandlerFailed, execution: Execution::Executed }
     }
 
+    /// That somebody was asked on behalf of the call and did not answer.
+    pub(crate) fn no_answer(text: impl Into<String>) -> Self {
+        let (kind, execution) = (ErrorKind::Unreachable, Execution::NotExecuted);
+        Self { text: text.into(), kind, execution }
+    }
+
     /// What the failed call's error said.
     #[must_use]
     pub fn text(&self) -> &str {

@@ -1,0 +1,352 @@
+//! The daemon as a process of its own, killed and restarted, with a server and clients beside it on
+//! real sockets. Each test waits for what it needs by asking, never by sleeping for long.
+
+#![expect(clippy::disallowed_methods, reason = "a pause between two looks at the real world")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rpc_runtime::binder::model::Registration;
+use rpc_runtime::binder::{
+    Binder, BinderError, Directory as _, DirectoryClient, Secret, Version, VersionRequirement,
+};
+use rpc_runtime::ids::{Incarnation, ServerId};
+use rpc_runtime::server::Running;
+use rpc_runtime::time::Duration;
+use rpc_runtime::{CallError, Error, ErrorKind, Execution, Options, Server, service};
+
+/// Counts.
+#[service(name = "counter", version = "1.0")]
+trait Counter {
+    /// Adds one.
+    #[rpc(timeout = "5s")]
+    fn add(&self) -> Result<u64, CallError>;
+}
+
+#[derive(Default)]
+struct Shared(Arc<AtomicU64>);
+
+impl Counter for Shared {
+    fn add(&self) -> Result<u64, CallError> {
+        Ok(self.0.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+}
+
+/// A later interface of the same name that lost a method.
+mod changed {
+    use super::{CallError, service};
+
+    /// Counts otherwise.
+    #[service(name = "counter", version = "1.1")]
+    pub(crate) trait Counter {
+        /// Adds many.
+        fn add_many(&self, count: u64) -> Result<u64, CallError>;
+    }
+
+    pub(crate) struct Nothing;
+
+    impl Counter for Nothing {
+        fn add_many(&self, count: u64) -> Result<u64, CallError> {
+            Ok(count)
+        }
+    }
+}
+
+struct Daemon {
+    child: Child,
+    out: BufReader<ChildStdout>,
+    url: String,
+}
+
+impl Daemon {
+    fn start(listen: &str, lease: &str) -> Self {
+        let mut child = command(&["serve", "--listen", listen, "--lease", lease, "--json"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        out.read_line(&mut line).unwrap();
+        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
+        let url = ready["listening"].as_str().unwrap().to_owned();
+        Self { child, out, url }
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _gone_already = self.child.kill();
+        let _exit = self.child.wait();
+    }
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rpc-binder"));
+    command.args(words).env_remove("RPC_BINDER");
+    command
+}
+
+fn run(words: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } = command(words).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (status.code().unwrap(), text(stdout), text(stderr))
+}
+
+fn counter(binder: &Binder, count: &Arc<AtomicU64>) -> Running {
+    let counter = CounterService::new(Shared(Arc::clone(count)));
+    Server::bind("udp://127.0.0.1:0").unwrap().export(counter).register(binder).spawn().unwrap()
+}
+
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if holds() {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("never came: {what}");
+}
+
+fn live(binder: &Binder) -> usize {
+    binder.lookup("counter", &VersionRequirement::any()).map_or(0, |entries| entries.len())
+}
+
+#[test]
+fn the_command_line_serves_lists_looks_up_and_leaves_on_a_signal() {
+    let mut daemon = Daemon::start("udp://127.0.0.1:0", "10s");
+    let url = daemon.url.clone();
+    let place = url.strip_prefix("udp://").unwrap();
+    assert_eq!(run(&["list", "--json", "--binder", &url]), (0, String::new(), String::new()));
+    assert_eq!(
+        run(&["lookup", "counter", "1", "--binder", &url]),
+        (
+            1,
+            String::new(),
+            format!("rpc-binder: no server named \"counter\" 1.x is registered (asked {place})\n")
+        )
+    );
+
+    let binder = Binder::at(&url).unwrap();
+    let server = counter(&binder, &Arc::default());
+    let (code, listed, _) = run(&["list", "--json", "--binder", &url]);
+    let row: serde_json::Value = serde_json::from_str(&listed).unwrap();
+    assert_eq!(code, 0);
+    assert_eq!((&row["name"], &row["version"]), (&"counter".into(), &"1.0".into()));
+    assert_eq!(row["id"], server.id().to_string());
+    assert_eq!(row["addresses"][0], server.url());
+    assert_eq!(row["incarnation"], server.incarnation().to_string());
+    assert_eq!(row["state"], "live");
+    assert!(row["lease_left_ms"].as_u64().unwrap() <= 10_000);
+    let (code, looked_up, _) = run(&["lookup", "counter", ">=1, <2", "--binder", &url]);
+    assert_eq!(code, 0);
+    assert!(looked_up.starts_with("NAME "), "{looked_up}");
+    assert!(looked_up.ends_with("1 server, 1 live\n"), "{looked_up}");
+
+    drop(server);
+    assert_eq!(run(&["list", "--json", "--binder", &url]), (0, String::new(), String::new()));
+
+    daemon.signal("TERM");
+    assert!(daemon.child.wait().unwrap().success());
+    let mut rest = String::new();
+    daemon.out.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "");
+}
+
+#[test]
+fn wrong_usage_a_wrong_url_and_no_binder_are_told_apart() {
+    let (code, _, complaint) = run(&["list", "--nope"]);
+    assert_eq!(code, 2, "{complaint}");
+    let (code, _, complaint) = run(&["list", "--binder", "127.0.0.1:7000"]);
+    assert_eq!(code, 1);
+    assert!(complaint.starts_with("rpc-binder: not executed: "), "{complaint}");
+
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let url = format!("udp://{}", silent.local_addr().unwrap());
+    let (code, out, complaint) = run(&["list", "--binder", &url, "--timeout", "300ms"]);
+    assert_eq!((code, out.as_str()), (1, ""));
+    assert!(
+        complaint.starts_with("rpc-binder: not executed: no server answers at "),
+        "{complaint}"
+    );
+
+    let (code, _, complaint) = run(&["serve", "--listen", &url]);
+    assert_eq!(code, 1);
+    assert!(complaint.contains("in use"), "{complaint}");
+}
+
+#[test]
+fn calls_go_on_while_the_binder_is_dead_and_registrations_come_back_when_it_lives() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "600ms");
+    let url = daemon.url.clone();
+    let binder = Binder::at(&url).unwrap().patience(Duration::from_millis(300));
+    let count = Arc::default();
+    let server = counter(&binder, &count);
+    let client = CounterClient::import(&binder).unwrap();
+    assert_eq!(client.add().unwrap(), 1);
+
+    daemon.signal("KILL");
+    drop(daemon);
+    for expected in 2..=50 {
+        assert_eq!(client.add().unwrap(), expected);
+    }
+    let again = CounterClient::import(&binder).unwrap();
+    assert_eq!(again.add().unwrap(), 51);
+    let found = binder.find("counter", &VersionRequirement::major(1)).unwrap();
+    assert_eq!(found.entries[0].server, server.id());
+    assert!(found.age > Duration::ZERO);
+
+    let daemon = Daemon::start(&url, "600ms");
+    eventually("the registration", || live(&binder) == 1);
+    let other = Binder::at(&daemon.url).unwrap();
+    assert_eq!(CounterClient::import(&other).unwrap().add().unwrap(), 52);
+}
+
+#[test]
+fn a_server_that_restarted_elsewhere_is_found_by_the_same_client() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
+    let binder = Binder::at(&daemon.url).unwrap();
+    let count = Arc::default();
+    let first = counter(&binder, &count);
+    let client = CounterClient::import(&binder).unwrap();
+    assert_eq!(client.add().unwrap(), 1);
+    drop(first);
+    let _second = counter(&binder, &count);
+    // The first call may be in doubt; it must not run twice for that.
+    let outcome = client.with(Options::new().timeout(Duration::from_millis(500))).add();
+    let ran = count.load(Ordering::Relaxed);
+    match &outcome {
+        Ok(value) => assert_eq!((*value, ran), (2, 2)),
+        Err(error) if error.execution() == Execution::NotExecuted => assert_eq!(ran, 1),
+        Err(error) => assert_eq!(error.execution(), Execution::Unknown, "{error}"),
+    }
+    assert_eq!(client.add().unwrap(), ran + 1);
+}
+
+#[test]
+fn another_server_at_a_remembered_address_is_detected_and_never_called() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
+    let binder = Binder::at(&daemon.url).unwrap();
+    let count = Arc::default();
+    let impostor = Server::bind("udp://127.0.0.1:0")
+        .unwrap()
+        .export(CounterService::new(Shared(Arc::clone(&count))))
+        .spawn()
+        .unwrap();
+    // The binder still believes in a server that had this address before.
+    let directory = DirectoryClient::connect(&daemon.url).unwrap();
+    let former = Registration {
+        name: "counter".into(),
+        version: Version::new(1, 0),
+        server: ServerId(7),
+        incarnation: Incarnation::new(1, 1),
+        addresses: vec![impostor.url()],
+        fingerprint: COUNTER_INTERFACE.fingerprint(),
+        methods: 0,
+        claim: 1,
+    };
+    let lease = directory.register(&former).unwrap();
+    let client = CounterClient::import(&binder).unwrap();
+    let brief = client.with(Options::new().timeout(Duration::from_millis(500)));
+    let error = brief.add().unwrap_err();
+    assert_eq!(error.execution(), Execution::NotExecuted, "{error}");
+    assert_eq!(count.load(Ordering::Relaxed), 0);
+
+    // Once the truth is registered, the same client goes there.
+    directory.deregister(lease.id, lease.secret).unwrap();
+    let truth =
+        Registration { server: impostor.id(), incarnation: impostor.incarnation(), ..former };
+    directory.register(&truth).unwrap();
+    assert_eq!(client.add().unwrap(), 1);
+}
+
+#[test]
+fn only_the_secret_deregisters() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
+    let binder = Binder::at(&daemon.url).unwrap();
+    let directory = DirectoryClient::connect(&daemon.url).unwrap();
+    let registration = Registration {
+        name: "counter".into(),
+        version: Version::new(1, 0),
+        server: ServerId(7),
+        incarnation: Incarnation::new(1, 1),
+        addresses: vec!["udp://127.0.0.1:9".into()],
+        fingerprint: 1,
+        methods: 0,
+        claim: 1,
+    };
+    let lease = directory.register(&registration).unwrap();
+    let refusal = directory.deregister(lease.id, Secret(lease.secret.0 ^ 1)).unwrap_err();
+    assert!(matches!(refusal, Error::App(BinderError::WrongSecret)), "{refusal}");
+    assert_eq!(live(&binder), 1);
+    directory.deregister(lease.id, lease.secret).unwrap();
+    assert_eq!(live(&binder), 0);
+}
+
+#[test]
+fn nobody_registered_and_no_binder_read_as_promised() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
+    let place = daemon.url.strip_prefix("udp://").unwrap().to_owned();
+    let binder = Binder::at(&daemon.url).unwrap().patience(Duration::from_millis(300));
+    let error = CounterClient::import(&binder).unwrap_err();
+    assert_eq!((error.kind(), error.execution()), (ErrorKind::NoServer, Execution::NotExecuted));
+    let text = error.to_string();
+    let head =
+        format!("not executed: no server named \"counter\" 1.x is registered (asked {place}, ");
+    assert!(text.starts_with(&head), "{text}");
+    assert!(text.ends_with("; start one, or retry later"), "{text}");
+
+    drop(daemon);
+    let error = CounterClient::import(&binder).unwrap_err();
+    assert_eq!((error.kind(), error.execution()), (ErrorKind::NoServer, Execution::NotExecuted));
+    let text = error.to_string();
+    assert!(text.starts_with(&head), "{text}");
+    assert!(text.ends_with("): the binder does not answer; start one, or retry later"), "{text}");
+}
+
+#[test]
+fn an_interface_that_does_not_fit_is_refused_on_both_sides_in_words() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
+    let binder = Binder::at(&daemon.url).unwrap();
+    let _server = counter(&binder, &Arc::default());
+    let refused = Server::bind("udp://127.0.0.1:0")
+        .unwrap()
+        .export(changed::CounterService::new(changed::Nothing))
+        .register(&binder)
+        .spawn();
+    let error = refused.map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    assert!(
+        error.to_string().contains("counter 1.1 lacks the method \"add\" of counter 1.0"),
+        "{error}"
+    );
+
+    let error = changed::CounterClient::import(&binder).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InterfaceMismatch);
+    assert_eq!(error.execution(), Execution::NotExecuted);
+    assert!(
+        error
+            .to_string()
+            .contains("counter 1.0 lacks the method \"add_many\" of this client (counter 1.1)"),
+        "{error}"
+    );
+}
+
+#[test]
+fn one_url_configures_a_client() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
+    let binder = Binder::at(&daemon.url).unwrap();
+    let _server = counter(&binder, &Arc::default());
+    let place = daemon.url.strip_prefix("udp://").unwrap();
+    let client = CounterClient::connect(&format!("binder://{place}/counter?version=1")).unwrap();
+    assert_eq!(client.add().unwrap(), 1);
+    let error = CounterClient::connect(&format!("binder://{place}/Counter")).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::BadAddress);
+}

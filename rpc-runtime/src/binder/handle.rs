@@ -1,0 +1,306 @@
+//! A client's handle on a binder: asks it, remembers its answers, and goes on without it.
+//!
+//! Knows pages, retries and the cache; does not know who imports or exports. No lock is held across
+//! a call.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::cache::{Cache, Flaw, Found};
+use super::model::{BinderError, Entries, Entry, MethodDescription, Place};
+use super::service::{Directory as _, DirectoryClient};
+use super::version::VersionRequirement;
+use crate::address::Address;
+use crate::client::{Channel, Options};
+use crate::driver::World;
+use crate::error::{CallError, Error, ErrorKind, Execution, Result};
+use crate::ids::{Incarnation, ServerId};
+use crate::scheme;
+use crate::time::{Duration, Instant};
+
+/// How long a binder is asked before it counts as away.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Most entries that are read from one listing, whatever the binder says.
+const ENTRIES_MAX: usize = 16_384;
+/// Most methods that are read of one interface, whatever the binder says.
+const METHODS_MAX: usize = 4_096;
+/// Most verdicts on pairs of interfaces that are remembered.
+const VERDICTS_MAX: usize = 256;
+
+/// Where servers register and clients find them.
+///
+/// Cheap to clone; clones share the cache, which keeps serving while the binder is away.
+///
+/// ```ignore
+/// let binder = Binder::at("udp://127.0.0.1:7000")?;
+/// let bank = BankClient::import(&binder)?;
+/// ```
+#[derive(Clone)]
+pub struct Binder {
+    shared: Arc<Shared>,
+    patience: Duration,
+}
+
+struct Shared {
+    url: String,
+    /// What stands before `://` in URLs of this binder's world; `None` if all of them are.
+    scheme: Option<String>,
+    peer: Address,
+    world: Arc<dyn World>,
+    directory: DirectoryClient,
+    memory: Mutex<Memory>,
+}
+
+#[derive(Debug, Default)]
+struct Memory {
+    cache: Cache,
+    /// By the fingerprints of a client's and a server's interface: the first difference, if the
+    /// client cannot use the server.
+    verdicts: BTreeMap<(u128, u128), Option<String>>,
+}
+
+impl Binder {
+    /// The binder at `url`, such as `udp://127.0.0.1:7000`. It is asked when something is wanted
+    /// of it, not here.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::BadAddress`](crate::ErrorKind::BadAddress) when the URL cannot be used.
+    pub fn at(url: &str) -> std::result::Result<Self, CallError> {
+        let (world, place) = scheme::open(url)?;
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme.trim().to_owned());
+        Self::open(world, &place, url, scheme)
+    }
+
+    /// As [`Binder::at`], at `place` (what stands behind `://`) of a given world: one with injected
+    /// faults, for instance. The servers that it names are looked for in that world too.
+    ///
+    /// # Errors
+    ///
+    /// As [`Binder::at`].
+    pub fn at_in(world: &Arc<dyn World>, place: &str) -> std::result::Result<Self, CallError> {
+        Self::open(Arc::clone(world), place, place, None)
+    }
+
+    fn open(
+        world: Arc<dyn World>,
+        place: &str,
+        url: &str,
+        scheme: Option<String>,
+    ) -> std::result::Result<Self, CallError> {
+        let channel = Channel::connect_in(&world, place)?;
+        let shared = Shared {
+            url: url.to_owned(),
+            scheme,
+            peer: channel.peer(),
+            world,
+            directory: DirectoryClient::on(&channel),
+            memory: Mutex::new(Memory::default()),
+        };
+        Ok(Self { shared: Arc::new(shared), patience: PATIENCE })
+    }
+
+    /// The same binder, asked for at most `patience` (2 s by default) before it counts as away.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.shared.url
+    }
+
+    /// The live servers that offer `name` in a version that will do, as the binder knows them now.
+    ///
+    /// # Errors
+    ///
+    /// The binder does not answer, or `name` cannot name a service.
+    pub fn lookup(
+        &self,
+        name: &str,
+        requirement: &VersionRequirement,
+    ) -> Result<Vec<Entry>, BinderError> {
+        let until = self.world().now() + self.patience;
+        let entries =
+            read_pages(|after| self.directory_until(until).lookup(name, requirement, after))?;
+        let now = self.world().now();
+        self.memory().cache.store(now, name, requirement, entries.clone());
+        Ok(entries)
+    }
+
+    /// As [`Binder::lookup`], or from memory if the binder does not answer: the answer says how old
+    /// it is. Servers that turned out to be gone are left out.
+    ///
+    /// # Errors
+    ///
+    /// The binder does not answer and never answered this before, or `name` cannot name a service.
+    pub fn find(&self, name: &str, requirement: &VersionRequirement) -> Result<Found, BinderError> {
+        let failure = self.lookup(name, requirement).err();
+        let known = self.memory().cache.known(self.world().now(), name, requirement);
+        match (failure, known) {
+            (None | Some(Error::Call(_)), Some(found)) => Ok(found),
+            (Some(failure), _) => Err(failure),
+            (None, None) => Ok(Found { entries: Vec::new(), age: Duration::ZERO }),
+        }
+    }
+
+    /// All registrations, live or not.
+    ///
+    /// # Errors
+    ///
+    /// The binder does not answer.
+    pub fn list(&self) -> std::result::Result<Vec<Entry>, CallError> {
+        let until = self.world().now() + self.patience;
+        read_pages(|after| self.directory_until(until).list(after))
+    }
+
+    /// The methods of a server's interface.
+    ///
+    /// # Errors
+    ///
+    /// The binder does not answer, or the server is not live.
+    pub fn methods(&self, entry: &Entry) -> Result<Vec<MethodDescription>, BinderError> {
+        let until = self.world().now() + self.patience;
+        let place = entry.place();
+        let mut methods = Vec::new();
+        loop {
+            let from = u32::try_from(methods.len()).unwrap_or(u32::MAX);
+            let page = self.directory_until(until).methods(&place, entry.fingerprint, from)?;
+            let is_last = page.methods.is_empty();
+            methods.extend(page.methods);
+            let total = usize::try_from(page.total).unwrap_or(usize::MAX);
+            if is_last || methods.len() >= total || methods.len() >= METHODS_MAX {
+                return Ok(methods);
+            }
+        }
+    }
+
+    pub(super) fn world(&self) -> &Arc<dyn World> {
+        &self.shared.world
+    }
+
+    /// The binder's address.
+    pub(super) fn peer(&self) -> Address {
+        self.shared.peer
+    }
+
+    /// A channel to one server in one of its lives, at the first of its URLs that can be used.
+    pub(super) fn channel(&self, entry: &Entry) -> std::result::Result<Channel, CallError> {
+        let (server, incarnation) = (entry.server, entry.incarnation);
+        let mut failure = None;
+        for url in &entry.addresses {
+            let channel = self
+                .place_of(url)
+                .and_then(|(world, place)| Channel::to(&world, &place, server, incarnation));
+            match channel {
+                Ok(channel) => return Ok(channel),
+                Err(error) => failure = Some(error),
+            }
+        }
+        Err(failure.unwrap_or_else(|| {
+            let error = CallError::new(ErrorKind::BadAddress, Execution::NotExecuted);
+            error.with_detail(format!("server {server} is registered without an address"))
+        }))
+    }
+
+    /// Where a server's URL leads. The binder's own world is kept if the URL can be of it.
+    fn place_of(&self, url: &str) -> std::result::Result<(Arc<dyn World>, String), CallError> {
+        let own = |scheme: &str| self.shared.scheme.as_deref().is_none_or(|own| own == scheme);
+        match url.split_once("://") {
+            Some((scheme, place)) if own(scheme) => {
+                Ok((Arc::clone(&self.shared.world), place.to_owned()))
+            }
+            _ => scheme::open(url),
+        }
+    }
+
+    pub(super) fn patience_max(&self) -> Duration {
+        self.patience
+    }
+
+    /// The binder's stub, whose calls end after `timeout`.
+    pub(super) fn directory(&self, timeout: Duration) -> DirectoryClient {
+        self.shared.directory.with(Options::new().timeout(timeout))
+    }
+
+    /// The binder's stub, whose calls end at `until`: one question may take several of them.
+    fn directory_until(&self, until: Instant) -> DirectoryClient {
+        self.directory(self.world().now().until(until))
+    }
+
+    /// What is remembered for this wish.
+    pub(super) fn known(&self, name: &str, requirement: &VersionRequirement) -> Option<Found> {
+        self.memory().cache.known(self.world().now(), name, requirement)
+    }
+
+    /// As [`Self::known`], if the answer is younger than `fresh` and names somebody who showed no
+    /// flaw since.
+    pub(super) fn fresh(
+        &self,
+        name: &str,
+        requirement: &VersionRequirement,
+        fresh: Duration,
+    ) -> Option<Found> {
+        let now = self.world().now();
+        let memory = self.memory();
+        let found = memory.cache.known(now, name, requirement)?;
+        let will_do = found.age < fresh && memory.cache.is_promising(now, &found.entries);
+        will_do.then_some(found)
+    }
+
+    /// The order in which to try servers.
+    pub(super) fn order(&self, entries: Vec<Entry>) -> Vec<Entry> {
+        let mut rng = self.world().rng();
+        self.memory().cache.order(self.world().now(), entries, &mut *rng)
+    }
+
+    /// Notes that a life of a server is over, or does not answer.
+    pub(super) fn avoid(&self, server: ServerId, incarnation: Incarnation, flaw: Flaw) {
+        let now = self.world().now();
+        self.memory().cache.avoid(now, server, incarnation, flaw);
+    }
+
+    /// What is remembered of a pair of interfaces: `Some(None)` is "fits".
+    pub(super) fn verdict(&self, client: u128, server: u128) -> Option<Option<String>> {
+        self.memory().verdicts.get(&(client, server)).cloned()
+    }
+
+    /// Remembers whether a client can use a server.
+    pub(super) fn remember_verdict(&self, client: u128, server: u128, verdict: Option<String>) {
+        let verdicts = &mut self.memory().verdicts;
+        if verdicts.len() >= VERDICTS_MAX {
+            verdicts.clear(); // computed again when needed
+        }
+        verdicts.insert((client, server), verdict);
+    }
+
+    fn memory(&self) -> MutexGuard<'_, Memory> {
+        self.shared.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Binder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Binder({})", self.shared.url)
+    }
+}
+
+/// Reads on from page to page, as long as they go forward.
+fn read_pages<E>(
+    mut ask: impl FnMut(Option<&Place>) -> std::result::Result<Entries, E>,
+) -> std::result::Result<Vec<Entry>, E> {
+    let mut entries: Vec<Entry> = Vec::new();
+    loop {
+        let after = entries.last().map(Entry::place);
+        let page = ask(after.as_ref())?;
+        let goes_forward = page.entries.last().is_some_and(|last| Some(last.place()) > after);
+        entries.extend(page.entries);
+        if !page.more || !goes_forward || entries.len() >= ENTRIES_MAX {
+            return Ok(entries);
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! The exporting side: a server announces its services to a binder, renews, and strikes them off.
+//!
+//! One background thread per server and binder renews at a third of the lease, and registers anew
+//! when the binder does not know the registration any more: a binder that restarted knows nobody.
+//! Does not know how a server serves. No lock is held across a call.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::handle::Binder;
+use super::model::{self, BinderError, MethodDescription, PAGE_BYTES_MAX, Registration};
+use super::service::Directory as _;
+use super::version::Version;
+use crate::driver::Gate;
+use crate::error::{CallError, Error, ErrorKind, Execution, Result};
+use crate::interface::Interface;
+use crate::server::{Exported, Lease, Registrar};
+use crate::time::Duration;
+
+/// Shortest pause between two attempts, whatever lease the binder gives.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// How long a server that ends waits for the binder.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+impl Registrar for Binder {
+    fn register(&self, exported: &Exported) -> std::result::Result<Box<dyn Lease>, CallError> {
+        let keeper = Keeper {
+            binder: self.clone(),
+            claim: exported.world.rng().next_nonzero(),
+            gate: exported.world.gate(),
+            exported: exported.clone(),
+            book: Mutex::default(),
+        };
+        let keeper = Arc::new(keeper);
+        let struck_off_on_failure = Kept(Arc::clone(&keeper));
+        for interface in &exported.interfaces {
+            let lease = keeper.announce(interface).map_err(|error| match error {
+                Error::Call(error) => error,
+                Error::App(refusal) => keeper.refused(interface, &refusal),
+            })?;
+            keeper.book().leases.push(lease);
+        }
+        let renewing = Arc::clone(&keeper);
+        exported.world.spawn("rpc-renew", Box::new(move || renewing.run()));
+        Ok(Box::new(struck_off_on_failure))
+    }
+}
+
+/// A server's registrations at one binder; dropping it strikes them off.
+struct Kept(Arc<Keeper>);
+
+impl Lease for Kept {}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+impl fmt::Debug for Kept {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let book = self.0.book();
+        f.debug_struct("Kept")
+            .field("binder", &self.0.binder)
+            .field("registrations", &book.leases.len())
+            .field("trouble", &book.trouble)
+            .finish()
+    }
+}
+
+/// Keeps a server registered.
+struct Keeper {
+    binder: Binder,
+    exported: Exported,
+    claim: u64,
+    gate: Arc<dyn Gate>,
+    book: Mutex<Book>,
+}
+
+#[derive(Default)]
+struct Book {
+    /// One for each interface, in the order of `exported.interfaces`.
+    leases: Vec<model::Lease>,
+    is_ended: bool,
+    /// Why the last renewal failed, if it did.
+    trouble: Option<String>,
+}
+
+impl Keeper {
+    /// Registers one interface: what it is, and page by page its methods.
+    fn announce(&self, interface: &'static Interface) -> Result<model::Lease, BinderError> {
+        let methods = describe(interface);
+        let directory = self.binder.directory(self.binder.patience_max());
+        let registration = Registration {
+            name: interface.name().to_owned(),
+            version: version(interface),
+            server: self.exported.id,
+            incarnation: self.exported.incarnation,
+            addresses: self.exported.urls.clone(),
+            fingerprint: interface.fingerprint(),
+            methods: u32::try_from(methods.len()).unwrap_or(u32::MAX),
+            claim: self.claim,
+        };
+        let mut lease = directory.register(&registration)?;
+        while let Some(rest) = rest(&methods, lease.described) {
+            let before = lease.described;
+            lease = directory.describe(lease.id, lease.secret, before, page(rest))?;
+            if lease.described <= before {
+                let reason = "the binder does not take the interface's description".to_owned();
+                return Err(Error::App(BinderError::Malformed { reason }));
+            }
+        }
+        Ok(lease)
+    }
+
+    /// The renewing thread's body.
+    fn run(&self) {
+        let world = &self.exported.world;
+        let mut due = world.now() + self.pause();
+        loop {
+            self.gate.wait(Some(due));
+            if self.book().is_ended {
+                return;
+            }
+            if world.now() >= due {
+                self.renew_all();
+                due = world.now() + self.pause();
+            }
+        }
+    }
+
+    /// A third of the shortest lease; half of that while something is wrong.
+    fn pause(&self) -> Duration {
+        let book = self.book();
+        let lease = book.leases.iter().map(model::Lease::duration).min();
+        let parts = if book.trouble.is_some() { 6 } else { 3 };
+        (lease.unwrap_or(Duration::from_secs(10)) / parts).max(PAUSE_MIN)
+    }
+
+    fn renew_all(&self) {
+        let leases = self.book().leases.clone();
+        let mut trouble = None;
+        for (index, lease) in leases.into_iter().enumerate() {
+            match self.renew(index, &lease) {
+                Ok(lease) => {
+                    let mut book = self.book();
+                    if book.is_ended {
+                        drop(book); // ended meanwhile: what was just registered goes too
+                        self.strike_off(&[lease]);
+                        return;
+                    }
+                    book.leases[index] = lease;
+                }
+                Err(error) => trouble = Some(error.to_string()),
+            }
+        }
+        self.book().trouble = trouble;
+    }
+
+    fn renew(&self, index: usize, lease: &model::Lease) -> Result<model::Lease, BinderError> {
+        let timeout = (lease.duration() / 3).min(self.binder.patience_max()).max(PAUSE_MIN);
+        let renewed = self.binder.directory(timeout).renew(lease.id, lease.secret);
+        match renewed {
+            Err(Error::App(BinderError::UnknownRegistration | BinderError::WrongSecret)) => {
+                self.announce(self.exported.interfaces[index])
+            }
+            other => other,
+        }
+    }
+
+    /// Strikes the server off, unless its process is dying: a crash tells nobody.
+    fn end(&self) {
+        let leases = {
+            let mut book = self.book();
+            book.is_ended = true;
+            std::mem::take(&mut book.leases)
+        };
+        self.gate.open();
+        if !std::thread::panicking() {
+            self.strike_off(&leases);
+        }
+    }
+
+    fn strike_off(&self, leases: &[model::Lease]) {
+        let directory = self.binder.directory(FAREWELL);
+        for lease in leases {
+            if let Err(Error::Call(_)) = directory.deregister(lease.id, lease.secret) {
+                return; // no binder, no registrations: the leases run out
+            }
+        }
+    }
+
+    fn refused(&self, interface: &Interface, refusal: &BinderError) -> CallError {
+        let (name, version) = (interface.name(), version(interface));
+        let text =
+            format!("the binder at {} refuses {name:?} {version}: {refusal}", self.binder.url());
+        CallError::new(ErrorKind::Misconfigured, Execution::NotExecuted).with_detail(text)
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The version of an interface.
+pub(super) fn version(interface: &Interface) -> Version {
+    let (major, minor) = interface.version();
+    Version::new(major, minor)
+}
+
+/// An interface's methods as a binder keeps them.
+pub(super) fn describe(interface: &'static Interface) -> Vec<MethodDescription> {
+    let describe = |(index, method): (usize, &crate::interface::Method)| MethodDescription {
+        name: method.name().to_owned(),
+        signature: model::cut(method.signature(), model::SIGNATURE_BYTES_MAX).to_owned(),
+        semantics: method.semantics(),
+        fingerprint: interface.method_fingerprint(index),
+    };
+    interface.methods().iter().enumerate().map(describe).collect()
+}
+
+/// What is left to describe, if anything.
+fn rest(methods: &[MethodDescription], described: u32) -> Option<&[MethodDescription]> {
+    let described = usize::try_from(described).unwrap_or(usize::MAX);
+    methods.get(described..).filter(|rest| !rest.is_empty())
+}
+
+/// As many methods as fit a page; at least one.
+fn page(methods: &[MethodDescription]) -> Vec<MethodDescription> {
+    let mut room = PAGE_BYTES_MAX;
+    let fits = methods.iter().take_while(|method| {
+        let left = room.checked_sub(method.page_bytes());
+        room = left.unwrap_or(0);
+        left.is_some()
+    });
+    let count = fits.count().max(1);
+    methods[..count].to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::MethodFingerprint;
+    use crate::semantics::Semantics;
+
+    #[test]
+    fn pages_cover_all_methods_and_fit() {
+        let method = |index: u64| MethodDescription {
+            name: format!("m{index}"),
+            signature: "(u64)".repeat(usize::try_from(index % 80).unwrap()),
+            semantics: Semantics::AtMostOnce,
+            fingerprint: MethodFingerprint(index),
+        };
+        let all: Vec<_> = (0..200).map(method).collect();
+        let mut read: Vec<MethodDescription> = Vec::new();
+        while let Some(rest) = rest(&all, u32::try_from(read.len()).unwrap()) {
+            let page = page(rest);
+            let bytes = postcard::to_allocvec(&page).unwrap().len();
+            assert!(!page.is_empty() && bytes <= PAGE_BYTES_MAX + 3, "{bytes} bytes");
+            read.extend(page);
+        }
+        assert_eq!(read, all);
+    }
+}

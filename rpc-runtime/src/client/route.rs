@@ -1,0 +1,263 @@
+//! Where a channel leads that was not given an address: to a server that somebody finds, and to
+//! another one when that is lost.
+//!
+//! Knows which connection is current and that it is lost; does not know how servers are found: a
+//! [`Finder`] does. Searches run one at a time, and no lock is held during one.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::channel::Channel;
+use super::connection::Connection;
+use super::verdict::Finished;
+use crate::driver::{Gate, World};
+use crate::error::CallError;
+use crate::protocol::{DoubtCause, NotSentCause, Outcome, Target};
+use crate::time::Instant;
+use crate::wire::{RefuseReason, RejectReason};
+
+/// Connections of before that are kept, so that `resolve` can ask them.
+const FORMER_MAX: usize = 4;
+/// Threads that carry calls elsewhere for callers who do not wait.
+const HELPERS_MAX: usize = 64;
+
+/// Finds servers.
+pub(crate) trait Finder: Send + Sync + fmt::Debug {
+    /// A channel to a server that will do: to that one, in that life, and no other.
+    ///
+    /// # Errors
+    ///
+    /// There is none until `deadline`.
+    fn find(&self, deadline: Instant) -> Result<Channel, CallError>;
+
+    /// The server that was found is lost.
+    fn lost(&self, target: Target, loss: Loss);
+}
+
+/// How a server was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// That life of it is over.
+    Gone,
+    /// It does not answer, or takes no new calls.
+    Silent,
+}
+
+impl Loss {
+    /// A number for it, which an atomic can hold.
+    pub(super) const fn code(loss: Option<Self>) -> u8 {
+        match loss {
+            None => 0,
+            Some(Self::Gone) => 1,
+            Some(Self::Silent) => 2,
+        }
+    }
+
+    pub(super) const fn from_code(code: u8) -> Option<Self> {
+        match code {
+            0 => None,
+            1 => Some(Self::Gone),
+            _ => Some(Self::Silent),
+        }
+    }
+
+    /// Whether the end of a call means that its server is lost.
+    pub(super) const fn of(finished: &Finished) -> Option<Self> {
+        match finished.outcome {
+            Outcome::Rejected { reason: RejectReason::StaleBinding, .. }
+            | Outcome::InDoubt(DoubtCause::ServerRestarted) => Some(Self::Gone),
+            Outcome::Rejected {
+                reason: RejectReason::Draining | RejectReason::NoRoom | RejectReason::Version,
+                ..
+            }
+            | Outcome::NotSent(NotSentCause::Draining | NotSentCause::Unreachable)
+            | Outcome::Refused { reason: RefuseReason::Draining, .. }
+            | Outcome::InDoubt(DoubtCause::RefusedAfterDoubt) => Some(Self::Silent),
+            // Nothing was heard of the call: its server may be dead, and the next call looks round.
+            Outcome::InDoubt(DoubtCause::NoReply) if !finished.evidence.working_seen => {
+                Some(Self::Silent)
+            }
+            Outcome::InDoubt(DoubtCause::NoReply)
+            | Outcome::Rejected { reason: RejectReason::OldIncarnation, .. }
+            | Outcome::NotSent(
+                NotSentCause::NoFreeSlot
+                | NotSentCause::QueueFull
+                | NotSentCause::Cancelled
+                | NotSentCause::TooLarge
+                | NotSentCause::Expired
+                | NotSentCause::ConnectionClosed
+                | NotSentCause::Unsupported,
+            )
+            | Outcome::Refused {
+                reason:
+                    RefuseReason::Overload
+                    | RefuseReason::Expired
+                    | RefuseReason::UnknownMethod
+                    | RefuseReason::ChangedMethod
+                    | RefuseReason::BadArguments
+                    | RefuseReason::TooLarge
+                    | RefuseReason::Unauthorised
+                    | RefuseReason::Generation,
+                ..
+            }
+            | Outcome::InDoubt(
+                DoubtCause::SessionLost | DoubtCause::Closed | DoubtCause::Cancelled,
+            )
+            | Outcome::Returned(_)
+            | Outcome::Sent
+            | Outcome::Failed { .. }
+            | Outcome::Sealed => None,
+        }
+    }
+}
+
+/// Where a channel leads.
+#[derive(Debug)]
+pub(crate) struct Route {
+    finder: Box<dyn Finder>,
+    pub(super) world: Arc<dyn World>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    current: Arc<Connection>,
+    is_lost: bool,
+    former: VecDeque<Arc<Connection>>,
+    is_finding: bool,
+    waiting: Vec<Arc<dyn Gate>>,
+    helpers: usize,
+}
+
+impl Route {
+    /// A route to the first server that `finder` finds.
+    ///
+    /// # Errors
+    ///
+    /// It finds none until `deadline`.
+    pub(super) fn open(finder: Box<dyn Finder>, deadline: Instant) -> Result<Self, CallError> {
+        let current = finder.find(deadline)?.connection;
+        let world = Arc::clone(&current.world);
+        let state = State {
+            current,
+            is_lost: false,
+            former: VecDeque::new(),
+            is_finding: false,
+            waiting: Vec::new(),
+            helpers: 0,
+        };
+        Ok(Self { finder, world, state: Mutex::new(state) })
+    }
+
+    /// The connection that the route leads to now, or led to last.
+    pub(super) fn current(&self) -> Arc<Connection> {
+        Arc::clone(&self.lock().current)
+    }
+
+    /// Whether another server must be found before `connection`, the current one, is used. Calls
+    /// that nobody waited for may have told.
+    pub(super) fn is_lost(&self, connection: &Arc<Connection>) -> bool {
+        match connection.loss() {
+            None => self.lock().is_lost,
+            Some(loss) => {
+                self.lose(connection, loss);
+                true
+            }
+        }
+    }
+
+    /// All connections that a call may have gone through, the current one first.
+    pub(super) fn all(&self) -> Vec<Arc<Connection>> {
+        let state = self.lock();
+        std::iter::once(&state.current).chain(&state.former).map(Arc::clone).collect()
+    }
+
+    /// Takes note that the server behind `connection` is lost.
+    pub(super) fn lose(&self, connection: &Arc<Connection>, loss: Loss) {
+        {
+            let mut state = self.lock();
+            state.is_lost |= Arc::ptr_eq(&state.current, connection);
+        }
+        self.finder.lost(connection.target(), loss);
+    }
+
+    /// The current connection, or another one if that is lost.
+    ///
+    /// # Errors
+    ///
+    /// There is none until `deadline`.
+    pub(super) fn find(&self, deadline: Instant) -> Result<Arc<Connection>, CallError> {
+        loop {
+            let mut state = self.lock();
+            if !state.is_lost {
+                return Ok(Arc::clone(&state.current));
+            }
+            if !state.is_finding {
+                state.is_finding = true;
+                drop(state);
+                let search = Search(self);
+                let found = self.finder.find(deadline)?.connection;
+                self.adopt(found);
+                drop(search);
+                continue;
+            }
+            if self.world.now() >= deadline {
+                drop(state);
+                return self.finder.find(deadline).map(|found| found.connection);
+            }
+            let gate = self.world.gate();
+            state.waiting.push(Arc::clone(&gate));
+            drop(state);
+            gate.wait(Some(deadline));
+            self.lock().waiting.retain(|other| !Arc::ptr_eq(other, &gate));
+        }
+    }
+
+    /// Takes a place for a thread that carries a call elsewhere, if there is one.
+    pub(super) fn take_helper(&self) -> bool {
+        let mut state = self.lock();
+        let is_free = state.helpers < HELPERS_MAX;
+        state.helpers += usize::from(is_free);
+        is_free
+    }
+
+    pub(super) fn give_helper(&self) {
+        self.lock().helpers -= 1;
+    }
+
+    fn adopt(&self, found: Arc<Connection>) {
+        let mut state = self.lock();
+        state.is_lost = false;
+        found.set_loss(None);
+        if Arc::ptr_eq(&state.current, &found) {
+            return;
+        }
+        let former = std::mem::replace(&mut state.current, found);
+        state.former.push_front(former);
+        let kept = state.former.len().min(FORMER_MAX);
+        let too_old = state.former.split_off(kept);
+        drop(state);
+        drop(too_old); // says BYE, without the lock
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A search under way; when it ends, however it ends, the others who need one look again.
+struct Search<'r>(&'r Route);
+
+impl Drop for Search<'_> {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut state = self.0.lock();
+            state.is_finding = false;
+            std::mem::take(&mut state.waiting)
+        };
+        for gate in waiting {
+            gate.open();
+        }
+    }
+}
