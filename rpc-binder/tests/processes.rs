@@ -9,9 +9,9 @@ use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rpc_runtime::binder::model::Registration;
 use rpc_runtime::binder::{
-    Binder, BinderError, Directory as _, DirectoryClient, Secret, Version, VersionRequirement,
+    Binder, BinderError, Directory as _, DirectoryClient, Lease, Registration, Secret, Version,
+    VersionRequirement,
 };
 use rpc_runtime::ids::{Incarnation, ServerId};
 use rpc_runtime::server::Running;
@@ -24,6 +24,9 @@ trait Counter {
     /// Adds one.
     #[rpc(timeout = "5s")]
     fn add(&self) -> Result<u64, CallError>;
+    /// Adds one if it arrives.
+    #[rpc(maybe)]
+    fn bump(&self);
 }
 
 #[derive(Default)]
@@ -32,6 +35,10 @@ struct Shared(Arc<AtomicU64>);
 impl Counter for Shared {
     fn add(&self) -> Result<u64, CallError> {
         Ok(self.0.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    fn bump(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -230,41 +237,115 @@ fn a_server_that_restarted_elsewhere_is_found_by_the_same_client() {
     assert_eq!(client.add().unwrap(), ran + 1);
 }
 
+/// A server whose place the binder remembers under the name of a former one.
+struct Impostor {
+    running: Running,
+    directory: DirectoryClient,
+    former: Registration,
+    lease: Lease,
+}
+
+impl Impostor {
+    fn start(daemon: &Daemon, count: &Arc<AtomicU64>) -> Self {
+        let counter = CounterService::new(Shared(Arc::clone(count)));
+        let running = Server::bind("udp://127.0.0.1:0").unwrap().export(counter).spawn().unwrap();
+        let directory = DirectoryClient::connect(&daemon.url).unwrap();
+        let former = Registration {
+            name: "counter".into(),
+            version: Version::new(1, 0),
+            server: ServerId(7),
+            incarnation: Incarnation::new(1, 1),
+            addresses: vec![running.url()],
+            fingerprint: COUNTER_INTERFACE.fingerprint(),
+            methods: 0,
+            claim: 1,
+        };
+        let lease = directory.register(&former).unwrap();
+        Self { running, directory, former, lease }
+    }
+
+    /// Registers as what it is.
+    fn confess(&self) {
+        let (server, incarnation) = (self.running.id(), self.running.incarnation());
+        let truth = Registration { server, incarnation, ..self.former.clone() };
+        self.directory.deregister(self.lease.id, self.lease.secret).unwrap();
+        self.directory.register(&truth).unwrap();
+    }
+}
+
 #[test]
 fn another_server_at_a_remembered_address_is_detected_and_never_called() {
     let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
     let binder = Binder::at(&daemon.url).unwrap();
     let count = Arc::default();
-    let impostor = Server::bind("udp://127.0.0.1:0")
-        .unwrap()
-        .export(CounterService::new(Shared(Arc::clone(&count))))
-        .spawn()
-        .unwrap();
-    // The binder still believes in a server that had this address before.
-    let directory = DirectoryClient::connect(&daemon.url).unwrap();
-    let former = Registration {
-        name: "counter".into(),
-        version: Version::new(1, 0),
-        server: ServerId(7),
-        incarnation: Incarnation::new(1, 1),
-        addresses: vec![impostor.url()],
-        fingerprint: COUNTER_INTERFACE.fingerprint(),
-        methods: 0,
-        claim: 1,
-    };
-    let lease = directory.register(&former).unwrap();
+    let impostor = Impostor::start(&daemon, &count);
     let client = CounterClient::import(&binder).unwrap();
     let brief = client.with(Options::new().timeout(Duration::from_millis(500)));
     let error = brief.add().unwrap_err();
     assert_eq!(error.execution(), Execution::NotExecuted, "{error}");
+    assert_eq!(error.kind(), ErrorKind::NoServer);
+    assert_eq!(error.method(), "counter.add");
     assert_eq!(count.load(Ordering::Relaxed), 0);
 
     // Once the truth is registered, the same client goes there.
-    directory.deregister(lease.id, lease.secret).unwrap();
-    let truth =
-        Registration { server: impostor.id(), incarnation: impostor.incarnation(), ..former };
-    directory.register(&truth).unwrap();
+    impostor.confess();
     assert_eq!(client.add().unwrap(), 1);
+}
+
+#[test]
+fn calls_under_way_wait_for_the_next_server_whoever_waits_for_them() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
+    let binder = Binder::at(&daemon.url).unwrap();
+    let count = Arc::<AtomicU64>::default();
+    let impostor = Impostor::start(&daemon, &count);
+    let client = CounterClient::import(&binder).unwrap();
+    let calls: Vec<_> = (0..20).map(|_| client.start().add()).collect();
+    let waiting: Vec<_> =
+        calls.into_iter().map(|call| std::thread::spawn(move || block_on(call).unwrap())).collect();
+    let called_off = client.start().add();
+    called_off.cancel();
+    assert_eq!(called_off.wait().unwrap_err().execution(), Execution::NotExecuted);
+    client.start().add().detach();
+    impostor.confess();
+    let mut seen: Vec<_> = waiting.into_iter().map(|call| call.join().unwrap()).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 20, "each ran once and has its own answer");
+    eventually("the detached call", || count.load(Ordering::Relaxed) >= 20);
+}
+
+#[test]
+fn calls_that_nobody_waits_for_find_the_next_server_too() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
+    let binder = Binder::at(&daemon.url).unwrap();
+    let count = Arc::<AtomicU64>::default();
+    let impostor = Impostor::start(&daemon, &count);
+    let client = CounterClient::import(&binder).unwrap();
+    client.bump();
+    impostor.confess();
+    eventually("a bump", || {
+        client.bump();
+        count.load(Ordering::Relaxed) > 0
+    });
+}
+
+/// The smallest executor: polls, and parks until it is woken.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(std::thread::current())).into();
+    let mut context = std::task::Context::from_waker(&waker);
+    let mut future = std::pin::pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            std::task::Poll::Ready(output) => return output,
+            std::task::Poll::Pending => std::thread::park(),
+        }
+    }
 }
 
 #[test]

@@ -80,7 +80,7 @@ mod tests {
             "bank 1.0 lacks the method \"b\" of this client (bank 1.1)"
         );
         assert_eq!(
-            difference(&[a.clone()], &[method("a", "(u32)->u64", 9)]).unwrap(),
+            difference(std::slice::from_ref(&a), &[method("a", "(u32)->u64", 9)]).unwrap(),
             "bank 1.0 has \"a\" as (u32)->u64, and this client (bank 1.1) as (str)->u64"
         );
         let again = MethodDescription {
@@ -89,7 +89,7 @@ mod tests {
             ..a.clone()
         };
         assert_eq!(
-            difference(&[a.clone()], &[again]).unwrap(),
+            difference(std::slice::from_ref(&a), &[again]).unwrap(),
             "bank 1.0 has \"a\" as at_least_once (str)->u64, and this client (bank 1.1) as \
              at_most_once (str)->u64"
         );
