@@ -9,9 +9,11 @@ mod session;
 mod handshake;
 mod calls;
 mod stop;
+mod answers;
 
 use std::collections::BTreeMap;
 
+use super::limits::REPLY_BYTES_MAX;
 use super::outbox::{Outbox, Pool};
 use super::timers::Timers;
 use super::{HandlerEnd, Limits, Output, Reason, ServerCounters};
@@ -54,6 +56,8 @@ pub struct ServerIdentity {
 pub struct Ticket {
     call: CallId,
     attempt: u32,
+    /// When it is too late to begin.
+    not_after: Instant,
 }
 
 impl Ticket {
@@ -143,6 +147,8 @@ pub struct Server {
 struct Origin {
     from: Address,
     envelope: Envelope,
+    /// The PDU's length, header and all.
+    bytes: usize,
 }
 
 impl Server {
@@ -155,9 +161,13 @@ impl Server {
     pub fn new(
         identity: ServerIdentity,
         limits: Limits,
-        methods: Vec<MethodEntry>,
+        mut methods: Vec<MethodEntry>,
         mut rng: Box<dyn Rng>,
     ) -> Self {
+        let longest = u32::try_from(REPLY_BYTES_MAX).unwrap_or(u32::MAX);
+        for method in &mut methods {
+            method.reply_bytes_max = method.reply_bytes_max.min(longest);
+        }
         assert!(limits.are_consistent(), "limits fit each other");
         let key = SipKey([rng.next_u64(), rng.next_u64()]);
         let by_fingerprint =
@@ -189,7 +199,8 @@ impl Server {
         while !rest.is_empty() {
             match wire::decode(rest) {
                 Ok((envelope, pdu, after)) => {
-                    self.handle_pdu(now, Origin { from, envelope }, &pdu);
+                    let bytes = rest.len() - after.len();
+                    self.handle_pdu(now, Origin { from, envelope, bytes }, &pdu);
                     rest = after;
                 }
                 Err(_) => {
@@ -201,6 +212,11 @@ impl Server {
     }
 
     fn handle_pdu(&mut self, now: Instant, origin: Origin, pdu: &Pdu<'_>) {
+        let is_call = matches!(pdu, Pdu::Request(_));
+        if origin.envelope.space != Space::Session && !is_call {
+            self.counters.foreign += 1; // the other spaces have no slots here
+            return;
+        }
         match pdu {
             Pdu::Hello(hello) => self.on_hello(now, origin, hello),
             Pdu::Request(request) => self.on_request(now, origin, request),
@@ -353,7 +369,7 @@ impl Server {
 
 /// The header of what the server in its life `own` says in `session`.
 const fn envelope(own: Incarnation, session: &Session, space: Space) -> Envelope {
-    let target = session.incarnation.tag();
+    let target = session.speaker.tag();
     Envelope { space, target, session: session.id, incarnation: own }
 }
 
@@ -375,3 +391,6 @@ const fn status_of(end: HandlerEnd) -> wire::ReplyStatus {
         HandlerEnd::HandlerFailed | HandlerEnd::BadArguments => wire::ReplyStatus::HandlerFailed,
     }
 }
+
+#[cfg(test)]
+mod tests;

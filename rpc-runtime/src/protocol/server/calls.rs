@@ -1,29 +1,13 @@
 //! Calls arrive, begin and end: the REQUEST, dispatch and handler rows of the table "Server slot".
 
-use super::handshake::millis;
+use super::answers::{Ask, fitted};
 use super::slot::{Live, State, Stored};
-use super::{
-    Begin, Execute, Origin, Server, ServerEvent, Ticket, TimerKey, call_id, envelope, status_of,
-};
+use super::{Begin, Execute, Origin, Server, ServerEvent, Ticket, TimerKey, call_id, status_of};
 use crate::ids::{CallId, Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::HandlerEnd;
-use crate::protocol::limits::REPLY_BYTES_MAX;
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
-use crate::wire::{
-    Pdu, Refuse, RefuseReason, Reply, ReplyStatus, Request, Sealed, SealedVerdict, Working,
-};
-
-/// What a duplicate, a probe or a stop of a call is answered with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Ask {
-    pub(super) slot: SlotIndex,
-    pub(super) sequence: Sequence,
-    /// Repeated in the answer.
-    pub(super) stamp: u64,
-    /// The REQUEST's transmission; 0 if it is none.
-    pub(super) transmission: u16,
-}
+use crate::wire::{Extensions, RefuseReason, Request};
 
 impl Server {
     pub(super) fn on_request(&mut self, now: Instant, origin: Origin, request: &Request<'_>) {
@@ -66,7 +50,12 @@ impl Server {
         }
         let may_run_again = matches!(entry.state, State::Forgotten)
             && !fenced
-            && self.why_not(now, id, request).is_none();
+            && request.semantics == Semantics::AtLeastOnce // whatever its digest claims
+            && match self.why_not(now, id, request) {
+                // A draining server ends what it began.
+                None | Some((RefuseReason::Draining, _)) => true,
+                Some(_) => false,
+            };
         let Some(entry) = self.sessions.get_mut(&id).and_then(|session| session.slot(request.slot))
         else {
             return;
@@ -131,7 +120,6 @@ impl Server {
         id: SessionId,
         request: &Request<'_>,
     ) -> Option<(RefuseReason, Duration)> {
-        let session = self.sessions.get(&id)?;
         let push_back = self.limits.push_back;
         let Some(&method) = self.by_fingerprint.get(&request.method) else {
             let changed = self.methods.iter().any(|method| method.name == request.name);
@@ -143,7 +131,16 @@ impl Server {
         if method.semantics != request.semantics {
             return Some((RefuseReason::ChangedMethod, Duration::ZERO));
         }
-        if session.time_us(now) > request.not_after_us {
+        match method.semantics {
+            Semantics::AtLeastOnce | Semantics::AtMostOnce => {}
+            // It needs a durable slot, and none was granted; here it would only be tried once.
+            Semantics::ExactlyOnce => return Some((RefuseReason::UnknownMethod, Duration::ZERO)),
+            Semantics::Maybe => return Some((RefuseReason::BadArguments, Duration::ZERO)),
+        }
+        if demands_unknown_extension(request) {
+            return Some((RefuseReason::BadArguments, Duration::ZERO));
+        }
+        if self.not_after(now, id, request) <= now {
             return Some((RefuseReason::Expired, Duration::ZERO));
         }
         if request.fragments != 1 {
@@ -180,6 +177,7 @@ impl Server {
             repeatable: entry.semantics == Semantics::AtLeastOnce,
             arrived: now,
             not_after,
+            reply_bytes_max: entry.reply_bytes_max,
             transmission: request.transmission,
             cancelled: false,
             stopped: false,
@@ -188,7 +186,7 @@ impl Server {
         let timer = *slot.timer.get_or_insert_with(|| self.timers.add(key));
         self.timers.set(timer, now + self.limits.working_after);
         let call = call_id(id, request.slot, request.sequence);
-        let ticket = Ticket { call, attempt: slot.attempt };
+        let ticket = Ticket { call, attempt: slot.attempt, not_after };
         self.stored_bytes += room;
         self.queued += 1;
         self.counters.accepted += 1;
@@ -233,7 +231,7 @@ impl Server {
         let room = self.queued < self.limits.calls_queued_max && self.draining.is_none();
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let fenced = session.fenced || session.closing;
-        let on_time = session.time_us(now) <= request.not_after_us && request.fragments == 1;
+        let on_time = now < not_after && request.fragments == 1;
         // The window remembers a call before anything else is asked, so that a copy of one that
         // found no room does not run later than the first would have.
         let fresh = session.window.accept(request.sequence);
@@ -246,7 +244,7 @@ impl Server {
         session.used = true;
         let (client, peer, depth) = (session.client, session.address, request.depth);
         let call = CallId { space: Space::Maybe, ..call_id(id, SlotIndex(0), request.sequence) };
-        let ticket = Ticket { call, attempt: 1 };
+        let ticket = Ticket { call, attempt: 1, not_after };
         let arguments = self.pool.copy(request.arguments);
         self.queued += 1;
         self.counters.accepted += 1;
@@ -260,7 +258,7 @@ impl Server {
         let CallId { session: id, slot, sequence, space } = ticket.call;
         self.queued -= 1;
         let begins = match space {
-            Space::Maybe => self.begin_maybe(id),
+            Space::Maybe => self.begin_maybe(now, id, ticket.not_after),
             Space::Session | Space::Durable => self.begin_in_slot(now, id, slot, sequence),
         };
         if begins {
@@ -272,10 +270,12 @@ impl Server {
         }
     }
 
-    fn begin_maybe(&mut self, id: SessionId) -> bool {
+    fn begin_maybe(&mut self, now: Instant, id: SessionId, not_after: Instant) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else { return false };
-        if session.fenced {
+        if session.fenced || now >= not_after {
+            self.counters.maybe_dropped += 1;
             session.live_calls -= 1;
+            session.last_heard = session.last_heard.max(now);
             self.close_if_done(id);
             return false;
         }
@@ -294,7 +294,7 @@ impl Server {
             return false;
         };
         let State::Queued(live) = slot.state else { return false };
-        if now <= live.not_after {
+        if now < live.not_after {
             return slot.begin();
         }
         // An execution that was promised nothing is refused; a further one is just not made.
@@ -305,6 +305,7 @@ impl Server {
             State::Forgotten
         };
         session.live_calls -= 1;
+        session.last_heard = session.last_heard.max(now);
         self.counters.refused += u64::from(first);
         self.settle(id, index);
         if first {
@@ -329,9 +330,7 @@ impl Server {
         let State::Running(live) = slot.state else {
             unreachable!("only `finish` ends what `begin` began")
         };
-        let too_large = body.len() > REPLY_BYTES_MAX;
-        let status = if too_large { ReplyStatus::TooLarge } else { status_of(end) };
-        let body = if too_large { cut_body(body) } else { body };
+        let (status, body) = fitted(status_of(end), body, live.reply_bytes_max);
         let handler_us = u32::try_from(now.since(live.arrived).as_micros()).unwrap_or(u32::MAX);
         let bad_arguments = end == HandlerEnd::BadArguments;
         slot.state = match (bad_arguments, slot.attempt) {
@@ -342,6 +341,12 @@ impl Server {
             }
             (true | false, _) => State::Done(Stored { status, body, handler_us }),
         };
+        // A buffer that grew beyond the room reserved for the reply is cut to it.
+        if let State::Done(stored) = &mut slot.state
+            && !live.repeatable
+        {
+            stored.body.shrink_to(slot.stored_bytes);
+        }
         let transmission = live.transmission;
         self.answer(now, id, Ask { slot: index, sequence, stamp: 0, transmission });
         if live.repeatable {
@@ -372,7 +377,7 @@ impl Server {
             self.timers.clear(timer);
         }
         let used = match &slot.state {
-            State::Done(stored) => stored.body.len(),
+            State::Done(stored) => stored.body.capacity().min(slot.stored_bytes),
             State::Empty
             | State::Queued(_)
             | State::Running(_)
@@ -395,79 +400,6 @@ impl Server {
         }
         self.stored_bytes -= slot.stored_bytes;
         slot.stored_bytes = 0;
-    }
-
-    /// Answers a duplicate, or tells an outcome for the first time: what the slot stores.
-    pub(super) fn answer(&mut self, now: Instant, id: SessionId, ask: Ask) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let envelope = envelope(self.identity.incarnation, session, Space::Session);
-        let to = session.address;
-        let Ask { slot: index, sequence, stamp, transmission } = ask;
-        let working = Working {
-            slot: index,
-            sequence,
-            running: sequence,
-            quantum_left_us: 0,
-            session_time_us: session.time_us(now),
-            stamp,
-        };
-        let sealed = |verdict| Sealed { slot: index, sequence, verdict, pad: [0; 3], stamp };
-        if let Some(slot) = session.slot(index) {
-            let attempt = slot.attempt;
-            let pdu = match &slot.state {
-                State::Queued(live) | State::Running(live) => {
-                    let left = now.until(live.not_after).as_micros();
-                    let quantum_left_us = u64::try_from(left).unwrap_or(u64::MAX);
-                    Some(Pdu::Working(Working { quantum_left_us, ..working }))
-                }
-                State::Done(stored) => Some(Pdu::Reply(Reply {
-                    slot: index,
-                    sequence,
-                    attempt,
-                    handler_us: stored.handler_us,
-                    fragment: 0,
-                    fragments: 1,
-                    transmission,
-                    status: stored.status,
-                    body: &stored.body,
-                })),
-                State::Refused { reason, push_back } => Some(Pdu::Refuse(Refuse {
-                    slot: index,
-                    sequence,
-                    reason: *reason,
-                    push_back_ms: millis(*push_back),
-                    detail: "",
-                })),
-                State::Sealed => Some(Pdu::Sealed(sealed(SealedVerdict::NotExecuted))),
-                State::Closed => Some(Pdu::Sealed(sealed(SealedVerdict::Closed))),
-                State::Empty | State::Acked | State::Forgotten => None,
-            };
-            if let Some(pdu) = pdu {
-                self.outbox.send(to, &envelope, &pdu);
-            }
-        }
-    }
-
-    /// WORKING for a call whose slot executes `running`.
-    pub(super) fn send_working(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        ask: Ask,
-        running: Sequence,
-    ) {
-        let Some(session) = self.sessions.get(&id) else { return };
-        let working = Working {
-            slot: ask.slot,
-            sequence: ask.sequence,
-            running,
-            quantum_left_us: 0,
-            session_time_us: session.time_us(now),
-            stamp: ask.stamp,
-        };
-        let envelope = envelope(self.identity.incarnation, session, Space::Session);
-        let to = session.address;
-        self.outbox.send(to, &envelope, &Pdu::Working(working));
     }
 
     /// A call has been under way for a while: report it once, then tell it when its caller's
@@ -497,10 +429,7 @@ const fn reply_bytes(semantics: Semantics, reply_bytes_max: u32) -> usize {
     }
 }
 
-/// A body that says how long the one was that did not fit.
-fn cut_body(mut body: Vec<u8>) -> Vec<u8> {
-    let length = body.len();
-    body.clear();
-    body.extend_from_slice(format!("{length} bytes, {REPLY_BYTES_MAX} fit").as_bytes());
-    body
+/// Whether a REQUEST carries an extension that may not be skipped: none is known yet.
+fn demands_unknown_extension(request: &Request<'_>) -> bool {
+    Extensions::of(request.extensions).any(|extension| extension.is_ok_and(|one| !one.optional))
 }

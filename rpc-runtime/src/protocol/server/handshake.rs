@@ -3,10 +3,12 @@
 use super::super::cookie;
 use super::session::Session;
 use super::{Known, NO_NONCE, Origin, Server, ServerEvent, TimerKey};
+use crate::address::Address;
 use crate::ids::{ClientId, Incarnation, Sequence, SessionId, SlotIndex, Space};
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    Cookie, Envelope, Hello, NoSession, PROTOCOL_VERSION, Pdu, Reject, RejectReason, Welcome,
+    Cookie, Envelope, HEADER_BYTES, Hello, NoSession, PROTOCOL_VERSION, Pdu, Reject, RejectReason,
+    Welcome,
 };
 
 /// Clients without a session that are still remembered, so that an old life stays fenced.
@@ -17,9 +19,13 @@ impl Server {
         let client = hello.client;
         let incarnation = origin.envelope.incarnation;
         let (id, own) = (self.identity.id, self.identity.incarnation);
+        if !client.is_some() || !incarnation.is_some() || hello.nonce == NO_NONCE {
+            self.counters.foreign += 1; // nobody could be told from anybody else
+            return;
+        }
         let stranger = hello.server.is_some() && hello.server != id;
         let other_life = hello.server_incarnation.is_some() && hello.server_incarnation != own;
-        if stranger || other_life {
+        if stranger || other_life || self.is_for_another(&origin.envelope) {
             return self.reject(origin, hello, RejectReason::StaleBinding, own, Duration::ZERO);
         }
         if !(hello.version_min..=hello.version_max).contains(&PROTOCOL_VERSION) {
@@ -57,7 +63,11 @@ impl Server {
                 && session.knows(hello.nonce)
         };
         let mut sessions = known.sessions.iter().filter_map(|id| self.sessions.get(id));
-        let Some(id) = sessions.find(same).map(|session| session.id) else { return false };
+        let Some(session) = sessions.find(same) else { return false };
+        if session.fenced || session.closing {
+            return true; // the session that this HELLO opened is not to be had any more
+        }
+        let id = session.id;
         self.welcome(now, id, hello);
         true
     }
@@ -71,11 +81,12 @@ impl Server {
         });
         let crowded = self.sessions_unused >= self.limits.unused_sessions_max;
         let asked = self.limits.cookie_always || moved || restarted || crowded;
-        let good = || {
-            hello.has_cookie == 1
-                && cookie::is_good(self.key, now, origin.from, hello.client, hello.cookie)
-        };
-        !asked || good()
+        !asked || self.has_good_cookie(now, origin, hello)
+    }
+
+    fn has_good_cookie(&self, now: Instant, origin: Origin, hello: &Hello) -> bool {
+        hello.has_cookie == 1
+            && cookie::is_good(self.key, now, origin.from, hello.client, hello.cookie)
     }
 
     /// A later life of `client` begins: its older sessions begin nothing more (C9).
@@ -102,7 +113,7 @@ impl Server {
         if !own {
             return false;
         }
-        session.address = origin.from;
+        session.hear(now, origin.from, origin.envelope.incarnation);
         session.remember(hello.nonce);
         let id = session.id;
         self.welcome(now, id, hello);
@@ -124,6 +135,7 @@ impl Server {
         let slots = hello.slots.clamp(1, self.limits.slots_max);
         let mut session = Session::open(id, client, origin.from, now, slots, timer);
         session.remember(hello.nonce);
+        session.proved = self.has_good_cookie(now, origin, hello);
         self.sessions.insert(id, session);
         self.sessions_unused += 1;
         let known = Known { highest: client.1, sessions: Vec::new() };
@@ -186,9 +198,9 @@ impl Server {
         origin: Origin,
         call: Option<(SlotIndex, Sequence)>,
     ) -> Option<SessionId> {
-        let Origin { from, envelope } = origin;
-        let own_tag = self.identity.incarnation.tag();
-        let for_another = envelope.target != 0 && envelope.target != own_tag;
+        let Origin { from, envelope, bytes } = origin;
+        let for_another = self.is_for_another(&envelope);
+        let from_known = self.is_address_of(envelope.session, from);
         let Some(session) = self.sessions.get_mut(&envelope.session).filter(|_| !for_another)
         else {
             self.counters.sessionless += 1;
@@ -199,23 +211,42 @@ impl Server {
             }
             return None;
         };
-        let known_life = envelope.incarnation == session.incarnation
-            || (session.fenced && envelope.incarnation > session.incarnation);
+        let later_life = session.fenced && envelope.incarnation > session.incarnation;
+        let known_life = envelope.incarnation == session.incarnation || later_life;
         if !known_life {
             self.counters.foreign += 1;
             return None;
         }
-        if from != session.address {
-            let cookie = cookie::make(self.key, now, from, session.client);
-            let envelope = self.stranger(&envelope);
-            if call.is_some() {
+        if !from_known {
+            let answers = call.is_some()
+                && session.may_answer_elsewhere(from, bytes, HEADER_BYTES + Cookie::LEN);
+            if answers {
+                let cookie = cookie::make(self.key, now, from, session.client);
+                let envelope = self.stranger(&envelope);
                 let answer = Pdu::Cookie(Cookie { nonce: NO_NONCE, cookie });
                 self.outbox.send(from, &envelope, &answer);
             }
             return None;
         }
-        session.last_heard = now;
+        session.hear(now, from, envelope.incarnation);
         Some(session.id)
+    }
+
+    /// Whether a header names another life than this one, or another server's.
+    fn is_for_another(&self, envelope: &Envelope) -> bool {
+        ![0, self.identity.incarnation.tag()].contains(&envelope.target)
+    }
+
+    /// Whether a session's client receives at an address: the session's own, or, once it is fenced,
+    /// that of a session of a later life, which seals what the earlier one left (H12).
+    fn is_address_of(&self, id: SessionId, from: Address) -> bool {
+        let Some(session) = self.sessions.get(&id) else { return false };
+        let of_another = || {
+            let known = self.clients.get(&session.client)?;
+            let mut others = known.sessions.iter().filter_map(|id| self.sessions.get(id));
+            others.find(|other| other.address == from && (other.used || other.proved))
+        };
+        session.address == from || (session.fenced && of_another().is_some())
     }
 
     pub(super) fn on_bye(&mut self, now: Instant, origin: Origin) {
@@ -250,7 +281,7 @@ impl Server {
         let Some(session) = self.sessions.remove(&id) else { return };
         assert!(session.live_calls == 0, "a session outlives its calls");
         self.timers.remove(session.lease_timer);
-        for slot in session.slots {
+        for slot in session.slots.into_values() {
             self.stored_bytes -= slot.stored_bytes;
             if let Some(timer) = slot.timer {
                 self.timers.remove(timer);

@@ -1,5 +1,7 @@
 //! One session: who it joins, its slots, and how long it lives.
 
+use std::collections::BTreeMap;
+
 use super::super::timers::TimerId;
 use super::super::window::Window;
 use super::slot::Slot;
@@ -18,10 +20,17 @@ pub(super) struct Session {
     pub(super) client: ClientId,
     pub(super) incarnation: Incarnation,
     pub(super) address: Address,
+    /// The life of the client that spoke last: a later one may ask what an earlier one left.
+    pub(super) speaker: Incarnation,
+    /// Where else the client seems to be, and how many bytes came from there and were not answered.
+    elsewhere: Option<(Address, usize)>,
+    /// Whether its client sent back a cookie from `address`.
+    pub(super) proved: bool,
     pub(super) opened: Instant,
     pub(super) last_heard: Instant,
     pub(super) slots_max: u32,
-    pub(super) slots: Vec<Slot>,
+    /// Those that have something to remember.
+    pub(super) slots: BTreeMap<SlotIndex, Slot>,
     pub(super) window: Window,
     /// Calls queued or running.
     pub(super) live_calls: usize,
@@ -50,10 +59,13 @@ impl Session {
             client: client.0,
             incarnation: client.1,
             address,
+            speaker: client.1,
+            elsewhere: None,
+            proved: false,
             opened: now,
             last_heard: now,
             slots_max,
-            slots: Vec::new(),
+            slots: BTreeMap::new(),
             window: Window::default(),
             live_calls: 0,
             used: false,
@@ -67,14 +79,38 @@ impl Session {
 
     /// The slot, allocated on first use; `None` beyond what was granted.
     pub(super) fn slot(&mut self, index: SlotIndex) -> Option<&mut Slot> {
-        let place = usize::try_from(index.0).ok()?;
-        if index.0 >= self.slots_max {
-            return None;
+        (index.0 < self.slots_max).then(|| self.slots.entry(index).or_default())
+    }
+
+    /// The slot, if it was ever used: what only asks makes no state (protocol tables, M10).
+    pub(super) fn used_slot(&self, index: SlotIndex) -> Option<&Slot> {
+        self.slots.get(&index)
+    }
+
+    /// `came` bytes came from an address that the client has not proved: whether `answer` bytes may
+    /// go there, so that nobody is made to send more than they were sent.
+    pub(super) fn may_answer_elsewhere(
+        &mut self,
+        from: Address,
+        came: usize,
+        answer: usize,
+    ) -> bool {
+        let before = self.elsewhere.filter(|(address, _)| *address == from);
+        let credit = came.saturating_add(before.map_or(0, |(_, credit)| credit));
+        let may_answer = credit >= answer;
+        self.elsewhere = Some((from, if may_answer { 0 } else { credit }));
+        may_answer
+    }
+
+    /// A valid PDU came from the client at `from`. A fenced session is not renewed: what its former
+    /// life left is told for one lease.
+    pub(super) fn hear(&mut self, now: Instant, from: Address, speaker: Incarnation) {
+        self.address = from;
+        self.speaker = speaker;
+        self.elsewhere = None;
+        if !self.fenced {
+            self.last_heard = now;
         }
-        if place >= self.slots.len() {
-            self.slots.resize_with(place + 1, Slot::default);
-        }
-        self.slots.get_mut(place)
     }
 
     pub(super) fn knows(&self, nonce: Nonce) -> bool {

@@ -61,6 +61,8 @@ pub(super) struct Live {
     pub(super) repeatable: bool,
     pub(super) arrived: Instant,
     pub(super) not_after: Instant,
+    /// The longest reply, in bytes.
+    pub(super) reply_bytes_max: u32,
     /// The transmission that arrived last.
     pub(super) transmission: u16,
     /// Whether the handler was told to stop.

@@ -1,7 +1,7 @@
 //! Calls are probed, acknowledged, sealed and called off: the PING, ACK, SEAL and CANCEL rows of
 //! the table "Server slot".
 
-use super::calls::Ask;
+use super::answers::Ask;
 use super::slot::State;
 use super::{Origin, Server, ServerEvent, Ticket, call_id, envelope};
 use crate::ids::{Sequence, SessionId, SlotIndex, Space};
@@ -12,11 +12,15 @@ impl Server {
     pub(super) fn on_ping(&mut self, now: Instant, origin: Origin, ping: &Ping) {
         let Ping { slot: index, sequence, stamp } = *ping;
         let Some(id) = self.session_for(now, origin, Some((index, sequence))) else { return };
-        let Some(slot) = self.sessions.get_mut(&id).and_then(|session| session.slot(index)) else {
+        let Some(session) = self.sessions.get(&id) else { return };
+        if index.0 >= session.slots_max || sequence == Sequence::ZERO {
             self.counters.foreign += 1;
             return;
-        };
+        }
         let ask = Ask { slot: index, sequence, stamp, transmission: 0 };
+        let Some(slot) = session.used_slot(index) else {
+            return self.send_unseen(id, ask, Sequence::ZERO);
+        };
         let last = slot.last;
         let unseen = sequence > last || matches!(slot.state, State::Forgotten);
         if sequence < last || (sequence == last && matches!(slot.state, State::Acked)) {
@@ -30,8 +34,8 @@ impl Server {
 
     pub(super) fn on_ack(&mut self, now: Instant, origin: Origin, ack: &Ack) {
         let Some(id) = self.session_for(now, origin, None) else { return };
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let Some(slot) = session.slot(ack.slot) else { return };
+        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(slot) = session.used_slot(ack.slot) else { return };
         let ended = matches!(slot.state, State::Done(_) | State::Forgotten);
         if slot.last == ack.sequence && ended {
             self.release(id, ack.slot);
@@ -133,10 +137,12 @@ impl Server {
     pub(super) fn call_off_running(&mut self, id: SessionId, index: SlotIndex) {
         let slot = self.sessions.get_mut(&id).and_then(|session| session.slot(index));
         let Some(slot) = slot else { return };
-        let ticket = Ticket { call: call_id(id, index, slot.last), attempt: slot.attempt };
+        let (call, attempt) = (call_id(id, index, slot.last), slot.attempt);
         let State::Running(live) = &mut slot.state else { return };
+        let ticket = Ticket { call, attempt, not_after: live.not_after };
         if !live.cancelled {
             live.cancelled = true;
+            live.stopped = true; // what was ever cancelled does not run again
             self.counters.cancelled += 1;
             self.outbox.event(ServerEvent::Cancel(ticket));
         }
@@ -156,10 +162,11 @@ impl Server {
     /// Nothing that is queued in a fenced session begins any more.
     pub(super) fn seal_queued(&mut self, id: SessionId) {
         let Some(session) = self.sessions.get(&id) else { return };
-        let queued: Vec<SlotIndex> = (0_u32..)
-            .zip(&session.slots)
+        let queued: Vec<SlotIndex> = session
+            .slots
+            .iter()
             .filter(|(_, slot)| matches!(slot.state, State::Queued(_)))
-            .map(|(index, _)| SlotIndex(index))
+            .map(|(index, _)| *index)
             .collect();
         for index in queued {
             self.seal_queued_call(id, index);
