@@ -94,8 +94,11 @@ mod schedule;
 pub mod threads;
 pub mod checker;
 pub mod nodes;
+pub mod world;
 
+pub use crate::fault::Faults;
 pub use hosts::HostId;
 pub use node::{Node, NodeOutput};
 pub use schedule::{Control, Ended, Failure, FailureKind};
 pub use threads::{Handle, HostWorld, Simulation, current_world, note, now, sleep};
+pub use world::{World, check};
