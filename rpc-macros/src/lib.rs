@@ -22,6 +22,8 @@ mod validate;
 mod expand;
 #[cfg(test)]
 mod golden_tests;
+#[cfg(test)]
+mod message_tests;
 
 use proc_macro::TokenStream;
 
