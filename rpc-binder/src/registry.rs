@@ -40,7 +40,7 @@ pub struct Limits {
     pub server_registrations_max: u32,
     /// Methods of one interface.
     pub methods_max: u32,
-    /// Names and signatures of one interface's methods, in bytes.
+    /// Descriptions of one interface's methods, in bytes.
     pub description_bytes_max: u32,
 }
 

@@ -1,10 +1,15 @@
 //! An interface as both sides must have it: a name, a version, and a table of methods.
 //!
 //! The table is static data, made by `#[service]`. Fingerprints are computed once, when first asked
-//! for: a method's from its names, semantics and signature, the interface's from its methods', in
-//! any order. Every part is hashed with its length, so that no two lists run into one another.
+//! for: a method's from its names, semantics and form (the shapes of its types), the interface's
+//! from its methods', in any order. Every part is hashed with its length, so that no two lists run
+//! into one another.
+
+mod forms;
 
 use std::sync::OnceLock;
+
+pub use forms::Forms;
 
 use crate::hash::{Hasher, SipKey};
 use crate::ids::MethodFingerprint;
@@ -17,6 +22,9 @@ const INTERFACE_KEYS: [SipKey; 2] = [
     SipKey([0x7270_632d_696e_7465, 0x7266_6163_652d_6869]),
 ];
 
+/// The form of a table written by hand that names no types.
+const NO_FORM: &str = "()->";
+
 /// One method of an [`Interface`].
 #[derive(Clone, Copy, Debug)]
 pub struct Method {
@@ -25,13 +33,21 @@ pub struct Method {
     semantics: Semantics,
     timeout_ns: u64,
     inline: bool,
+    forms: fn(&mut Forms),
 }
 
 impl Method {
     /// A method with its name on the wire and its canonical signature.
     #[must_use]
     pub const fn new(name: &'static str, signature: &'static str, semantics: Semantics) -> Self {
-        Self { name, signature, semantics, timeout_ns: 0, inline: false }
+        Self { name, signature, semantics, timeout_ns: 0, inline: false, forms: |_| {} }
+    }
+
+    /// Names the types of its parameters and its result, in order.
+    #[must_use]
+    pub const fn forms(mut self, forms: fn(&mut Forms)) -> Self {
+        self.forms = forms;
+        self
     }
 
     /// How long a caller waits who says nothing else, in nanoseconds.
@@ -88,20 +104,29 @@ pub struct Interface {
     name: &'static str,
     version: (u16, u16),
     methods: &'static [Method],
-    fingerprints: OnceLock<Fingerprints>,
+    found: OnceLock<Found>,
+}
+
+/// What is computed when an interface is first used.
+#[derive(Debug)]
+struct Found {
+    fingerprint: u128,
+    methods: Vec<FoundMethod>,
 }
 
 #[derive(Debug)]
-struct Fingerprints {
-    interface: u128,
-    methods: Vec<(MethodFingerprint, u32)>,
+struct FoundMethod {
+    fingerprint: MethodFingerprint,
+    name: u32,
+    form: String,
+    unsendable: Option<String>,
 }
 
 impl Interface {
     /// The interface of a service.
     #[must_use]
     pub const fn new(name: &'static str, version: (u16, u16), methods: &'static [Method]) -> Self {
-        Self { name, version, methods, fingerprints: OnceLock::new() }
+        Self { name, version, methods, found: OnceLock::new() }
     }
 
     /// The name that servers register under.
@@ -125,33 +150,41 @@ impl Interface {
     /// Changes whenever a method does, is added or removed; not when the order does.
     #[must_use]
     pub fn fingerprint(&self) -> u128 {
-        self.fingerprints().interface
+        self.found().fingerprint
     }
 
     /// Names a method on the wire.
     ///
     /// # Panics
     ///
-    /// There is no such method.
+    /// Here and below: there is no such method.
     #[must_use]
     pub fn method_fingerprint(&self, method: usize) -> MethodFingerprint {
-        self.fingerprints().methods[method].0
+        self.found().methods[method].fingerprint
     }
 
     /// Hash of `service.method`: stays when the signature changes.
-    ///
-    /// # Panics
-    ///
-    /// There is no such method.
     #[must_use]
     pub fn name_hash(&self, method: usize) -> u32 {
-        self.fingerprints().methods[method].1
+        self.found().methods[method].name
     }
 
-    fn fingerprints(&self) -> &Fingerprints {
-        self.fingerprints.get_or_init(|| {
-            let methods: Vec<_> = self.methods.iter().map(|method| self.print_of(method)).collect();
-            let mut sorted: Vec<u64> = methods.iter().map(|(print, _)| print.0).collect();
+    /// How a method's parameters and result look on the wire: `(str,u64)->{number:u64}!<NoFunds>`.
+    #[must_use]
+    pub fn form(&self, method: usize) -> &str {
+        &self.found().methods[method].form
+    }
+
+    /// Why a method's types cannot be sent, if they cannot.
+    #[must_use]
+    pub fn unsendable(&self, method: usize) -> Option<&str> {
+        self.found().methods[method].unsendable.as_deref()
+    }
+
+    fn found(&self) -> &Found {
+        self.found.get_or_init(|| {
+            let methods: Vec<_> = self.methods.iter().map(|method| self.find(method)).collect();
+            let mut sorted: Vec<u64> = methods.iter().map(|found| found.fingerprint.0).collect();
             sorted.sort_unstable();
             let [low, high] = INTERFACE_KEYS.map(|key| {
                 let mut hasher = Hasher::new(key);
@@ -162,19 +195,26 @@ impl Interface {
                 }
                 hasher.finish()
             });
-            Fingerprints { interface: u128::from(high) << 64 | u128::from(low), methods }
+            Found { fingerprint: u128::from(high) << 64 | u128::from(low), methods }
         })
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
-    fn print_of(&self, method: &Method) -> (MethodFingerprint, u32) {
+    fn find(&self, method: &Method) -> FoundMethod {
+        let mut forms = Forms::default();
+        (method.forms)(&mut forms);
+        let (form, unsendable) = forms.finish();
         let mut hasher = Hasher::new(METHOD_KEY);
         write_part(&mut hasher, self.name.as_bytes());
         write_part(&mut hasher, method.name.as_bytes());
         let name = hasher.clone().finish() as u32;
         write_part(&mut hasher, method.semantics.word().as_bytes());
-        write_part(&mut hasher, method.signature.as_bytes());
-        (MethodFingerprint(hasher.finish().max(1)), name)
+        write_part(&mut hasher, form.as_bytes());
+        // Parts that took no sample are known by their names only.
+        let is_known = form.len() > NO_FORM.len() && !form.contains('?');
+        write_part(&mut hasher, if is_known { b"" } else { method.signature.as_bytes() });
+        let fingerprint = MethodFingerprint(hasher.finish().max(1));
+        FoundMethod { fingerprint, name, form, unsendable }
     }
 }
 
@@ -203,6 +243,45 @@ mod tests {
         for other in [print(&[PUT]), print(&[CHANGED, GET]), print(&[REPEATABLE, GET])] {
             assert_ne!(print(&[PUT, GET]), other);
         }
+    }
+
+    #[test]
+    fn a_type_that_changes_inside_changes_the_fingerprint_and_its_name_does_not() {
+        type Output<T> = Result<T, crate::error::CallError>;
+        const fn with(signature: &'static str, forms: fn(&mut Forms)) -> Method {
+            Method::new("put", signature, Semantics::AtMostOnce).forms(forms)
+        }
+        let print = |method: Method| {
+            let interface = Interface::new("store", (1, 0), Box::leak(Box::new([method])));
+            (interface.fingerprint(), interface.form(0).to_owned())
+        };
+        let old = print(with("(Item)->Result<(),CallError>", |forms| {
+            forms.parameter::<(u8, &str)>();
+            forms.output::<Output<()>>();
+        }));
+        let renamed = print(with("(Thing)->R<()>", |forms| {
+            forms.parameter::<(u8, String)>();
+            forms.output::<Output<()>>();
+        }));
+        let changed = print(with("(Item)->Result<(),CallError>", |forms| {
+            forms.parameter::<(u16, &str)>();
+            forms.output::<Output<()>>();
+        }));
+        assert_eq!(old, renamed);
+        assert_ne!(old.0, changed.0);
+        assert_eq!((&*old.1, &*changed.1), ("((u8,str))->()!<>", "((u16,str))->()!<>"));
+    }
+
+    #[test]
+    fn what_cannot_be_sent_is_named() {
+        let forms: fn(&mut Forms) = |forms| {
+            forms.parameter::<u8>();
+            forms.parameter::<serde::de::IgnoredAny>();
+        };
+        let method = Method::new("put", "()->", Semantics::AtMostOnce).forms(forms);
+        let interface = Interface::new("store", (1, 0), Box::leak(Box::new([method])));
+        let why = interface.unsendable(0).unwrap();
+        assert!(why.starts_with("parameter 2 cannot be sent: it asks the message"), "{why}");
     }
 
     #[test]

@@ -20,6 +20,7 @@ pub mod sim;
 pub mod reactor;
 pub mod interface;
 mod marshal;
+pub mod shape;
 mod outcome;
 mod service;
 pub mod context;

@@ -2,8 +2,11 @@
 //!
 //! Arguments are appended to the buffer that goes out, and taken one by one from the buffer that
 //! came in, borrowing from it where the type can. What is left over is refused: postcard itself
-//! would ignore it.
+//! would ignore it; so is a message that makes more of itself than it has bytes.
 
+mod bounded;
+
+use bounded::{Bounded, Budget};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -82,24 +85,26 @@ pub struct Bad;
 #[derive(Debug)]
 pub struct Args<'a> {
     rest: &'a [u8],
+    budget: Budget,
 }
 
 impl<'a> Args<'a> {
     /// All arguments of a call.
     #[must_use]
     pub const fn of(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self { rest: bytes, budget: Budget::of(bytes.len()) }
     }
 
     /// The next argument.
     ///
     /// # Errors
     ///
-    /// The bytes are not one.
+    /// The bytes are not one, or make too much of themselves.
     #[expect(clippy::should_implement_trait, reason = "each argument has a type of its own")]
     pub fn next<T: Deserialize<'a>>(&mut self) -> Result<T, Bad> {
-        let (value, rest) = postcard::take_from_bytes(self.rest).map_err(|_| Bad)?;
-        self.rest = rest;
+        let mut bytes = postcard::Deserializer::from_bytes(self.rest);
+        let value = T::deserialize(Bounded::new(&mut bytes, &self.budget)).map_err(|_| Bad)?;
+        self.rest = bytes.finalize().map_err(|_| Bad)?;
         Ok(value)
     }
 
@@ -125,27 +130,4 @@ impl<'a> Args<'a> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn arguments_travel_as_a_tuple_and_are_borrowed() {
-        let mut bytes = Vec::new();
-        append(&mut bytes, "ann").unwrap();
-        append(&mut bytes, &Block(&[1, 2, 3])).unwrap();
-        append(&mut bytes, &5_u64).unwrap();
-        assert_eq!(bytes, postcard::to_allocvec(&("ann", vec![1_u8, 2, 3], 5_u64)).unwrap());
-        let mut args = Args::of(&bytes);
-        let name: &str = args.next().unwrap();
-        let block: &[u8] = args.next().unwrap();
-        assert_eq!((name, block, args.last()), ("ann", &[1_u8, 2, 3][..], Ok(5_u64)));
-        assert!(bytes.as_ptr_range().contains(&name.as_ptr()), "borrowed, not copied");
-    }
-
-    #[test]
-    fn what_is_left_over_is_refused() {
-        assert_eq!(Args::of(&[1, 2]).last::<u8>(), Err(Bad));
-        assert_eq!(Args::of(&[0]).end(), Err(Bad));
-        assert_eq!(Args::of(&[]).next::<u8>(), Err(Bad));
-    }
-}
+mod tests;

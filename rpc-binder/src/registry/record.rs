@@ -1,6 +1,6 @@
 //! One registration as the registry keeps it.
 
-use rpc_runtime::binder::model::{NAME_BYTES_MAX, SIGNATURE_BYTES_MAX, cut};
+use rpc_runtime::binder::model::{FORM_BYTES_MAX, NAME_BYTES_MAX, SIGNATURE_BYTES_MAX, cut};
 use rpc_runtime::binder::{
     BinderError, Entry, EntryState, Limit, MethodDescription, Place, Registration, Secret,
 };
@@ -55,8 +55,7 @@ impl Record {
             let reason = format!("{announced} methods were announced, and more are described");
             return Err(BinderError::Malformed { reason });
         }
-        let bytes: usize =
-            page.iter().map(|method| method.name.len() + method.signature.len()).sum();
+        let bytes: usize = page.iter().map(MethodDescription::page_bytes).sum();
         if self.description_bytes + bytes > usize::try_from(bytes_max).unwrap_or(usize::MAX) {
             return Err(BinderError::Limit { of: Limit::DescriptionBytes, max: bytes_max });
         }
@@ -123,13 +122,19 @@ fn check_method(method: &MethodDescription) -> Result<(), BinderError> {
             method.name.len()
         ));
     }
-    if method.name.chars().chain(method.signature.chars()).any(char::is_control) {
+    if [&method.name, &method.signature, &method.form]
+        .iter()
+        .any(|text| text.contains(char::is_control))
+    {
         return malformed(format!("control characters in the description of {shown:?}"));
     }
     if method.signature.len() > SIGNATURE_BYTES_MAX {
         return malformed(format!(
             "the signature of {shown:?} has more than {SIGNATURE_BYTES_MAX} bytes"
         ));
+    }
+    if method.form.len() > FORM_BYTES_MAX {
+        return malformed(format!("the form of {shown:?} has more than {FORM_BYTES_MAX} bytes"));
     }
     Ok(())
 }

@@ -53,6 +53,7 @@ fn method(name: &str, signature: &str) -> MethodDescription {
     MethodDescription {
         name: name.into(),
         signature: signature.into(),
+        form: String::new(),
         semantics: Semantics::AtMostOnce,
         fingerprint: MethodFingerprint(fingerprint),
     }
@@ -519,7 +520,7 @@ fn a_malformed_description_is_refused_and_changes_nothing() {
             &*format!("a method's name has 1 to 64 bytes, and {:?} has 65", "n".repeat(64)),
         ),
         (vec![method("a", "\n")], "control characters in the description of \"a\""),
-        (vec![method("a", &"s".repeat(513))], "the signature of \"a\" has more than 512 bytes"),
+        (vec![method("a", &"s".repeat(385))], "the signature of \"a\" has more than 384 bytes"),
         (
             vec![method("a", "()"), method("b", "()"), method("c", "()")],
             "2 methods were announced, and more are described",

@@ -1,10 +1,10 @@
 //! The interface as a static table.
 
-use proc_macro2::TokenStream;
-use quote::{format_ident, quote};
+use proc_macro2::{Ident, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
 
-use super::interface_name;
-use crate::model::Service;
+use super::{interface_name, located, ours};
+use crate::model::{Argument, Kind, Method, Semantics, Service};
 use crate::signature;
 
 pub(super) fn interface(service: &Service) -> TokenStream {
@@ -20,13 +20,54 @@ pub(super) fn interface(service: &Service) -> TokenStream {
         let semantics = format_ident!("{}", method.semantics.variant());
         let timeout = method.timeout_ns.map(|ns| quote!(.timeout_ns(#ns)));
         let inline = method.inline.then(|| quote!(.inline()));
+        let forms = forms(method);
         quote! {
-            #runtime::Method::new(#wire_name, #signature, #runtime::Semantics::#semantics) #timeout #inline
+            #runtime::Method::new(#wire_name, #signature, #runtime::Semantics::#semantics) #timeout #inline #forms
         }
     });
     quote! {
         #[doc = #docs]
         #visibility static #name: #runtime::Interface =
             #runtime::Interface::new(#wire_name, (#major, #minor), &[#(#methods),*]);
+    }
+}
+
+/// The types of a method, as its interface's fingerprint covers them.
+fn forms(method: &Method) -> TokenStream {
+    let forms = ours("forms");
+    let parameters = method.arguments.iter().map(|argument| parameter(argument, &forms));
+    let output = match &method.output {
+        syn::ReturnType::Type(_, output) if method.semantics != Semantics::Maybe => {
+            let span = located(output);
+            quote_spanned!(span=> #forms.output::<#output>();)
+        }
+        syn::ReturnType::Type(..) | syn::ReturnType::Default => TokenStream::new(),
+    };
+    quote!(.forms(|#forms| { #(#parameters)* #output }))
+}
+
+/// The type that a parameter is decoded into.
+fn parameter(argument: &Argument, forms: &Ident) -> TokenStream {
+    let Argument { kind, written, inner, .. } = argument;
+    let decoded = match kind {
+        Kind::Str | Kind::CowStr => quote!(&::core::primitive::str),
+        Kind::Bytes | Kind::CowBytes => quote!(&[::core::primitive::u8]),
+        Kind::Owned | Kind::OptionBorrowed => quote!(#written),
+        Kind::Reference | Kind::InOut => quote!(#inner),
+        Kind::Slice => quote!(::std::vec::Vec<#inner>),
+        Kind::OptionReference => quote!(::core::option::Option<#inner>),
+    };
+    let span = located(written);
+    match kind {
+        Kind::InOut => quote_spanned!(span=> #forms.in_out::<#decoded>();),
+        Kind::Str
+        | Kind::CowStr
+        | Kind::Bytes
+        | Kind::CowBytes
+        | Kind::Owned
+        | Kind::OptionBorrowed
+        | Kind::Reference
+        | Kind::Slice
+        | Kind::OptionReference => quote_spanned!(span=> #forms.parameter::<#decoded>();),
     }
 }

@@ -32,22 +32,40 @@ pub static BANK_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::
     (1u16, 2u16),
     &[
         ::rpc_runtime::Method::new(
-            "balance",
-            "(str)->rpc_runtime::Result<u64,BankError>",
-            ::rpc_runtime::Semantics::AtLeastOnce,
-        ),
+                "balance",
+                "(str)->rpc_runtime::Result<u64,BankError>",
+                ::rpc_runtime::Semantics::AtLeastOnce,
+            )
+            .forms(|forms| {
+                forms.parameter::<&::core::primitive::str>();
+                forms.output::<rpc_runtime::Result<u64, BankError>>();
+            }),
         ::rpc_runtime::Method::new(
                 "transfer",
                 "(str,str,u64)->rpc_runtime::Result<Receipt,BankError>",
                 ::rpc_runtime::Semantics::AtMostOnce,
             )
-            .timeout_ns(2000000000u64),
-        ::rpc_runtime::Method::new("note", "(str)->", ::rpc_runtime::Semantics::Maybe),
+            .timeout_ns(2000000000u64)
+            .forms(|forms| {
+                forms.parameter::<&::core::primitive::str>();
+                forms.parameter::<&::core::primitive::str>();
+                forms.parameter::<u64>();
+                forms.output::<rpc_runtime::Result<Receipt, BankError>>();
+            }),
+        ::rpc_runtime::Method::new("note", "(str)->", ::rpc_runtime::Semantics::Maybe)
+            .forms(|forms| {
+                forms.parameter::<&::core::primitive::str>();
+            }),
         ::rpc_runtime::Method::new(
-            "fill",
-            "(inout:Vec<str>,u32)->Result<u32,CallError>",
-            ::rpc_runtime::Semantics::AtMostOnce,
-        ),
+                "fill",
+                "(inout:Vec<str>,u32)->Result<u32,CallError>",
+                ::rpc_runtime::Semantics::AtMostOnce,
+            )
+            .forms(|forms| {
+                forms.in_out::<Vec<String>>();
+                forms.parameter::<u32>();
+                forms.output::<Result<u32, CallError>>();
+            }),
     ],
 );
 ///A client of [`Bank`]: the same trait, carried out in another process.

@@ -30,12 +30,26 @@ static PARAMETERS_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface
                 "(bytes,Order,[Order],Option<str>,Option<Order>,str,bytes,Vec<str>)->Result<(),CallError>",
                 ::rpc_runtime::Semantics::AtMostOnce,
             )
-            .inline(),
+            .inline()
+            .forms(|forms| {
+                forms.parameter::<&[::core::primitive::u8]>();
+                forms.parameter::<Order>();
+                forms.parameter::<::std::vec::Vec<Order>>();
+                forms.parameter::<Option<&str>>();
+                forms.parameter::<::core::option::Option<Order>>();
+                forms.parameter::<&::core::primitive::str>();
+                forms.parameter::<&[::core::primitive::u8]>();
+                forms.parameter::<Vec<&str>>();
+                forms.output::<Result<(), CallError>>();
+            }),
         ::rpc_runtime::Method::new(
-            "nothing",
-            "()->Result<(),CallError>",
-            ::rpc_runtime::Semantics::AtMostOnce,
-        ),
+                "nothing",
+                "()->Result<(),CallError>",
+                ::rpc_runtime::Semantics::AtMostOnce,
+            )
+            .forms(|forms| {
+                forms.output::<Result<(), CallError>>();
+            }),
     ],
 );
 ///A client of [`Parameters`]: the same trait, carried out in another process.

@@ -8,6 +8,11 @@ use super::version::Version;
 /// Longest part of a signature that a message shows, in bytes.
 const SIGNATURE_SHOWN_BYTES_MAX: usize = 80;
 
+/// Longest part of a form that a message shows, in bytes, and how much of it lies before the
+/// difference.
+const FORM_SHOWN_BYTES_MAX: usize = 60;
+const FORM_BEFORE_BYTES: usize = 20;
+
 /// The first thing that the client's interface has and the server's lacks, if there is any.
 pub(super) fn first_difference(
     name: &str,
@@ -42,7 +47,22 @@ pub fn form(method: &MethodDescription, other: &MethodDescription) -> String {
         return signature.to_owned();
     }
     // The words are the same: a type inside has another shape.
-    format!("{signature} of shape {}", method.fingerprint)
+    let part = part(&method.form, &other.form);
+    part.unwrap_or_else(|| format!("{signature} of shape {}", method.fingerprint))
+}
+
+/// Where `form` begins to differ from `other`, with a little of what stands before.
+fn part(form: &str, other: &str) -> Option<String> {
+    let same = form.bytes().zip(other.bytes()).take_while(|(one, two)| one == two).count();
+    if same == form.len().min(other.len()) {
+        return None; // one is the beginning of the other: what differs was cut off
+    }
+    let begins =
+        (0..=same.saturating_sub(FORM_BEFORE_BYTES)).rev().find(|&at| form.is_char_boundary(at))?;
+    let shown = cut(&form[begins..], FORM_SHOWN_BYTES_MAX);
+    let before = if begins == 0 { "" } else { "…" };
+    let after = if begins + shown.len() == form.len() { "" } else { "…" };
+    Some(format!("{before}{shown}{after}"))
 }
 
 #[cfg(test)]
@@ -55,6 +75,7 @@ mod tests {
         MethodDescription {
             name: name.into(),
             signature: signature.into(),
+            form: String::new(),
             semantics: Semantics::AtMostOnce,
             fingerprint: MethodFingerprint(fingerprint),
         }
@@ -97,6 +118,23 @@ mod tests {
             difference(&[a], &[method("a", "(str)->u64", 9)]).unwrap(),
             "bank 1.0 has \"a\" as (str)->u64 of shape 0000000000000009, and this client \
              (bank 1.1) as (str)->u64 of shape 0000000000000001"
+        );
+    }
+
+    #[test]
+    fn a_type_that_differs_inside_is_shown_where_it_does() {
+        let with = |form: &str, fingerprint| MethodDescription {
+            form: form.into(),
+            ..method("a", "(Order)->R", fingerprint)
+        };
+        let old =
+            with("({customer:str,items:[{name:str,price:u32}],paid:<Cash|Card(str)>})->()!<>", 1);
+        let new =
+            with("({customer:str,items:[{name:str,price:u64}],paid:<Cash|Card(str)>})->()!<>", 2);
+        assert_eq!(
+            difference(&[new], &[old]).unwrap(),
+            "bank 1.0 has \"a\" as …s:[{name:str,price:u32}],paid:<Cash|Card(str)>})->()!<>, and \
+             this client (bank 1.1) as …s:[{name:str,price:u64}],paid:<Cash|Card(str)>})->()!<>"
         );
     }
 }

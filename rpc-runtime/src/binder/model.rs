@@ -20,7 +20,9 @@ pub const ADDRESS_BYTES_MAX: usize = 96;
 /// Most addresses of one server.
 pub const ADDRESSES_MAX: usize = 8;
 /// Longest signature that is kept, in bytes; a longer one is cut, its fingerprint still covers all.
-pub const SIGNATURE_BYTES_MAX: usize = 512;
+pub const SIGNATURE_BYTES_MAX: usize = 384;
+/// Longest form that is kept, in bytes; cut like a signature.
+pub const FORM_BYTES_MAX: usize = 384;
 /// Longest text in a [`BinderError`], in bytes.
 pub const REASON_BYTES_MAX: usize = 400;
 /// A page is closed before it grows past this, in bytes.
@@ -33,7 +35,7 @@ const _: () = assert!(
     "the largest entry fits a page"
 );
 const _: () = assert!(
-    NAME_BYTES_MAX + SIGNATURE_BYTES_MAX + FIXED_BYTES_MAX <= PAGE_BYTES_MAX,
+    NAME_BYTES_MAX + SIGNATURE_BYTES_MAX + FORM_BYTES_MAX + FIXED_BYTES_MAX <= PAGE_BYTES_MAX,
     "the largest method fits a page"
 );
 
@@ -92,9 +94,11 @@ pub struct MethodDescription {
     pub name: String,
     /// Parameters and result, as written; cut at [`SIGNATURE_BYTES_MAX`].
     pub signature: String,
+    /// The shapes of its parameters and results; cut at [`FORM_BYTES_MAX`].
+    pub form: String,
     /// What it promises under failure.
     pub semantics: Semantics,
-    /// Covers name, semantics, signature and the types in it.
+    /// Covers name, semantics and form.
     pub fingerprint: MethodFingerprint,
 }
 
@@ -102,7 +106,7 @@ impl MethodDescription {
     /// Upper bound of its marshalled size, in bytes.
     #[must_use]
     pub fn page_bytes(&self) -> usize {
-        self.name.len() + self.signature.len() + 20
+        self.name.len() + self.signature.len() + self.form.len() + 22
     }
 }
 
@@ -394,6 +398,7 @@ mod tests {
         let method = MethodDescription {
             name: "n".repeat(NAME_BYTES_MAX),
             signature: "s".repeat(SIGNATURE_BYTES_MAX),
+            form: "f".repeat(FORM_BYTES_MAX),
             semantics: Semantics::ExactlyOnce,
             fingerprint: MethodFingerprint(u64::MAX),
         };

@@ -213,6 +213,7 @@ pub(super) fn describe(interface: &'static Interface) -> Vec<MethodDescription> 
     let describe = |(index, method): (usize, &crate::interface::Method)| MethodDescription {
         name: method.name().to_owned(),
         signature: model::cut(method.signature(), model::SIGNATURE_BYTES_MAX).to_owned(),
+        form: model::cut(interface.form(index), model::FORM_BYTES_MAX).to_owned(),
         semantics: method.semantics(),
         fingerprint: interface.method_fingerprint(index),
     };
@@ -247,7 +248,8 @@ mod tests {
     fn pages_cover_all_methods_and_fit() {
         let method = |index: u64| MethodDescription {
             name: format!("m{index}"),
-            signature: "(u64)".repeat(usize::try_from(index % 80).unwrap()),
+            signature: "(u64)".repeat(usize::try_from(index % 70).unwrap()),
+            form: "(u64)".repeat(usize::try_from(index % 60).unwrap()),
             semantics: Semantics::AtMostOnce,
             fingerprint: MethodFingerprint(index),
         };

@@ -78,6 +78,7 @@ impl<'c> Marshalled<'c> {
         let Self { channel, connection, interface, method, buffer, refused, .. } = self;
         let name = MethodName { interface, method };
         let parent = context::current();
+        let refused = refused.or_else(|| interface.unsendable(method).map(str::to_owned));
         let early = refused.map(|why| (ErrorKind::Unmarshallable, why));
         let early = early.or_else(|| {
             let cancelled = parent.as_ref().is_some_and(context::CallContext::cancelled);

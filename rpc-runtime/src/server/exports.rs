@@ -47,6 +47,10 @@ impl Exports {
                 )));
             }
             for (method, described) in interface.methods().iter().enumerate() {
+                if let Some(why) = interface.unsendable(method) {
+                    let name = format!("{}.{}", interface.name(), described.name());
+                    return Err(misconfigured(format!("{name} cannot be exported: {why}")));
+                }
                 let fingerprint = interface.method_fingerprint(method);
                 let here = format!("{}.{}", interface.name(), described.name());
                 if let Some(there) = fingerprints.insert(fingerprint, here.clone()) {
