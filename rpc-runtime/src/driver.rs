@@ -64,6 +64,10 @@ pub trait Link: Send + Sync + fmt::Debug {
     /// waits for ever. May return [`Received::Nothing`] early.
     fn receive(&self, buffer: &mut [u8], until: Option<Instant>) -> Received;
 
+    /// What has come already, without waiting: [`Received::Nothing`] if there is none. Under the
+    /// same rule as [`Link::receive`].
+    fn take(&self, buffer: &mut [u8]) -> Received;
+
     /// Makes the thread inside [`Link::receive`] (or the next one to enter) return soon.
     fn wake(&self);
 }

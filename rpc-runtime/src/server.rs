@@ -45,9 +45,26 @@ const WORKERS_DEFAULT: usize = 16;
 
 /// A server about to be started: an address, services, and how to run them.
 ///
-/// ```ignore
-/// let server = Server::bind("udp://127.0.0.1:0")?.export(BankService::new(bank)).spawn()?;
-/// println!("serving at {}", server.url());
+/// ```
+/// use rpc_runtime::{CallError, Server, service};
+///
+/// #[service]
+/// trait Greeter {
+///     fn greet(&self, name: &str) -> Result<String, CallError>;
+/// }
+///
+/// struct Polite;
+///
+/// impl Greeter for Polite {
+///     fn greet(&self, name: &str) -> Result<String, CallError> {
+///         Ok(format!("good day, {name}"))
+///     }
+/// }
+///
+/// let server = Server::bind("udp://127.0.0.1:0")?.export(GreeterService::new(Polite)).spawn()?;
+/// let greeter = GreeterClient::connect(&server.url())?;
+/// assert_eq!(greeter.greet("Ann")?, "good day, Ann");
+/// # Ok::<(), CallError>(())
 /// ```
 #[derive(Debug)]
 #[must_use = "a server does nothing until `spawn` or `serve`"]

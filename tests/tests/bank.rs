@@ -249,3 +249,14 @@ fn bad_addresses_say_what_to_write() {
         assert_eq!(BankClient::connect(url).unwrap_err().to_string(), text);
     }
 }
+
+#[test]
+fn an_idle_client_hears_that_its_server_drained_and_the_next_call_did_not_run() {
+    let (running, _bank, client) = bank();
+    assert_eq!(client.balance("ann").unwrap(), 3);
+    assert!(running.drain(Duration::from_secs(5)).is_complete());
+    let client = client.with(Options::new().timeout(Duration::from_millis(300)));
+    let error = client.transfer("ann", 1).unwrap_err();
+    let Error::Call(error) = error else { panic!("{error:?}") };
+    assert_eq!(error.execution(), Execution::NotExecuted, "{error}");
+}

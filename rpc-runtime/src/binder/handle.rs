@@ -32,9 +32,19 @@ const VERDICTS_MAX: usize = 256;
 ///
 /// Cheap to clone; clones share the cache, which keeps serving while the binder is away.
 ///
-/// ```ignore
-/// let binder = Binder::at("udp://127.0.0.1:7000")?;
-/// let bank = BankClient::import(&binder)?;
+/// ```
+/// use rpc_runtime::{Binder, CallError, service};
+///
+/// #[service]
+/// trait Bank {
+///     fn balance(&self, account: &str) -> Result<u64, CallError>;
+/// }
+///
+/// fn balance_of_ann() -> Result<u64, CallError> {
+///     let binder = Binder::at("udp://127.0.0.1:7000")?;
+///     let bank = BankClient::import(&binder)?; // fails if no server is registered
+///     bank.balance("ann")
+/// }
 /// ```
 #[derive(Clone)]
 pub struct Binder {

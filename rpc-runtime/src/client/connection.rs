@@ -8,10 +8,10 @@ use std::task::Waker;
 use super::route::Loss;
 use super::verdict::Finished;
 use crate::address::Address;
-use crate::driver::{Gate, Link, World};
+use crate::driver::{Gate, Link, Received, World};
 use crate::ids::CallId;
 use crate::protocol::{CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output, Target};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// Shared by all channels of a process that lead to one server.
 #[derive(Debug)]
@@ -47,7 +47,16 @@ pub(super) struct State {
     spare_gates: Vec<Arc<dyn Gate>>,
     spare_errands: Vec<Errands>,
     pub(super) maybe_dropped: u64,
+    /// When the last call was started.
+    last_start: Instant,
 }
+
+/// After so long without a call, what the server said in the meantime is read before the next one
+/// is sent: that it drains, for instance.
+const CATCH_UP_AFTER: Duration = Duration::from_millis(10);
+
+/// How many datagrams are read then; a server says little unasked.
+const CATCH_UP_DATAGRAMS_MAX: usize = 64;
 
 /// What the background thread does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,6 +108,7 @@ impl Connection {
             spare_gates: Vec::new(),
             spare_errands: Vec::new(),
             maybe_dropped: 0,
+            last_start: Instant::START,
         };
         let loss = AtomicU8::new(0);
         Arc::new(Self { world, link, state: Mutex::new(state), background, loss })
@@ -149,6 +159,10 @@ impl Connection {
     pub(super) fn start(self: &Arc<Self>, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
         let (mut state, now) = self.turn();
         let mut errands = state.errands();
+        let pause = now.since(std::mem::replace(&mut state.last_start, now));
+        if pause >= CATCH_UP_AFTER && state.leader.is_none() {
+            state.catch_up(now, &*self.link);
+        }
         let key = state.core.start(now, spec, arguments);
         state.expect(key);
         self.after(state, now, std::mem::take(&mut errands));
@@ -233,6 +247,16 @@ impl Connection {
 impl State {
     pub(super) fn errands(&mut self) -> Errands {
         self.spare_errands.pop().unwrap_or_default()
+    }
+
+    /// Reads what came while nobody received.
+    fn catch_up(&mut self, now: Instant, link: &dyn Link) {
+        let mut buffer = std::mem::take(&mut self.receive_buffer);
+        for _ in 0..CATCH_UP_DATAGRAMS_MAX {
+            let Received::Datagram { len, from } = link.take(&mut buffer) else { break };
+            self.core.handle_datagram(now, from, &buffer[..len]);
+        }
+        self.receive_buffer = buffer;
     }
 
     /// Takes everything out of the machine.

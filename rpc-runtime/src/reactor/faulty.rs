@@ -131,6 +131,10 @@ impl Link for FaultyLink {
         self.inner.receive(buffer, until)
     }
 
+    fn take(&self, buffer: &mut [u8]) -> Received {
+        self.inner.take(buffer)
+    }
+
     fn wake(&self) {
         self.inner.wake();
     }

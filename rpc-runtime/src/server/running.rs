@@ -13,6 +13,9 @@ use crate::server::registration::{Exported, Lease, Registering};
 use crate::server::state::{Errands, Receiver, Shared};
 use crate::time::Duration;
 
+/// How long a drained server waits for its last replies to be acknowledged: idle clients do so after
+/// [`crate::protocol::Limits::ack_delay`], 100 ms; one that is gone never does.
+const LINGER: Duration = Duration::from_millis(500);
 /// How long [`Running::stop`] waits for a handler that runs in the receiving thread.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -121,11 +124,13 @@ impl Running {
     }
 
     /// Ends gracefully: strikes the server off where it was registered, tells the clients to go
-    /// elsewhere, refuses new calls, waits at most `within` for those that it accepted, and stops.
+    /// elsewhere, refuses new calls, waits at most `within` for those that it accepted (and a moment
+    /// for the last replies to be acknowledged: one that is lost can be sent again), and stops.
     pub fn drain(&self, within: Duration) -> Drained {
         self.deregister();
         let shared = &self.shared;
         let until = shared.world.now() + within;
+        let mut lingers_until = None;
         let mut errands = Errands::default();
         loop {
             let (mut state, now) = shared.turn();
@@ -135,7 +140,12 @@ impl Running {
             }
             let wake = state.drain(now, shared, &mut errands);
             errands.must_wake_receiver |= state.receiver_must_look(wake);
-            let is_over = state.core.is_drained() || state.is_stopping || now >= until;
+            let mut wait_until = until;
+            let mut is_over = state.is_stopping || now >= until;
+            if state.core.is_drained() {
+                wait_until = *lingers_until.get_or_insert_with(|| (now + LINGER).min(until));
+                is_over |= state.core.stored_bytes() == 0 || now >= wait_until;
+            }
             let (queued, running) = state.left();
             drop(state);
             errands.run(shared);
@@ -143,7 +153,7 @@ impl Running {
                 self.stop();
                 return Drained { running, queued };
             }
-            shared.drained.wait(Some(until));
+            shared.drained.wait(Some(wait_until));
         }
     }
 

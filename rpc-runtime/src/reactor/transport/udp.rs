@@ -195,9 +195,27 @@ impl Link for Udp {
         }
     }
 
+    fn take(&self, buffer: &mut [u8]) -> Received {
+        match receive_now(&self.socket, buffer) {
+            Ok((len, from)) if self.bell.heard(from, &buffer[..len]) => Received::Nothing,
+            Ok((len, from)) => Received::Datagram { len, from: Address::Ip(from) },
+            Err(_) => Received::Nothing, // nothing there, or old news of an unreachable peer
+        }
+    }
+
     fn wake(&self) {
         self.bell.ring();
     }
+}
+
+/// One datagram if one is there; the descriptor itself stays blocking.
+#[expect(unsafe_code, reason = "socket2 takes memory that need not be initialised")]
+fn receive_now(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+    // SAFETY: the memory is initialised, and receiving writes nothing but initialised bytes to it.
+    let uninit = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [std::mem::MaybeUninit<u8>]) };
+    let (len, from) = SockRef::from(socket).recv_from_with_flags(uninit, libc::MSG_DONTWAIT)?;
+    let from = from.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+    Ok((len, from))
 }
 
 /// Asks for room for bursts in both directions; the kernel's limits decide.

@@ -144,7 +144,7 @@ struct SimLink {
 
 impl SimLink {
     /// What waits at the endpoint, if anything does.
-    fn take(&self, control: &mut Control, buffer: &mut [u8]) -> Option<Received> {
+    fn pick_up(&self, control: &mut Control, buffer: &mut [u8]) -> Option<Received> {
         let Some(endpoint) = control.endpoint(self.host, self.life, self.port) else {
             return Some(Received::Closed);
         };
@@ -182,7 +182,7 @@ impl Link for SimLink {
             entry.give_way();
             return Received::Closed;
         }
-        if let Some(received) = self.take(&mut entry.control, buffer) {
+        if let Some(received) = self.pick_up(&mut entry.control, buffer) {
             return received;
         }
         let me = entry.blocking("Link::receive");
@@ -191,9 +191,17 @@ impl Link for SimLink {
         let other = endpoint.receiver.replace(me);
         assert!(other.is_none(), "two threads are in `receive` of one link");
         let mut entry = entry.wait(self.host, until);
-        let received = self.take(&mut entry.control, buffer);
+        let received = self.pick_up(&mut entry.control, buffer);
         entry.leave();
         received.unwrap_or(Received::Nothing)
+    }
+
+    fn take(&self, buffer: &mut [u8]) -> Received {
+        let mut entry = self.shared.enter();
+        if entry.is_inert {
+            return Received::Closed;
+        }
+        self.pick_up(&mut entry.control, buffer).unwrap_or(Received::Nothing)
     }
 
     fn wake(&self) {

@@ -76,7 +76,7 @@ impl Several {
     }
 
     /// A datagram from one of the sockets that are ready, in turn.
-    fn take(&self, polling: &mut Polling, buffer: &mut [u8]) -> Option<Received> {
+    fn pick_up(&self, polling: &mut Polling, buffer: &mut [u8]) -> Option<Received> {
         let count = self.sockets.len();
         for _ in 0..count {
             let index = polling.next;
@@ -133,13 +133,19 @@ impl Link for Several {
         }
     }
 
+    fn take(&self, buffer: &mut [u8]) -> Received {
+        let polling = &mut *self.polling.lock().unwrap_or_else(PoisonError::into_inner);
+        polling.is_ready.fill(true);
+        self.pick_up(polling, buffer).unwrap_or(Received::Nothing)
+    }
+
     fn receive(&self, buffer: &mut [u8], until: Option<Instant>) -> Received {
         let polling = &mut *self.polling.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
             if self.is_rung.swap(false, Ordering::SeqCst) {
                 return Received::Nothing;
             }
-            if let Some(received) = self.take(polling, buffer) {
+            if let Some(received) = self.pick_up(polling, buffer) {
                 return received;
             }
             let left = match until {
