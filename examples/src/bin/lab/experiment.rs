@@ -63,7 +63,7 @@ impl Experiment {
 
     /// Judges what was measured.
     pub(crate) fn row(&self, measured: &Measured) -> Row {
-        let violations = measured.journal.finish(measured.ended).len() as u64;
+        let violations = measured.journal.finish(measured.ended);
         let tally = measured.journal.tally();
         let ran = measured.ledger.entries().len() as u64;
         let is_maybe = self.semantics == Semantics::Maybe;
@@ -75,7 +75,8 @@ impl Experiment {
             tally,
             effects_lost: measured.ledger.lost(&measured.seen.confirmed),
             sent_not_run: if is_maybe { tally.ok.saturating_sub(ran) } else { 0 },
-            violations,
+            violations: violations.len() as u64,
+            first_violation: violations.first().map(ToString::to_string),
             datagrams: measured.datagrams,
             retransmissions: measured.retransmissions,
             p50_us: measured.seen.latencies.value_at_quantile(0.5),
@@ -167,6 +168,9 @@ pub(crate) struct Row {
     /// `maybe` calls that were handed over and never ran: nobody was promised that they would.
     pub(crate) sent_not_run: u64,
     pub(crate) violations: u64,
+    /// The first of them, in words.
+    #[serde(skip)]
+    pub(crate) first_violation: Option<String>,
     pub(crate) datagrams: u64,
     pub(crate) retransmissions: u64,
     pub(crate) p50_us: u64,
@@ -180,6 +184,19 @@ impl Row {
     /// Whether every promise was kept.
     pub(crate) const fn is_clean(&self) -> bool {
         self.violations == 0 && self.tally.wrong_replies == 0 && self.effects_lost == 0
+    }
+
+    /// What is wrong with it, and how to see it again.
+    pub(crate) fn complaint(&self) -> Option<String> {
+        let Self { semantics, faults, seed, tally, effects_lost, violations, .. } = self;
+        let (world, calls) = (self.world.word(), tally.calls);
+        let first = self.first_violation.as_deref().unwrap_or("replies without an effect");
+        (!self.is_clean()).then(|| {
+            format!(
+                "{world} {semantics}: {violations} violations, {effects_lost} effects lost; {first}\n  \
+                 replay: lab compare --world {world} --faults {faults} --calls {calls} --seed {seed}"
+            )
+        })
     }
 }
 

@@ -132,6 +132,9 @@ fn run(compare: &Compare) -> Result<bool, Box<dyn Error>> {
         bar.inc(1);
     }
     bar.finish_and_clear();
+    for complaint in rows.iter().filter_map(Row::complaint) {
+        eprintln!("lab: {complaint}");
+    }
     let mut is_clean = rows.iter().all(Row::is_clean);
     if !compare.json {
         println!("{}", render::tables(&rows));

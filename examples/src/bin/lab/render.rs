@@ -27,11 +27,16 @@ const HEAD: [&str; 14] = [
 
 /// What they mean, as far as it is not plain.
 const LEGEND: &str = "\
-ok: a reply came; of `maybe`: handed over. not run, ran, failed, unknown: what the error said of the call.
-RAN TWICE: calls that began more than once. effects lost: a reply came, and the servers' own record does not
-have the call when all is over. sent, not run: `maybe` calls that were handed over and never began.
-Worlds: sim, protocol machines without threads; sim-threads and udp, the same blocking code twice, with a
-binder that clients find their servers through.
+ok                a reply came; of `maybe`: handed over
+not run           failed, and the error says that it never ran and never will
+ran, failed       failed, and the error says that it ran
+unknown           failed, and the error says that it may have run
+RAN TWICE         calls whose handler was entered more than once
+effects lost      a reply came, and the servers' own record does not have the call when all is over
+sent, not run     `maybe` calls that were handed over and never ran
+p50, p99          from the call to its end: virtual microseconds in the simulator, real ones on sockets
+sim               the protocol's machines alone, without threads
+sim-threads, udp  a binder, servers that register with it, clients that find them there: the same blocking code
 ";
 
 /// A table for each mix of faults, in the order of the rows, and the legend.
@@ -88,13 +93,13 @@ pub(crate) fn summary(rows: &[Row]) -> String {
         rows.iter().filter(|row| row.semantics == semantics).map(figure).sum()
     };
     let twice = |row: &Row| row.tally.executed_more_than_once;
-    let violations: u64 = rows.iter().map(|row| row.violations).sum();
+    let broken: u64 = rows.iter().map(|row| row.violations + row.effects_lost).sum();
     let (maybe, least, most) = (Semantics::Maybe, Semantics::AtLeastOnce, Semantics::AtMostOnce);
     format!(
         "`maybe` handed over {} calls, of which {} never ran: nobody was told which.\n\
          `at_least_once` brought {} of {} calls home, and {} of them ran more than once.\n\
          `at_most_once` brought {} of {} calls home, ran {} of them twice, and was honest about the {} it \
-         does not know; {violations} promises were broken.",
+         does not know; {broken} promises were broken.",
         sum(maybe, |row| row.tally.ok),
         sum(maybe, |row| row.sent_not_run),
         sum(least, |row| row.tally.ok),
@@ -106,3 +111,6 @@ pub(crate) fn summary(rows: &[Row]) -> String {
         sum(most, |row| row.tally.unknown),
     )
 }
+
+#[cfg(test)]
+mod tests;

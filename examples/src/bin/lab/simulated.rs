@@ -138,7 +138,8 @@ pub(crate) fn run(experiment: &Experiment) -> Row {
         }
     });
     let started = RealInstant::now();
-    let limit = Instant::START + PATIENCE * u32::try_from(calls + 10).unwrap_or(u32::MAX);
+    let limit =
+        Instant::START + PATIENCE * u32::try_from(calls.saturating_add(10)).unwrap_or(u32::MAX);
     simulation.run_until_quiet(limit);
     let seconds = started.elapsed().as_secs_f64();
     let (ended, datagrams) =

@@ -133,7 +133,8 @@ fn make_calls(
             });
         }
     });
-    let limit = BOUND + PATIENCE * u32::try_from(experiment.calls + 10).unwrap_or(u32::MAX);
+    let limit =
+        BOUND + PATIENCE * u32::try_from(experiment.calls.saturating_add(10)).unwrap_or(u32::MAX);
     match simulation.try_run_until_finished(limit)? {
         Ended::Reached => {}
         Ended::Limit | Ended::Quiet | Ended::Failed => return Err("a client never ended".into()),
