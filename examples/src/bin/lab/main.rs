@@ -2,42 +2,50 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+mod echo;
 mod experiment;
 mod render;
 mod simulated;
 mod sockets;
+mod speed;
+mod threaded;
 
 use std::error::Error;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
 use rpc_runtime::fault::Faults;
 
-use experiment::{Experiment, Row, SEMANTICS};
+use experiment::{Experiment, Row, SEMANTICS, World};
+use speed::Speed;
 
 /// Compare what calls promise with what happens, under faults of your choice.
 #[derive(Parser, Debug)]
-#[command(name = "lab", version)]
+#[command(name = "lab", version, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    #[command(flatten)]
+    compare: Compare,
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
     /// Every call semantics under every mix of faults (the default).
     Compare(Compare),
+    /// How many calls a second the simulator makes.
+    Speed(Measure),
 }
 
 /// What to compare.
 #[derive(Args, Debug)]
 struct Compare {
-    /// Where: in the simulator, on real UDP sockets, or both.
-    #[arg(long, value_enum, default_value = "both")]
+    /// Where: simulated, on real UDP sockets, or everywhere.
+    #[arg(long, value_enum, default_value = "all")]
     world: WorldChoice,
     /// Calls in each row.
-    #[arg(long, default_value_t = 2_000)]
+    #[arg(long, default_value_t = 2_000, value_parser = value_parser!(u64).range(1..))]
     calls: u64,
     /// Seed of the faults.
     #[arg(long, default_value_t = 7)]
@@ -45,7 +53,18 @@ struct Compare {
     /// One mix of faults instead of the usual ones: `none`, or such as
     /// `drop=0.2,duplicate=0.2,reorder=0.3,corrupt=0.01,delay=1ms..5ms`.
     #[arg(long)]
-    faults: Option<String>,
+    faults: Option<Faults>,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What to measure.
+#[derive(Args, Debug)]
+struct Measure {
+    /// Calls for each figure.
+    #[arg(long, value_parser = value_parser!(u64).range(1..))]
+    calls: Option<u64>,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -53,12 +72,15 @@ struct Compare {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum WorldChoice {
-    /// The simulator.
+    /// The simulator without threads: the protocol's own machines.
     Sim,
-    /// Real UDP sockets.
+    /// The simulator with a binder, servers and clients in blocking code.
+    SimThreads,
+    /// The same binder, servers and clients on real UDP sockets.
     Udp,
     /// One after the other.
-    Both,
+    #[value(alias = "both")]
+    All,
 }
 
 /// The usual mixes of faults.
@@ -69,34 +91,39 @@ const MIXES: [&str; 4] = [
     "drop=0.2,duplicate=0.2,reorder=0.3,corrupt=0.01",
 ];
 
+/// Calls that make a figure of speed without threads, and with them.
+const SPEED_CALLS: (u64, u64) = (200_000, 20_000);
+/// The same at the end of a comparison, where nobody asked to wait.
+const SPEED_CALLS_SHORT: (u64, u64) = (50_000, 5_000);
+
 fn main() -> ExitCode {
-    let compare = match Cli::parse().command {
-        Some(Command::Compare(compare)) => compare,
-        None => {
-            Compare { world: WorldChoice::Both, calls: 2_000, seed: 7, faults: None, json: false }
-        }
+    let Cli { command, compare } = Cli::parse();
+    let done = match command.unwrap_or(Command::Compare(compare)) {
+        Command::Compare(compare) => run(&compare),
+        Command::Speed(measure) => run_speed(&measure),
     };
-    match run(&compare) {
+    match done {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
             eprintln!("lab: {error}");
-            ExitCode::from(2)
+            ExitCode::FAILURE
         }
     }
 }
 
-/// Runs all rows; true if no invariant was violated.
+/// Runs all rows; true if every promise was kept.
 fn run(compare: &Compare) -> Result<bool, Box<dyn Error>> {
     let experiments = experiments(compare)?;
     let bar = ProgressBar::new(experiments.len() as u64);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")?);
     let mut rows = Vec::new();
     for experiment in &experiments {
-        bar.set_message(format!("{} {}", experiment.world, experiment.semantics));
+        bar.set_message(format!("{} {}", experiment.world.word(), experiment.semantics));
         let row = match experiment.world {
-            "sim" => simulated::run(experiment),
-            _ => sockets::run(experiment)?,
+            World::Sim => simulated::run(experiment),
+            World::SimThreads => threaded::run(experiment)?,
+            World::Udp => sockets::run(experiment)?,
         };
         if compare.json {
             println!("{}", serde_json::to_string(&row)?);
@@ -105,24 +132,46 @@ fn run(compare: &Compare) -> Result<bool, Box<dyn Error>> {
         bar.inc(1);
     }
     bar.finish_and_clear();
-    if !compare.json {
-        println!("{}", render::table(&rows));
-        println!("{}", render::summary(&rows));
+    for complaint in rows.iter().filter_map(Row::complaint) {
+        eprintln!("lab: {complaint}");
     }
-    Ok(rows.iter().all(Row::is_clean))
+    let mut is_clean = rows.iter().all(Row::is_clean);
+    if !compare.json {
+        println!("{}", render::tables(&rows));
+        println!("{}", render::summary(&rows));
+        for speed in speed::measure(SPEED_CALLS_SHORT.0, SPEED_CALLS_SHORT.1)? {
+            println!("{}", speed.line());
+            is_clean &= speed.is_clean;
+        }
+    }
+    Ok(is_clean)
+}
+
+/// Prints both figures; true if every call returned.
+fn run_speed(measure: &Measure) -> Result<bool, Box<dyn Error>> {
+    let (nodes, threads) = measure.calls.map_or(SPEED_CALLS, |calls| (calls, calls));
+    let speeds = speed::measure(nodes, threads)?;
+    for speed in &speeds {
+        let line = if measure.json { serde_json::to_string(speed)? } else { speed.line() };
+        println!("{line}");
+    }
+    Ok(speeds.iter().all(|speed: &Speed| speed.is_clean))
 }
 
 fn experiments(compare: &Compare) -> Result<Vec<Experiment>, Box<dyn Error>> {
-    let worlds: &[&'static str] = match compare.world {
-        WorldChoice::Sim => &["sim"],
-        WorldChoice::Udp => &["udp"],
-        WorldChoice::Both => &["sim", "udp"],
+    let worlds: &[World] = match compare.world {
+        WorldChoice::Sim => &[World::Sim],
+        WorldChoice::SimThreads => &[World::SimThreads],
+        WorldChoice::Udp => &[World::Udp],
+        WorldChoice::All => &[World::Sim, World::SimThreads, World::Udp],
     };
-    let mixes: Vec<&str> = compare.faults.as_deref().map_or(MIXES.to_vec(), |mix| vec![mix]);
+    let mixes = match compare.faults {
+        Some(faults) => vec![faults],
+        None => MIXES.iter().map(|mix| mix.parse()).collect::<Result<_, _>>()?,
+    };
     let mut experiments = Vec::new();
-    for &world in worlds {
-        for mix in &mixes {
-            let faults: Faults = mix.parse()?;
+    for faults in mixes {
+        for &world in worlds {
             for semantics in SEMANTICS {
                 let (calls, seed) = (compare.calls, compare.seed);
                 experiments.push(Experiment { world, semantics, faults, calls, seed });

@@ -1,36 +1,63 @@
-//! The comparison as people read it: a table, and three sentences.
+//! The comparison as people read it: a table for each mix of faults, what its columns mean, and
+//! three sentences.
 
-use comfy_table::presets::UTF8_HORIZONTAL_ONLY;
+use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
 use rpc_runtime::Semantics;
 
 use super::experiment::Row;
 
+/// What stands over the columns; the first two are words, the others figures.
+const HEAD: [&str; 14] = [
+    "world",
+    "semantics",
+    "calls",
+    "ok",
+    "not\nrun",
+    "ran,\nfailed",
+    "unknown",
+    "executions",
+    "RAN\nTWICE",
+    "effects\nlost",
+    "sent,\nnot run",
+    "p50 us",
+    "p99 us",
+    "datagrams\na call",
+];
+
+/// What they mean, as far as it is not plain.
+const LEGEND: &str = "\
+ok                a reply came; of `maybe`: handed over
+not run           failed, and the error says that it never ran and never will
+ran, failed       failed, and the error says that it ran
+unknown           failed, and the error says that it may have run
+RAN TWICE         calls whose handler was entered more than once
+effects lost      a reply came, and the servers' own record does not have the call when all is over
+sent, not run     `maybe` calls that were handed over and never ran
+p50, p99          from the call to its end: virtual microseconds in the simulator, real ones on sockets
+sim               the protocol's machines alone, without threads
+sim-threads, udp  a binder, servers that register with it, clients that find them there: the same blocking code
+";
+
+/// A table for each mix of faults, in the order of the rows, and the legend.
+pub(crate) fn tables(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for mix in rows.chunk_by(|one, next| one.faults == next.faults) {
+        let faults = mix.first().map_or("", |row| &row.faults);
+        text.push_str(&format!("faults: {faults}\n{}\n\n", table(mix)));
+    }
+    text + LEGEND
+}
+
 /// One line a row, numbers to the right.
-pub(crate) fn table(rows: &[Row]) -> Table {
+fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
-    table.load_style(UTF8_HORIZONTAL_ONLY);
-    let head = [
-        "world",
-        "faults",
-        "semantics",
-        "calls",
-        "ok",
-        "not run",
-        "ran, failed",
-        "unknown",
-        "executions",
-        "RAN TWICE",
-        "p50 us",
-        "p99 us",
-        "datagrams a call",
-    ];
-    table.set_header(head);
+    table.load_style(UTF8_BORDERS_ONLY);
+    table.set_header(HEAD);
     for row in rows {
         let tally = &row.tally;
         table.add_row([
-            row.world.to_owned(),
-            row.faults.clone(),
+            row.world.word().to_owned(),
             row.semantics.to_string(),
             tally.calls.to_string(),
             tally.ok.to_string(),
@@ -39,12 +66,14 @@ pub(crate) fn table(rows: &[Row]) -> Table {
             tally.unknown.to_string(),
             tally.executions.to_string(),
             tally.executed_more_than_once.to_string(),
+            row.effects_lost.to_string(),
+            row.sent_not_run.to_string(),
             row.p50_us.to_string(),
             row.p99_us.to_string(),
             per_call(row.datagrams, tally.calls),
         ]);
     }
-    for column in 3..head.len() {
+    for column in 2..HEAD.len() {
         if let Some(column) = table.column_mut(column) {
             column.set_cell_alignment(CellAlignment::Right);
         }
@@ -58,21 +87,21 @@ fn per_call(datagrams: u64, calls: u64) -> String {
     format!("{}.{:02}", hundredths / 100, hundredths % 100)
 }
 
-/// What the table shows.
+/// What the tables show.
 pub(crate) fn summary(rows: &[Row]) -> String {
     let sum = |semantics: Semantics, figure: fn(&Row) -> u64| -> u64 {
         rows.iter().filter(|row| row.semantics == semantics).map(figure).sum()
     };
     let twice = |row: &Row| row.tally.executed_more_than_once;
-    let violations: u64 = rows.iter().map(|row| row.violations).sum();
+    let broken: u64 = rows.iter().map(|row| row.violations + row.effects_lost).sum();
     let (maybe, least, most) = (Semantics::Maybe, Semantics::AtLeastOnce, Semantics::AtMostOnce);
     format!(
-        "`maybe` handed over {} calls, and {} executions came of them: nobody was told which.\n\
+        "`maybe` handed over {} calls, of which {} never ran: nobody was told which.\n\
          `at_least_once` brought {} of {} calls home, and {} of them ran more than once.\n\
          `at_most_once` brought {} of {} calls home, ran {} of them twice, and was honest about the {} it \
-         does not know; {violations} promises were broken.",
+         does not know; {broken} promises were broken.",
         sum(maybe, |row| row.tally.ok),
-        sum(maybe, |row| row.tally.executions),
+        sum(maybe, |row| row.sent_not_run),
         sum(least, |row| row.tally.ok),
         sum(least, |row| row.tally.calls),
         sum(least, twice),
@@ -82,3 +111,6 @@ pub(crate) fn summary(rows: &[Row]) -> String {
         sum(most, |row| row.tally.unknown),
     )
 }
+
+#[cfg(test)]
+mod tests;

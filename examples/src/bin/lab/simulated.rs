@@ -1,11 +1,11 @@
-//! A row in the simulator: the protocol's machines without threads, so that speed is theirs.
+//! A row in the simulator without threads: the protocol's own machines, so that speed is theirs.
+//! The clients know their server's address; blocking code with a binder is `threaded`'s.
 
 #![expect(clippy::disallowed_methods, reason = "the simulator's own speed is real time")]
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as RealInstant};
 
-use hdrhistogram::Histogram;
 use rpc_runtime::Semantics;
 use rpc_runtime::ids::{ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
@@ -18,29 +18,38 @@ use rpc_runtime::sim::nodes::{
 };
 use rpc_runtime::time::Instant;
 
-use super::experiment::{Experiment, PATIENCE, Row, rate};
+use super::experiment::{Experiment, Ledger, Measured, PATIENCE, Row, Seen};
 
 /// Client hosts; each makes one call at a time.
 const CLIENTS: u64 = 16;
 /// Between two `maybe` calls of one client.
 const MAYBE_GAP: Duration = Duration::from_millis(1);
 
-/// Latencies, shared by all clients of a run.
-type Latencies = Arc<Mutex<Histogram<u64>>>;
+/// What the clients of a run saw, together.
+type Shared = Arc<Mutex<Seen>>;
 
 /// Replies at once with what it was sent, and with which execution this is.
 #[derive(Debug)]
 struct Echo {
     executions: u64,
+    ledger: Ledger,
 }
 
 impl Behaviour for Echo {
     fn execute(&mut self, _now: Instant, execute: &Execute, reply: &mut Vec<u8>) -> Work {
         self.executions += 1;
+        if let Some(call) = number_in(&execute.arguments) {
+            self.ledger.enter(call);
+        }
         reply.extend_from_slice(&execute.arguments);
         reply.extend_from_slice(&self.executions.to_le_bytes());
         Work { takes: Duration::ZERO, end: HandlerEnd::Returned, heeds_cancel: true }
     }
+}
+
+/// The call's number, which the arguments begin with, and so the reply.
+fn number_in(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(|number| u64::from_le_bytes(*number))
 }
 
 /// Makes one call after another.
@@ -49,7 +58,7 @@ struct Sequence {
     semantics: Semantics,
     left: u64,
     started: Instant,
-    latencies: Latencies,
+    seen: Shared,
     rests: bool,
 }
 
@@ -74,10 +83,14 @@ impl Script for Sequence {
         Action::Call(Planned { connection: 0, spec, arguments: Vec::new(), cancel_at: None })
     }
 
-    fn ended(&mut self, now: Instant, _outcome: &Outcome) -> Option<Instant> {
-        let micros = u64::try_from(now.since(self.started).as_micros()).unwrap_or(u64::MAX);
-        let mut latencies = self.latencies.lock().unwrap_or_else(PoisonError::into_inner);
-        latencies.saturating_record(micros);
+    fn ended(&mut self, now: Instant, outcome: &Outcome) -> Option<Instant> {
+        let mut seen = lock(&self.seen);
+        seen.took(now.since(self.started));
+        if let Outcome::Returned(body) = outcome
+            && let Some(call) = number_in(body)
+        {
+            seen.confirmed(call);
+        }
         None
     }
 }
@@ -85,8 +98,7 @@ impl Script for Sequence {
 /// Runs one row.
 pub(crate) fn run(experiment: &Experiment) -> Row {
     let Experiment { semantics, ref faults, calls, seed, .. } = *experiment;
-    let latencies: Latencies =
-        Arc::new(Mutex::new(Histogram::new(3).expect("three digits are allowed")));
+    let (ledger, seen) = (Ledger::default(), Arc::new(Mutex::new(Seen::new())));
     let journal = Journal::new(faults.is_none());
     let simulation = Simulation::new(seed);
     simulation.with(|control| {
@@ -100,7 +112,7 @@ pub(crate) fn run(experiment: &Experiment) -> Row {
         let machine =
             Server::new(identity, limits.clone(), vec![method], Box::new(control.rng(server)));
         let who = (identity.id, identity.incarnation);
-        let echo = Echo { executions: 0 };
+        let echo = Echo { executions: 0, ledger: ledger.clone() };
         control.place(server, ServerNode::new(machine, who, echo, 64, journal.clone()));
         for n in 0..CLIENTS.min(calls.max(1)) {
             let host = control.add_host(&format!("client-{n}"));
@@ -116,9 +128,9 @@ pub(crate) fn run(experiment: &Experiment) -> Row {
             let machine = Client::new(identity, target, limits.clone(), rng, now);
             let script = Sequence {
                 semantics,
-                left: calls / CLIENTS + u64::from(n < calls % CLIENTS),
+                left: experiment.share(n, CLIENTS),
                 started: now,
-                latencies: Arc::clone(&latencies),
+                seen: Arc::clone(&seen),
                 rests: false,
             };
             let bound = (ServerId(1), Incarnation::NONE);
@@ -126,25 +138,27 @@ pub(crate) fn run(experiment: &Experiment) -> Row {
         }
     });
     let started = RealInstant::now();
-    let limit = Instant::START + PATIENCE * u32::try_from(calls + 10).unwrap_or(u32::MAX);
+    let limit =
+        Instant::START + PATIENCE * u32::try_from(calls.saturating_add(10)).unwrap_or(u32::MAX);
     simulation.run_until_quiet(limit);
     let seconds = started.elapsed().as_secs_f64();
-    let (end, datagrams) = simulation.with(|control| (control.now(), control.net.counters().sent));
-    let violations = journal.finish(end).len() as u64;
-    let latencies = latencies.lock().unwrap_or_else(PoisonError::into_inner);
-    Row {
-        world: "sim",
-        semantics,
-        faults: faults.to_string(),
-        seed,
-        tally: journal.tally(),
-        effects_lost: 0,
-        violations,
+    let (ended, datagrams) =
+        simulation.with(|control| (control.now(), control.net.counters().sent));
+    let trace_hash = Some(simulation.trace_hash());
+    let seen = std::mem::replace(&mut *lock(&seen), Seen::new());
+    let retransmissions = journal.retransmissions();
+    experiment.row(&Measured {
+        journal,
+        ledger,
+        seen,
         datagrams,
-        retransmissions: journal.retransmissions(),
-        p50_us: latencies.value_at_quantile(0.5),
-        p99_us: latencies.value_at_quantile(0.99),
-        calls_per_second: rate(calls, seconds),
-        trace_hash: Some(format!("{:016x}", simulation.trace_hash())),
-    }
+        retransmissions,
+        ended,
+        seconds,
+        trace_hash,
+    })
+}
+
+fn lock(seen: &Shared) -> MutexGuard<'_, Seen> {
+    seen.lock().unwrap_or_else(PoisonError::into_inner)
 }
