@@ -1,5 +1,6 @@
-//! What the tests of the whole share: simulated campaigns and planted bugs. Start reading at
-//! [`campaign`].
+//! What the tests of the whole share: simulated campaigns, planted bugs, and stories. Start reading
+//! at [`campaign`].
 
 pub mod campaign;
 pub mod planted;
+pub mod scenario;

@@ -45,6 +45,11 @@ pub trait Script: Send + fmt::Debug {
 
     /// A call ended; gives the deadline to resolve it until, if the user wants to know more.
     fn ended(&mut self, now: Instant, outcome: &Outcome) -> Option<Instant>;
+
+    /// The machine's own words about a call that ended (before [`Script::ended`]) or was resolved.
+    fn told(&mut self, call: CallNumber, id: CallId, outcome: &Outcome) {
+        let _ = (call, id, outcome);
+    }
 }
 
 /// What a key stands for.
@@ -122,7 +127,9 @@ impl<S: Script> ClientNode<S> {
         self.idle_until = None;
         loop {
             match self.script.next(now, self.outstanding()) {
-                Action::Call(planned) => self.call(now, planned),
+                Action::Call(planned) => {
+                    self.call(now, planned);
+                }
                 Action::Idle(until) if until > now => {
                     self.idle_until = Some(until);
                     return;
@@ -136,9 +143,10 @@ impl<S: Script> ClientNode<S> {
         }
     }
 
-    fn call(&mut self, now: Instant, planned: Planned) {
+    /// Makes a call that the script did not ask for; gives its number.
+    pub fn call(&mut self, now: Instant, planned: Planned) -> CallNumber {
         let call = self.journal.next_call();
-        let Some(connection) = self.connections.get_mut(planned.connection) else { return };
+        let Some(connection) = self.connections.get_mut(planned.connection) else { return call };
         let (server, incarnation) = connection.bound;
         let Planned { spec, arguments, cancel_at, .. } = planned;
         let (semantics, deadline) = (spec.semantics, spec.deadline);
@@ -148,6 +156,37 @@ impl<S: Script> ClientNode<S> {
         bytes.extend_from_slice(&arguments);
         let key = connection.machine.start(now, spec, bytes);
         connection.open.insert(key, Open { call, cancel_at, resolving: false });
+        call
+    }
+
+    /// Gives up a call under way.
+    pub fn cancel(&mut self, now: Instant, call: CallNumber) {
+        for connection in &mut self.connections {
+            let open =
+                connection.open.iter().find(|(_, open)| open.call == call && !open.resolving);
+            if let Some((&key, _)) = open {
+                connection.machine.cancel(now, key);
+            }
+        }
+    }
+
+    /// Asks what became of a call that ended in doubt, which had the place `id`.
+    pub fn resolve(
+        &mut self,
+        now: Instant,
+        connection: usize,
+        call: CallNumber,
+        id: CallId,
+        until: Instant,
+    ) {
+        let Some(connection) = self.connections.get_mut(connection) else { return };
+        let key = connection.machine.resolve(now, id, until);
+        connection.open.insert(key, Open { call, cancel_at: None, resolving: true });
+    }
+
+    /// The user that the script plays.
+    pub const fn script(&mut self) -> &mut S {
+        &mut self.script
     }
 
     fn cancel_due(&mut self, now: Instant) {
@@ -167,6 +206,7 @@ impl<S: Script> ClientNode<S> {
         let Some(open) = connection.open.remove(&key) else { return };
         let verdict = verdict(&outcome);
         let call = open.call;
+        self.script.told(call, id, &outcome);
         if open.resolving {
             // A resolve that learnt nothing says nothing new about the call.
             if verdict != Verdict::Failed(Execution::Unknown) {

@@ -70,6 +70,11 @@ impl<B: Behaviour> ServerNode<B> {
         &mut self.machine
     }
 
+    /// What the handlers do from here on.
+    pub const fn behaviour(&mut self) -> &mut B {
+        &mut self.behaviour
+    }
+
     fn on_event(&mut self, now: Instant, event: ServerEvent) {
         match event {
             ServerEvent::Execute(execute) => {

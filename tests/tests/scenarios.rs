@@ -1,0 +1,7 @@
+//! The named scenarios of the protocol, as stories: given, when, then. Each is the regression test
+//! of a rule without which the contract breaks; docs/protocol.md has the tables they walk through.
+//!
+//! A failed story shows its last events and the line that tells it again.
+
+#[path = "scenarios/slots.rs"]
+mod slots;
