@@ -5,3 +5,5 @@
 
 #[path = "scenarios/slots.rs"]
 mod slots;
+#[path = "scenarios/seals.rs"]
+mod seals;

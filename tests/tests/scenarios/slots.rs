@@ -1,8 +1,9 @@
 //! Slots: what their sequences, acknowledgements and second uses may not do to a call.
 
+use rpc_runtime::ids::CallId;
 use rpc_runtime::protocol::{DoubtCause, Outcome};
-use rpc_runtime::wire::{Kind, Pdu};
-use rpc_tests::scenario::{ms, once, secs, story};
+use rpc_runtime::wire::{Kind, Pdu, Working};
+use rpc_tests::scenario::{maybe, ms, once, secs, story};
 
 /// Given a call that was lost and given up, when the slot is used again, then the second call runs,
 /// the session lives, and the first, arriving late, never runs.
@@ -88,5 +89,64 @@ fn busy_slot() {
         });
         assert_eq!(busy, [1], "busy with the first");
         assert!(world.now() < secs(1), "nobody waited for the first to finish");
+    });
+}
+
+/// Given a call that was lost entirely, when the client probes it (somebody made it believe that
+/// the call is at work), then it learns that nobody saw it, and sends it again.
+#[test]
+fn ping_unseen() {
+    story(|world| {
+        let bank = world.server("bank");
+        let till = world.client("till", bank);
+        world.link(till, bank).drop_next(Kind::Request);
+        let call = world.call(till, once());
+        world.run(ms(1));
+        let CallId { slot, sequence, .. } = world.requests(call)[0];
+        let working = Working {
+            slot,
+            sequence,
+            running: sequence,
+            quantum_left_us: 0,
+            session_time_us: 0,
+            stamp: 0,
+        };
+        let header = world.link(bank, till).header();
+        world.forge(bank, till, &header, &Pdu::Working(working));
+
+        world.run_until_ended(call);
+
+        assert_eq!(world.outcome(call), world.returned(call, 1));
+        assert_eq!(world.executions(call), 1);
+        assert_eq!(world.link(till, bank).sent(Kind::Ping), 1);
+        assert_eq!(world.link(bank, till).sent(Kind::Unseen), 1);
+        assert_eq!(world.requests(call).len(), 2);
+    });
+}
+
+/// Given a `maybe` call that the network delivers three times, and once more when many others have
+/// passed, when its executions are counted, then there is one at most.
+#[test]
+fn maybe_duplicated() {
+    story(|world| {
+        let bank = world.server("bank");
+        let till = world.client("till", bank);
+        let call = world.finish_call(till, maybe());
+        let copy = world.link(till, bank).copy_last(Kind::Request);
+        world.deliver(&copy);
+        world.run(ms(1));
+        world.deliver(&copy);
+        world.run(ms(1));
+        assert_eq!(world.executions(call), 1);
+        assert_eq!(world.server_counters(bank).maybe_dropped, 2);
+
+        let others: Vec<_> = (0..100).map(|_| world.finish_call(till, maybe())).collect();
+        world.deliver(&copy);
+        world.run(ms(1));
+
+        assert_eq!(world.outcome(call), Outcome::Sent);
+        assert_eq!(world.executions(call), 1);
+        assert_eq!(world.server_counters(bank).maybe_dropped, 3);
+        assert!(others.iter().all(|&other| world.executions(other) == 1));
     });
 }
