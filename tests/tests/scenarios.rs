@@ -7,3 +7,7 @@
 mod slots;
 #[path = "scenarios/seals.rs"]
 mod seals;
+#[path = "scenarios/sessions.rs"]
+mod sessions;
+#[path = "scenarios/refusals.rs"]
+mod refusals;
