@@ -11,3 +11,9 @@ mod seals;
 mod sessions;
 #[path = "scenarios/refusals.rs"]
 mod refusals;
+#[path = "scenarios/restarts.rs"]
+mod restarts;
+#[path = "scenarios/limits.rs"]
+mod limits;
+#[path = "scenarios/network.rs"]
+mod network;
