@@ -398,3 +398,36 @@ impl Drop for World {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[should_panic(expected = "the world was not checked")]
+    fn an_unchecked_world_panics() {
+        drop(World::new("nothing", 1, true));
+    }
+
+    #[test]
+    #[should_panic(expected = "invariant 9")]
+    fn a_story_with_faults_is_not_faultless() {
+        faultless_story(|world| {
+            let bank = world.server("bank");
+            let till = world.client("till", bank);
+            world.link(till, bank).drop_next(wire::Kind::Request);
+            world.finish_call(till, once());
+        });
+    }
+
+    #[test]
+    #[should_panic(expected = "no REQUEST was held back")]
+    fn what_was_not_held_cannot_be_delivered() {
+        story(|world| {
+            let bank = world.server("bank");
+            let till = world.client("till", bank);
+            let held = world.link(till, bank).hold_next(wire::Kind::Request);
+            world.deliver(&held);
+        });
+    }
+}

@@ -111,6 +111,7 @@ fn old_hello_after_new() {
 
         assert_eq!(world.outcome(call), world.returned(call, 1));
         assert_eq!(world.incarnation(till), life);
+        assert_eq!(world.link(bank, till).rejected(), [RejectReason::OldIncarnation]);
         assert_eq!(world.link(bank, till).welcomed(), welcomed, "no other session");
         assert_eq!(world.server_counters(bank).cancelled, 0);
         let next = world.finish_call(till, once());
