@@ -253,7 +253,7 @@ fn bad_addresses_say_what_to_write() {
 #[test]
 fn an_idle_client_hears_that_its_server_drained_and_the_next_call_did_not_run() {
     let (running, _bank, client) = bank();
-    assert_eq!(client.balance("ann").unwrap(), 3);
+    assert_eq!(client.transfer("ann", 1).unwrap(), 2);
     assert!(running.drain(Duration::from_secs(5)).is_complete());
     let client = client.with(Options::new().timeout(Duration::from_millis(300)));
     let error = client.transfer("ann", 1).unwrap_err();

@@ -53,7 +53,7 @@ pub(super) struct State {
 
 /// After so long without a call, what the server said in the meantime is read before the next one
 /// is sent: that it drains, for instance.
-const CATCH_UP_AFTER: Duration = Duration::from_millis(10);
+const CATCH_UP_AFTER: Duration = Duration::from_millis(1);
 
 /// How many datagrams are read then; a server says little unasked.
 const CATCH_UP_DATAGRAMS_MAX: usize = 64;
@@ -161,7 +161,7 @@ impl Connection {
         let mut errands = state.errands();
         let pause = now.since(std::mem::replace(&mut state.last_start, now));
         if pause >= CATCH_UP_AFTER && state.leader.is_none() {
-            state.catch_up(now, &*self.link);
+            state.catch_up(now, &*self.link, &mut errands);
         }
         let key = state.core.start(now, spec, arguments);
         state.expect(key);
@@ -249,14 +249,16 @@ impl State {
         self.spare_errands.pop().unwrap_or_default()
     }
 
-    /// Reads what came while nobody received.
-    fn catch_up(&mut self, now: Instant, link: &dyn Link) {
+    /// Reads what came while nobody received. Calls that end by it are told of at once: the machine
+    /// gives their places to the next ones.
+    fn catch_up(&mut self, now: Instant, link: &dyn Link, errands: &mut Errands) {
         let mut buffer = std::mem::take(&mut self.receive_buffer);
         for _ in 0..CATCH_UP_DATAGRAMS_MAX {
             let Received::Datagram { len, from } = link.take(&mut buffer) else { break };
             self.core.handle_datagram(now, from, &buffer[..len]);
         }
         self.receive_buffer = buffer;
+        self.drain(now, errands);
     }
 
     /// Takes everything out of the machine.
