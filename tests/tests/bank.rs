@@ -204,6 +204,11 @@ fn what_does_not_fit_is_refused_before_it_leaves_and_a_reply_that_does_not_is_ex
 fn a_call_past_its_deadline_is_in_doubt_cancelled_and_resolved() {
     let (_server, _object, bank) = bank();
     let error = bank.sleep_until_cancelled().unwrap_err();
+    if error.execution() == Execution::Executed {
+        // The server stops the handler at the same moment, and its word came first.
+        assert_eq!(error.kind(), ErrorKind::Cancelled);
+        return;
+    }
     assert_eq!((error.kind(), error.execution()), (ErrorKind::NoReply, Execution::Unknown));
     assert!(error.evidence().working_seen);
     let resolution = bank.resolve(error.call()).unwrap();
