@@ -11,6 +11,10 @@ pub struct Limits {
     pub slots_max: u32,
     /// Sessions of a server.
     pub sessions_max: usize,
+    /// Sessions of one client: it needs one, and a new one whenever it gave one up.
+    pub client_sessions_max: usize,
+    /// Slots granted over all sessions of a server; as they run out, each HELLO gets fewer.
+    pub slots_granted_max: usize,
     /// Sessions that were opened and never used, above which a HELLO must prove its address.
     pub unused_sessions_max: usize,
     /// Calls of a server that were accepted and have not begun.
@@ -61,6 +65,8 @@ impl Default for Limits {
         let limits = Self {
             slots_max: 1_024,
             sessions_max: 65_536,
+            client_sessions_max: 64,
+            slots_granted_max: 4 << 20,
             unused_sessions_max: 256,
             calls_queued_max: 1_024,
             calls_running_max: 65_536,

@@ -14,6 +14,9 @@ use crate::wire::{
 /// Clients without a session that are still remembered, so that an old life stays fenced.
 const CLIENTS_REMEMBERED_MAX: usize = 65_536;
 
+/// Which part of the slots that are left one HELLO may have.
+const SLOTS_SHARE: usize = 16;
+
 impl Server {
     pub(super) fn on_hello(&mut self, now: Instant, origin: Origin, hello: &Hello) {
         let client = hello.client;
@@ -125,22 +128,35 @@ impl Server {
         if self.draining.is_some() {
             return self.reject(origin, hello, RejectReason::Draining, own, self.limits.push_back);
         }
-        if self.sessions.len() >= self.limits.sessions_max {
+        let of_client = self.clients.get(&hello.client).map_or(0, |known| known.sessions.len());
+        let slots = self.slots_to_grant(hello.slots);
+        if self.sessions.len() >= self.limits.sessions_max
+            || of_client >= self.limits.client_sessions_max
+            || slots == 0
+        {
             return self.reject(origin, hello, RejectReason::NoRoom, own, self.limits.push_back);
         }
         let id = self.next_session_id();
         let timer = self.timers.add(TimerKey::Lease(id));
         self.timers.set(timer, now + self.limits.lease_unused);
         let client = (hello.client, origin.envelope.incarnation);
-        let slots = hello.slots.clamp(1, self.limits.slots_max);
         let mut session = Session::open(id, client, origin.from, now, slots, timer);
         session.remember(hello.nonce);
         session.proved = self.has_good_cookie(now, origin, hello);
+        self.slots_granted += slots as usize;
         self.sessions.insert(id, session);
         self.sessions_unused += 1;
         let known = Known { highest: client.1, sessions: Vec::new() };
         self.clients.entry(client.0).or_insert(known).sessions.push(id);
         self.welcome(now, id, hello);
+    }
+
+    /// How many slots a client that wants `wanted` gets: a sixteenth of what is left at most, so that
+    /// many can still come when few are left. None if none is left.
+    fn slots_to_grant(&self, wanted: u32) -> u32 {
+        let left = self.limits.slots_granted_max.saturating_sub(self.slots_granted);
+        let share = u32::try_from(left.div_ceil(SLOTS_SHARE)).unwrap_or(u32::MAX);
+        wanted.clamp(1, self.limits.slots_max).min(share)
     }
 
     fn welcome(&mut self, now: Instant, id: SessionId, hello: &Hello) {
@@ -281,6 +297,7 @@ impl Server {
         let Some(session) = self.sessions.remove(&id) else { return };
         assert!(session.live_calls == 0, "a session outlives its calls");
         self.timers.remove(session.lease_timer);
+        self.slots_granted -= session.slots_max as usize;
         for slot in session.slots.into_values() {
             self.stored_bytes -= slot.stored_bytes;
             if let Some(timer) = slot.timer {

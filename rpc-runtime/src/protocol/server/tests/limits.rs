@@ -124,3 +124,43 @@ fn a_deadline_beyond_all_reason_is_cut() {
     bench.send(&Pdu::Request(request));
     assert_eq!(bench.queue[0].not_after, bench.now + Duration::from_secs(5));
 }
+
+#[test]
+fn one_client_has_so_many_sessions_and_no_more_and_others_are_welcome() {
+    let mut bench = Bench::with(Limits { client_sessions_max: 2, ..Limits::default() });
+    bench.open();
+    let third = bench.hello();
+    let (_, said) = bench.say_hello(&third);
+    let Said::Reject(reject) = said else { panic!("{said:?}") };
+    assert_eq!((reject.reason, reject.push_back_ms), (RejectReason::NoRoom, 50));
+    let other = Hello { client: ClientId(2), ..bench.hello() };
+    bench.opened(&other);
+}
+
+#[test]
+fn slots_are_granted_ever_more_sparingly_and_given_back() {
+    let mut bench = Bench::empty(Limits { slots_granted_max: 640, ..Limits::default() });
+    let mut granted = Vec::new();
+    for client in 1.. {
+        let hello = Hello { client: ClientId(client), ..bench.hello() };
+        match bench.say_hello(&hello).1 {
+            Said::Welcome(welcome) => granted.push(welcome.slots),
+            Said::Cookie(Cookie { cookie, .. }) => {
+                let said = bench.say_hello(&Hello { has_cookie: 1, cookie, ..hello }).1;
+                let Said::Welcome(welcome) = said else { panic!("{said:?}") };
+                granted.push(welcome.slots);
+            }
+            said => {
+                let Said::Reject(reject) = said else { panic!("{said:?}") };
+                assert_eq!(reject.reason, RejectReason::NoRoom);
+                break;
+            }
+        }
+    }
+    assert_eq!((granted[0], granted[1], granted.last()), (40, 38, Some(&1)));
+    assert_eq!(granted.iter().sum::<u32>(), 640);
+    bench.pass(Duration::from_secs(60));
+    let hello = Hello { client: ClientId(9_999), ..bench.hello() };
+    bench.opened(&hello);
+    assert_eq!(bench.server.sessions(), 1);
+}
