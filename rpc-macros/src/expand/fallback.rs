@@ -1,18 +1,30 @@
 //! After a mistake: the trait alone, repaired where the compiler would repeat what was said.
 
 use quote::format_ident;
-use syn::{FnArg, ItemTrait, Pat, TraitItem};
+use syn::{FnArg, ItemTrait, Pat, ReturnType, TraitItem};
+
+use crate::parse::is_rpc;
 
 /// The trait without what would make the compiler complain a second time.
 pub(super) fn repaired(mut item: ItemTrait) -> ItemTrait {
     for inner in &mut item.items {
         let TraitItem::Fn(function) = inner else { continue };
-        function.attrs.retain(|attribute| !attribute.path().is_ident("rpc"));
-        function.default = None;
+        function.attrs.retain(|attribute| !is_rpc(attribute));
+        function.sig.constness = None;
+        function.sig.variadic = None;
+        if let ReturnType::Type(_, output) = &mut function.sig.output
+            && has_placeholder(output)
+        {
+            function.sig.output = ReturnType::Default;
+        }
+        let has_body = function.default.is_some();
         let inputs = function.sig.inputs.iter_mut().enumerate();
         for (place, input) in inputs {
             let FnArg::Typed(typed) = input else { continue };
-            if !matches!(&*typed.pat, Pat::Ident(name) if name.mutability.is_none() && name.by_ref.is_none())
+            typed.attrs.retain(|attribute| !is_rpc(attribute));
+            // A body, where patterns may stand, knows them by these names.
+            if !has_body
+                && !matches!(&*typed.pat, Pat::Ident(name) if name.mutability.is_none() && name.by_ref.is_none())
             {
                 let name = format_ident!("parameter_{place}");
                 *typed.pat = syn::parse_quote!(#name);

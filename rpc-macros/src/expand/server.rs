@@ -1,7 +1,7 @@
 //! The server's side: `BankService`, which takes calls apart and hands them to the user's object.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
 
 use super::{interface_name, located, named, ours};
 use crate::model::{Argument, Kind, Method, Semantics, Service};
@@ -54,7 +54,8 @@ pub(super) fn service(service: &Service) -> TokenStream {
 }
 
 fn arm(service: &Service, method: &Method, index: usize) -> TokenStream {
-    let (runtime, trait_name, name) = (&service.runtime, &service.trait_name, &method.name);
+    let (trait_name, name) = (&service.trait_name, &method.name);
+    let serve = serve(service, method);
     let (target, incoming, args) = (ours("target"), ours("incoming"), ours("args"));
     let count = method.arguments.len();
     let unmarshalled: Vec<_> = method
@@ -82,7 +83,7 @@ fn arm(service: &Service, method: &Method, index: usize) -> TokenStream {
             .map(|(_, local)| local);
         let out = ours("out");
         return quote! {
-            #index => #runtime::__private::serve_inout(#incoming, |#args| {
+            #index => #serve(#incoming, |#args| {
                 #(#lets)*
                 let #out = #trait_name::#name(#target, #(#passed),*);
                 ::core::result::Result::Ok((#out, (#(#back,)*)))
@@ -91,7 +92,7 @@ fn arm(service: &Service, method: &Method, index: usize) -> TokenStream {
     }
     if method.semantics == Semantics::Maybe {
         return quote! {
-            #index => #runtime::__private::serve_maybe(#incoming, |#args| {
+            #index => #serve(#incoming, |#args| {
                 #none
                 #trait_name::#name(#target, #(#values),*);
                 ::core::result::Result::Ok(())
@@ -99,10 +100,31 @@ fn arm(service: &Service, method: &Method, index: usize) -> TokenStream {
         };
     }
     quote! {
-        #index => #runtime::__private::serve(#incoming, |#args| {
+        #index => #serve(#incoming, |#args| {
             #none
             ::core::result::Result::Ok(#trait_name::#name(#target, #(#values),*))
         }),
+    }
+}
+
+/// The library's function for such a method, named at the method's result: what the compiler says
+/// about the result's type then shows there.
+fn serve(service: &Service, method: &Method) -> TokenStream {
+    let place = match &method.output {
+        syn::ReturnType::Default => Span::call_site(),
+        syn::ReturnType::Type(_, written) => located(written),
+    };
+    let runtime = service.runtime.to_token_stream().into_iter().map(|mut token| {
+        token.set_span(token.span().located_at(place));
+        token
+    });
+    let runtime: TokenStream = runtime.collect();
+    if method.has_in_out() {
+        quote_spanned!(place=> #runtime::__private::serve_inout)
+    } else if method.semantics == Semantics::Maybe {
+        quote_spanned!(place=> #runtime::__private::serve_maybe)
+    } else {
+        quote_spanned!(place=> #runtime::__private::serve)
     }
 }
 
@@ -110,7 +132,7 @@ fn arm(service: &Service, method: &Method, index: usize) -> TokenStream {
 fn unmarshal(argument: &Argument, last: bool, args: &syn::Ident) -> TokenStream {
     let value = owned(argument, last, args);
     match argument.kind {
-        Kind::Reference | Kind::Slice => quote_spanned!(located(&argument.written)=> &#value),
+        Kind::Reference | Kind::Slice => quote_spanned!(located(&argument.inner)=> &#value),
         Kind::OptionReference => {
             quote_spanned!(located(&argument.written)=> ::core::option::Option::as_ref(&#value))
         }
@@ -127,7 +149,7 @@ fn unmarshal(argument: &Argument, last: bool, args: &syn::Ident) -> TokenStream 
 /// A parameter decoded, before any `&` that the handler wants.
 fn owned(argument: &Argument, last: bool, args: &syn::Ident) -> TokenStream {
     let Argument { kind, written, inner, .. } = argument;
-    let place = located(written);
+    let place = located(inner);
     let take = if last { quote_spanned!(place=> last) } else { quote_spanned!(place=> next) };
     match kind {
         Kind::Str => quote_spanned!(place=> #args.#take::<&::core::primitive::str>()?),

@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::{interface_name, located, named, output};
+use super::{interface_name, located, named, ours, output};
 use crate::model::{Argument, Kind, Method, Semantics, Service};
 
 pub(super) fn client(service: &Service) -> TokenStream {
@@ -116,7 +116,7 @@ fn plain_call(_service: &Service, method: &Method) -> TokenStream {
         quote!(#start.detach();)
     } else if method.has_in_out() {
         let names: Vec<_> = method.in_outs().map(|argument| &argument.name).collect();
-        let new: Vec<_> = names.iter().map(|name| quote::format_ident!("new_{name}")).collect();
+        let new: Vec<_> = (0..names.len()).map(|place| ours(&format!("new_{place}"))).collect();
         quote!(#start.restore(|(#(#new,)*)| { #(*#names = #new;)* }))
     } else {
         quote!(#start.wait())
@@ -163,17 +163,20 @@ fn parameter(argument: &Argument) -> TokenStream {
     if *kind == Kind::InOut { quote!(#name: &#inner) } else { quote!(#name: #written) }
 }
 
+/// One step of the builder. The name stands at the type: what the compiler says about the type
+/// shows there.
 fn marshal(argument: &Argument) -> TokenStream {
-    let Argument { name, kind, written, .. } = argument;
+    let Argument { name, kind, inner, .. } = argument;
+    let place = located(inner);
+    let mut name = name.clone();
+    name.set_span(name.span().located_at(place));
     match kind {
-        Kind::Bytes => quote_spanned!(located(written)=> .bytes(#name)),
-        Kind::Slice => quote_spanned!(located(written)=> .slice(#name)),
-        Kind::OptionReference => quote_spanned!(located(written)=> .opt(#name)),
-        Kind::Reference | Kind::InOut => quote_spanned!(located(written)=> .arg(#name)),
-        Kind::CowStr => quote_spanned!(located(written)=> .arg(&&*#name)),
-        Kind::CowBytes => quote_spanned!(located(written)=> .bytes(&#name)),
-        Kind::Str | Kind::Owned | Kind::OptionBorrowed => {
-            quote_spanned!(located(written)=> .arg(&#name))
-        }
+        Kind::Bytes => quote_spanned!(place=> .bytes(#name)),
+        Kind::Slice => quote_spanned!(place=> .slice(#name)),
+        Kind::OptionReference => quote_spanned!(place=> .opt(#name)),
+        Kind::Reference | Kind::InOut => quote_spanned!(place=> .arg(#name)),
+        Kind::CowStr => quote_spanned!(place=> .arg(&&*#name)),
+        Kind::CowBytes => quote_spanned!(place=> .bytes(&#name)),
+        Kind::Str | Kind::Owned | Kind::OptionBorrowed => quote_spanned!(place=> .arg(&#name)),
     }
 }

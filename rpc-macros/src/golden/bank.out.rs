@@ -148,8 +148,8 @@ impl Bank for BankClient {
     fn fill(&self, basket: &mut Vec<String>, n: u32) -> Result<u32, CallError> {
         self.start()
             .fill(&*basket, n)
-            .restore(|(new_basket,)| {
-                *basket = new_basket;
+            .restore(|(new_0,)| {
+                *basket = new_0;
             })
     }
 }
