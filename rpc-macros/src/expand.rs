@@ -96,6 +96,14 @@ fn located(node: &impl syn::spanned::Spanned) -> Span {
     Span::call_site().located_at(node.span())
 }
 
+/// Where an error about a method's result shows.
+fn result_place(method: &Method) -> Span {
+    match &method.output {
+        syn::ReturnType::Default => Span::call_site(),
+        syn::ReturnType::Type(_, written) => located(written),
+    }
+}
+
 /// `written`, or nothing for a method without a result.
 fn output(method: &Method, runtime: &syn::Path) -> TokenStream {
     match &method.output {

@@ -3,7 +3,7 @@
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, quote, quote_spanned};
 
-use super::{interface_name, located, named, ours};
+use super::{interface_name, located, named, ours, result_place};
 use crate::model::{Argument, Kind, Method, Semantics, Service};
 
 pub(super) fn service(service: &Service) -> TokenStream {
@@ -53,79 +53,74 @@ pub(super) fn service(service: &Service) -> TokenStream {
     }
 }
 
+/// One method. Every token stands at the method's result, so that what the compiler says about the
+/// result's type shows there.
 fn arm(service: &Service, method: &Method, index: usize) -> TokenStream {
-    let (trait_name, name) = (&service.trait_name, &method.name);
-    let serve = serve(service, method);
+    let place = result_place(method);
+    let runtime = moved(service.runtime.to_token_stream(), place);
+    let trait_name = moved(service.trait_name.to_token_stream(), place);
+    let name = moved(method.name.to_token_stream(), place);
+    let handler = quote_spanned!(place=> #trait_name::#name);
     let (target, incoming, args) = (ours("target"), ours("incoming"), ours("args"));
     let count = method.arguments.len();
-    let unmarshalled: Vec<_> = method
+    if method.has_in_out() {
+        let body = with_in_outs(method, &handler, place);
+        return quote_spanned! {place=>
+            #index => #runtime::__private::serve_inout(#incoming, |#args| { #body }),
+        };
+    }
+    let none = (count == 0).then(|| quote!(#args.end()?;));
+    let values = method
         .arguments
         .iter()
         .enumerate()
-        .map(|(place, argument)| (argument, unmarshal(argument, place + 1 == count, &args)))
-        .collect();
-    let none = (count == 0).then(|| quote!(#args.end()?;));
-    let values = unmarshalled.iter().map(|(_, value)| value);
-    if method.has_in_out() {
-        let names: Vec<_> = (0..count).map(|place| ours(&format!("argument_{place}"))).collect();
-        let lets = unmarshalled.iter().zip(&names).map(|((argument, _), local)| {
-            let last = names.last() == Some(local);
-            let value = owned(argument, last, &args);
-            let mutable = (argument.kind == Kind::InOut).then(|| quote!(mut));
-            quote!(let #mutable #local = #value;)
-        });
-        let passed =
-            unmarshalled.iter().zip(&names).map(|((argument, _), local)| pass(argument, local));
-        let back = unmarshalled
-            .iter()
-            .zip(&names)
-            .filter(|((argument, _), _)| argument.kind == Kind::InOut)
-            .map(|(_, local)| local);
-        let out = ours("out");
-        return quote! {
-            #index => #serve(#incoming, |#args| {
-                #(#lets)*
-                let #out = #trait_name::#name(#target, #(#passed),*);
-                ::core::result::Result::Ok((#out, (#(#back,)*)))
-            }),
-        };
-    }
+        .map(|(place, argument)| unmarshal(argument, place + 1 == count, &args));
     if method.semantics == Semantics::Maybe {
         return quote! {
-            #index => #serve(#incoming, |#args| {
+            #index => #runtime::__private::serve_maybe(#incoming, |#args| {
                 #none
-                #trait_name::#name(#target, #(#values),*);
+                #handler(#target, #(#values),*);
                 ::core::result::Result::Ok(())
             }),
         };
     }
-    quote! {
-        #index => #serve(#incoming, |#args| {
+    quote_spanned! {place=>
+        #index => #runtime::__private::serve(#incoming, |#args| {
             #none
-            ::core::result::Result::Ok(#trait_name::#name(#target, #(#values),*))
+            ::core::result::Result::Ok(#handler(#target, #(#values),*))
         }),
     }
 }
 
-/// The library's function for such a method, named at the method's result: what the compiler says
-/// about the result's type then shows there.
-fn serve(service: &Service, method: &Method) -> TokenStream {
-    let place = match &method.output {
-        syn::ReturnType::Default => Span::call_site(),
-        syn::ReturnType::Type(_, written) => located(written),
+/// Decodes all parameters, calls, and gives back what came and the in-out parameters.
+fn with_in_outs(method: &Method, handler: &TokenStream, place: Span) -> TokenStream {
+    let (target, args, out) = (ours("target"), ours("args"), ours("out"));
+    let count = method.arguments.len();
+    let named = || {
+        let name = |place| ours(&format!("argument_{place}"));
+        method.arguments.iter().enumerate().map(move |(place, argument)| (argument, name(place)))
     };
-    let runtime = service.runtime.to_token_stream().into_iter().map(|mut token| {
-        token.set_span(token.span().located_at(place));
-        token
+    let lets = named().enumerate().map(|(place, (argument, local))| {
+        let value = owned(argument, place + 1 == count, &args);
+        let mutable = (argument.kind == Kind::InOut).then(|| quote!(mut));
+        quote!(let #mutable #local = #value;)
     });
-    let runtime: TokenStream = runtime.collect();
-    if method.has_in_out() {
-        quote_spanned!(place=> #runtime::__private::serve_inout)
-    } else if method.semantics == Semantics::Maybe {
-        quote_spanned!(place=> #runtime::__private::serve_maybe)
-    } else {
-        quote_spanned!(place=> #runtime::__private::serve)
+    let passed = named().map(|(argument, local)| pass(argument, &local));
+    let back = named().filter(|(argument, _)| argument.kind == Kind::InOut).map(|(_, local)| local);
+    quote_spanned! {place=>
+        #(#lets)*
+        let #out = #handler(#target, #(#passed),*);
+        ::core::result::Result::Ok((#out, (#(#back,)*)))
     }
+}
+
+/// The same tokens, standing at `place`.
+fn moved(tokens: TokenStream, place: Span) -> TokenStream {
+    let mut tokens: Vec<_> = tokens.into_iter().collect();
+    for token in &mut tokens {
+        token.set_span(token.span().located_at(place));
+    }
+    tokens.into_iter().collect()
 }
 
 /// A parameter decoded where it is passed.
