@@ -171,7 +171,7 @@ fn pattern(pattern: &Pat, diagnostics: &mut Diagnostics) {
         Pat::Ident(name)
             if name.subpat.is_none() && name.by_ref.is_none() && name.mutability.is_none() => {}
         Pat::Ident(name) if name.subpat.is_none() && name.by_ref.is_none() => diagnostics.over(
-            &name.mutability,
+            name.mutability,
             "a remote parameter is a plain name: leave `mut` out here, and write it where the method is implemented",
         ),
         Pat::Wild(_) => diagnostics.over(

@@ -8,7 +8,8 @@ use std::process::Command;
 const COMPILER: &str = "rustc 1.95.";
 
 /// Mistakes that the macro tells, in its own words: the same under every compiler.
-const THEMES: [&str; 6] = ["*", "interface/*", "methods/*", "parameters/*", "results/*", "options/*"];
+const THEMES: [&str; 6] =
+    ["*", "interface/*", "methods/*", "parameters/*", "results/*", "options/*"];
 
 /// One run for all files: nothing here compiles, so they are only checked, and together.
 #[test]

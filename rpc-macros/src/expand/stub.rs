@@ -151,6 +151,7 @@ fn start_call(service: &Service, method: &Method, index: usize) -> TokenStream {
     quote! {
         #(#docs)*
         #default_docs
+        #[allow(clippy::too_many_arguments)]
         pub fn #name(&self, #(#parameters),*) -> #result {
             #begin #(#marshalled)* #finish
         }
