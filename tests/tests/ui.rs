@@ -23,3 +23,10 @@ fn each_mistake_is_told_at_the_token_to_change() {
         cases.compile_fail("tests/ui/types/*.rs");
     }
 }
+
+/// What must compile, as part of this test.
+#[path = "ui/pass"]
+mod pass {
+    mod places;
+    mod results;
+}
