@@ -36,14 +36,12 @@ fn a_service_may_stand_in_a_body_and_at_any_path() {
     trait Local {
         fn put(&self) -> Result<(), CallError>;
     }
-    // The traits are usable as objects.
-    let objects: [Option<usize>; 4] = [
-        None::<&dyn Hidden>.map(size_of_val),
-        None::<&dyn Local>.map(size_of_val),
-        None::<&dyn Empty>.map(size_of_val),
-        None::<&dyn r#Type>.map(size_of_val),
-    ];
-    assert_eq!(objects, [None; 4]);
+    let _: [fn(&str); 1] = [|url| {
+        let _ = HiddenClient::connect(url).map(|hidden| hidden.put());
+        let _ = LocalClient::connect(url).map(|local| local.put());
+        let _ = TypeClient::connect(url).map(|object| (&object as &dyn r#Type).r#match());
+        let _ = EmptyClient::connect(url).map(|object| size_of_val::<dyn Empty>(&object));
+    }];
     let name = |interface: &rpc_runtime::Interface| interface.name().to_owned();
     assert_eq!(name(&HIDDEN_INTERFACE), "hidden");
     assert_eq!(name(&LOCAL_INTERFACE), "local");
