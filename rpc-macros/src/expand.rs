@@ -65,6 +65,8 @@ fn documented(service: &Service) -> TokenStream {
         function.attrs.push(syn::parse_quote!(#[doc = "# Errors"]));
         function.attrs.push(syn::parse_quote!(#[doc = ""]));
         function.attrs.push(syn::parse_quote!(#[doc = #promise]));
+        // Clippy looks for the section in what the user wrote only.
+        function.attrs.push(syn::parse_quote!(#[allow(clippy::missing_errors_doc)]));
     }
     quote!(#item)
 }
@@ -94,6 +96,14 @@ fn ours(name: &str) -> Ident {
 /// Where an error about this type shows: at the type, as macro code, so that lints stay silent.
 fn located(node: &impl syn::spanned::Spanned) -> Span {
     Span::call_site().located_at(node.span())
+}
+
+/// Where an error about a method's result shows.
+fn result_place(method: &Method) -> Span {
+    match &method.output {
+        syn::ReturnType::Default => Span::call_site(),
+        syn::ReturnType::Type(_, written) => located(written),
+    }
 }
 
 /// `written`, or nothing for a method without a result.

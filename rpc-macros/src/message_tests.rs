@@ -31,7 +31,7 @@ fn every_mistake_in_a_method_has_its_own_words() {
     let cases = [
         (
             "fn put<T>(&self, x: T) -> R;",
-            "a remote method cannot be generic: the server must know the type before the call arrives",
+            "a remote method cannot be generic: the server must know the type before the call arrives, so write it out",
         ),
         (
             "fn put(&self, x: impl Serialize) -> R;",
@@ -44,7 +44,7 @@ fn every_mistake_in_a_method_has_its_own_words() {
         ),
         (
             "#[rpc(maybe)] fn put(&self, x: &mut u32);",
-            "a `maybe` call has no reply, so nothing can come back through `&mut`",
+            "a `maybe` call has no reply, so nothing can come back through `&mut`: use `&`",
         ),
         (
             "fn put(&self) -> Result<&str, E>;",
@@ -90,7 +90,7 @@ fn every_mistake_in_a_method_has_its_own_words() {
         ("#[rpc(timeout)] fn put(&self) -> R;", "`timeout` needs a value: `timeout = \"2s\"`"),
         (
             "#[rpc(maybe, timeout = \"1s\")] fn put(&self);",
-            "`timeout` has no meaning for a `maybe` call: nobody waits for it",
+            "`timeout` has no meaning for a `maybe` call: nobody waits for it, so leave it out",
         ),
         (
             "fn put(&self, s: &'static str) -> R;",
@@ -98,7 +98,7 @@ fn every_mistake_in_a_method_has_its_own_words() {
         ),
         (
             "fn put(&self, b: &mut [u8]) -> R;",
-            "an in-out parameter must be able to change its length: use `&mut Vec<…>`",
+            "an in-out parameter must be able to change its length: use `&mut Vec<u8>`",
         ),
         (
             "fn put(&self, s: &mut str) -> R;",
@@ -145,13 +145,74 @@ fn every_mistake_in_a_method_has_its_own_words() {
             "#[cfg(test)] fn put(&self) -> R;",
             "an interface is the same in every build, or client and server disagree: put `cfg` on the whole trait",
         ),
-        ("unsafe fn put(&self) -> R;", "a remote method cannot be unsafe"),
-        ("#[rpc(inline, inline)] fn put(&self) -> R;", "`inline` is given twice"),
+        ("unsafe fn put(&self) -> R;", "a remote method cannot be unsafe: leave `unsafe` out"),
+        ("#[rpc(inline, inline)] fn put(&self) -> R;", "`inline` is given twice: keep one"),
         (
             "#[rpc = \"2s\"] fn put(&self) -> R;",
             "write the options in parentheses: #[rpc(at_least_once, timeout = \"2s\")]",
         ),
-        ("const MAX: u32;", "a remote interface holds methods only: a constant does not travel"),
+        (
+            "const MAX: u32;",
+            "a remote interface holds methods only: a constant does not travel, so put it beside the trait",
+        ),
+        (
+            "fn put(&'static self) -> R;",
+            "the server object is borrowed for the call only: leave the lifetime out",
+        ),
+        ("fn put(self: &Self) -> R;", "a remote method takes `&self`: write it so"),
+        (
+            "fn put(&self, mut x: u32) -> R;",
+            "a remote parameter is a plain name: leave `mut` out here, and write it where the method is implemented",
+        ),
+        (
+            "fn put(&self, x: Vec<&mut u32>) -> R;",
+            "only a whole parameter comes back: write `&mut` in front of its type, not inside",
+        ),
+        (
+            "fn put(&self, x: &mut Vec<&str>) -> R;",
+            "what comes back through `&mut` is made anew and cannot borrow: use an owned type (`String`, `Vec<T>`, …)",
+        ),
+        (
+            "fn put(&self, x: &mut Order<'_>) -> R;",
+            "what comes back through `&mut` is made anew and cannot borrow: use an owned type (`String`, `Vec<T>`, …)",
+        ),
+        (
+            "fn put(&self, #[rpc(key)] x: u32) -> R;",
+            "a parameter has no options yet: leave #[rpc(..)] out, calls are not spread by a key",
+        ),
+        (
+            "fn put(&self) -> Result<Cow<'_, str>, E>;",
+            "a result crosses address spaces and cannot borrow: return an owned type (`String`, `Vec<T>`, …)",
+        ),
+        (
+            "fn put(&self) -> Result<Self, E>;",
+            "`Self` differs between client and server: name the type",
+        ),
+        (
+            "fn put(&self) -> Result<Arc<str>, E>;",
+            "`Arc` shares memory, and client and server share none: return the value inside, `T`",
+        ),
+        (
+            "fn put(&self) -> Result<*const u8, E>;",
+            "a pointer means nothing in another address space: return the data",
+        ),
+        ("fn put(&self) -> Result<Vec<_>, E>;", "a remote result needs its type written out"),
+        (
+            "#[rpc(worker, inline)] fn put(&self) -> R;",
+            "`inline` and `worker` contradict each other: choose one",
+        ),
+        (
+            "#[rpc(\"maybe\")] fn put(&self) -> R;",
+            "an option is a word without quotes, such as `at_least_once`, or `timeout = \"2s\"`",
+        ),
+        (
+            "#[rpc(timeout(\"2s\"))] fn put(&self) -> R;",
+            "the value of an option stands behind `=`: `timeout = \"...\"`",
+        ),
+        (
+            "#[rpc(at_least_once inline)] fn put(&self) -> R;",
+            "options are separated by commas: put a `,` before this",
+        ),
         ("type Out;", "a remote interface cannot have associated types: write the type out"),
     ];
     for (method, expected) in cases {
@@ -199,7 +260,11 @@ fn mistakes_of_the_trait_itself_are_told_too() {
     );
     assert_eq!(
         one("", "trait T<A> { fn put(&self) -> R; }"),
-        "a remote interface cannot be generic: both sides must agree on one set of types"
+        "a remote interface cannot be generic: both sides must agree on one set of types, so write them out"
+    );
+    assert_eq!(
+        one("", "trait Überweisung { fn put(&self) -> R; }"),
+        "`Überweisung` is no name on the wire: give one of a-z, 0-9, `.`, `_` and `-` with #[service(name = \"...\")]"
     );
     assert_eq!(one("", "struct T;"), "#[service] belongs on a trait: the trait is the interface");
     assert_eq!(

@@ -34,11 +34,23 @@ struct OptionItem {
 impl Parse for OptionItem {
     fn parse(input: ParseStream<'_>) -> syn::Result<Self> {
         use syn::ext::IdentExt;
+        if !input.peek(Ident::peek_any) {
+            return Err(input.error(
+                "an option is a word without quotes, such as `at_least_once`, or `timeout = \"2s\"`",
+            ));
+        }
         let word = input.call(Ident::parse_any)?;
+        if input.peek(syn::token::Paren) {
+            return Err(input
+                .error(format!("the value of an option stands behind `=`: `{word} = \"...\"`")));
+        }
         let value = match input.parse::<Option<Token![=]>>()? {
             Some(_) => Some(input.parse()?),
             None => None,
         };
+        if !input.is_empty() && !input.peek(Token![,]) {
+            return Err(input.error("options are separated by commas: put a `,` before this"));
+        }
         Ok(Self { word, value })
     }
 }
@@ -51,7 +63,7 @@ pub(crate) fn service(
     mut item: ItemTrait,
     diagnostics: &mut Diagnostics,
 ) -> Service {
-    let lower = item.ident.to_string().to_lowercase();
+    let lower = item.ident.to_string().trim_start_matches("r#").to_lowercase();
     let mut service = Service {
         visibility: item.vis.clone(),
         trait_name: item.ident.clone(),
@@ -63,19 +75,35 @@ pub(crate) fn service(
             trait Placeholder {}
         ),
     };
+    let mut named = false;
     match syn::parse::Parser::parse2(Options::parse_terminated, attribute) {
-        Ok(options) => service_options(&mut service, &options, diagnostics),
+        Ok(options) => {
+            named = options.iter().any(|option| option.word == "name");
+            service_options(&mut service, &options, diagnostics);
+        }
         Err(error) => diagnostics.push(error),
+    }
+    if !named && !is_service_name(&service.wire_name) {
+        let trait_name = &service.trait_name;
+        diagnostics.at(
+            trait_name,
+            format!("`{trait_name}` is no name on the wire: give one of a-z, 0-9, `.`, `_` and `-` with #[service(name = \"...\")]"),
+        );
     }
     for item in &mut item.items {
         if let TraitItem::Fn(function) = item {
             let method = method(function, diagnostics);
-            function.attrs.retain(|attribute| !attribute.path().is_ident("rpc"));
+            function.attrs.retain(|attribute| !is_rpc(attribute));
             service.methods.extend(method);
         }
     }
     service.item = item;
     service
+}
+
+/// Whether an attribute is `#[rpc(..)]`, under whatever path.
+pub(crate) fn is_rpc(attribute: &Attribute) -> bool {
+    attribute.path().segments.last().is_some_and(|last| last.ident == "rpc")
 }
 
 fn docs(attributes: &[Attribute]) -> Vec<Attribute> {
@@ -117,10 +145,13 @@ fn service_options(service: &mut Service, options: &Options, diagnostics: &mut D
     }
 }
 
-fn check_wire_name(name: &LitStr, diagnostics: &mut Diagnostics) {
-    let value = name.value();
+fn is_service_name(name: &str) -> bool {
     let good = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
-    if value.is_empty() || value.len() > 64 || !value.chars().all(good) {
+    (1..=64).contains(&name.len()) && name.chars().all(good)
+}
+
+fn check_wire_name(name: &LitStr, diagnostics: &mut Diagnostics) {
+    if !is_service_name(&name.value()) {
         diagnostics
             .at(name, "a service's name is 1 to 64 of the characters a-z, 0-9, `.`, `_` and `-`");
     }
@@ -148,7 +179,7 @@ fn version(text: &LitStr, diagnostics: &mut Diagnostics) -> (u16, u16) {
 fn repeated(seen: &mut Vec<String>, option: &OptionItem, diagnostics: &mut Diagnostics) -> bool {
     let word = option.word.to_string();
     if seen.contains(&word) {
-        diagnostics.at(&option.word, format!("`{word}` is given twice"));
+        diagnostics.at(&option.word, format!("`{word}` is given twice: keep one"));
         return true;
     }
     seen.push(word);
@@ -190,12 +221,13 @@ fn method(function: &TraitItemFn, diagnostics: &mut Diagnostics) -> Option<Metho
         timeout_ns: None,
         timeout_span: None,
         inline: false,
+        place_given: false,
         arguments: Vec::new(),
         output: signature.output.clone(),
         paren_span: signature.paren_token.span.close(),
     };
     let mut seen = Vec::new();
-    for attribute in function.attrs.iter().filter(|attribute| attribute.path().is_ident("rpc")) {
+    for attribute in function.attrs.iter().filter(|attribute| is_rpc(attribute)) {
         let options = match &attribute.meta {
             syn::Meta::List(list) => list.parse_args_with(Options::parse_terminated),
             syn::Meta::Path(_) => continue,
@@ -235,11 +267,14 @@ fn rpc_option(method: &mut Method, option: &OptionItem, diagnostics: &mut Diagno
         "maybe" => semantics(method, Semantics::Maybe, &option.word, diagnostics),
         "at_least_once" => semantics(method, Semantics::AtLeastOnce, &option.word, diagnostics),
         "at_most_once" => semantics(method, Semantics::AtMostOnce, &option.word, diagnostics),
-        "inline" => method.inline = true,
-        "worker" if method.inline => {
-            diagnostics.at(&option.word, "`inline` and `worker` contradict each other: choose one");
+        "inline" | "worker" => {
+            if method.place_given {
+                diagnostics
+                    .at(&option.word, "`inline` and `worker` contradict each other: choose one");
+            }
+            method.place_given = true;
+            method.inline = word == "inline";
         }
-        "worker" => {}
         "name" => {
             if let Some(name) = string(option, "name = \"transfer\"", diagnostics) {
                 method.wire_name_span = name.span();
@@ -295,7 +330,12 @@ fn duration(text: &LitStr, diagnostics: &mut Diagnostics) -> Option<u64> {
         let letters = after.find(|c: char| !c.is_alphabetic()).unwrap_or(after.len());
         let (unit, after) = after.split_at(letters);
         if unit.is_empty() || number.is_empty() {
-            diagnostics.at(text, format!("`{value}` has no unit: {FORM}"));
+            let lacks = match (number.is_empty(), after.starts_with('.')) {
+                (true, _) => "is none",
+                (false, true) => "has a fraction; take a smaller unit",
+                (false, false) => "has no unit",
+            };
+            diagnostics.at(text, format!("`{value}` {lacks}: {FORM}"));
             return None;
         }
         let Some(scale) = scale(unit) else {
@@ -304,7 +344,8 @@ fn duration(text: &LitStr, diagnostics: &mut Diagnostics) -> Option<u64> {
         };
         let part = number.parse::<u64>().ok().and_then(|number| number.checked_mul(scale));
         let Some(sum) = part.and_then(|part| total.checked_add(part)) else {
-            diagnostics.at(text, format!("`{value}` is longer than any call can wait"));
+            diagnostics
+                .at(text, format!("`{value}` is longer than any call can wait: use a shorter one"));
             return None;
         };
         total = sum;

@@ -274,9 +274,15 @@ mod tests {
 
     #[test]
     fn what_cannot_be_sent_is_named() {
+        #[derive(serde::Serialize, serde::Deserialize)]
+        #[serde(untagged)]
+        enum Either {
+            Number(u8),
+            Text(String),
+        }
         let forms: fn(&mut Forms) = |forms| {
             forms.parameter::<u8>();
-            forms.parameter::<serde::de::IgnoredAny>();
+            forms.parameter::<Either>();
         };
         let method = Method::new("put", "()->", Semantics::AtMostOnce).forms(forms);
         let interface = Interface::new("store", (1, 0), Box::leak(Box::new([method])));

@@ -101,7 +101,7 @@ impl<'a> Args<'a> {
     ///
     /// The bytes are not one, or make too much of themselves.
     #[expect(clippy::should_implement_trait, reason = "each argument has a type of its own")]
-    pub fn next<T: Deserialize<'a>>(&mut self) -> Result<T, Bad> {
+    pub fn next<T: Param<'a>>(&mut self) -> Result<T, Bad> {
         let mut bytes = postcard::Deserializer::from_bytes(self.rest);
         let value = T::deserialize(Bounded::new(&mut bytes, &self.budget)).map_err(|_| Bad)?;
         self.rest = bytes.finalize().map_err(|_| Bad)?;
@@ -113,7 +113,7 @@ impl<'a> Args<'a> {
     /// # Errors
     ///
     /// The bytes are not one, or more follow.
-    pub fn last<T: Deserialize<'a>>(&mut self) -> Result<T, Bad> {
+    pub fn last<T: Param<'a>>(&mut self) -> Result<T, Bad> {
         let value = self.next()?;
         self.end()?;
         Ok(value)

@@ -4,7 +4,6 @@
 //! then that; then the in-out parameters, if there are any.
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use crate::error::{CallError, Error};
 use crate::marshal::{self, Args, Marshal};
@@ -108,7 +107,7 @@ pub(crate) struct Undecodable;
 ///
 /// It is not the body of such a reply.
 #[expect(clippy::type_complexity, reason = "a result inside a result is what a reply is")]
-pub(crate) fn decode_reply<R: Outcome, X: DeserializeOwned>(
+pub(crate) fn decode_reply<R: Outcome, X: Marshal>(
     body: &[u8],
 ) -> Result<(Result<R::Value, R::App>, X), Undecodable> {
     let (&kind, rest) = body.split_first().ok_or(Undecodable)?;

@@ -8,7 +8,7 @@ pub use crate::service::{Dispatched, Incoming};
 use crate::binder::{Binder, BinderUrl};
 use crate::client::Channel;
 use crate::error::CallError;
-use crate::marshal;
+use crate::marshal::{self, Marshal};
 use crate::outcome::{Outcome, append_reply};
 use crate::protocol::HandlerEnd;
 use crate::service::Stub;
@@ -47,7 +47,7 @@ pub fn serve<'a, O: Outcome>(
 }
 
 /// Every arm of `dispatch` with in-out parameters.
-pub fn serve_inout<'a, O: Outcome, X: Serialize>(
+pub fn serve_inout<'a, O: Outcome, X: Marshal>(
     incoming: Incoming<'a>,
     call: impl FnOnce(&mut Args<'a>) -> Result<(O, X), Bad>,
 ) -> Dispatched {

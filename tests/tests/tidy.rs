@@ -13,11 +13,21 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the root").to_owned()
 }
 
+/// The folders of the workspace's members.
+fn members() -> Vec<String> {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).expect("the workspace");
+    let (_, list) = manifest.split_once("members = [").expect("a list of members");
+    let (list, _) = list.split_once(']').expect("the list's end");
+    let members: Vec<_> =
+        list.split('"').skip(1).step_by(2).map(|member| member.to_owned()).collect();
+    assert!(members.len() >= 8, "only {members:?}");
+    members
+}
+
 /// Every Rust file of the project, by its path from the root.
 fn sources() -> BTreeMap<String, String> {
     let mut files = BTreeMap::new();
-    let members = ["rpc-macros", "rpc-runtime", "rpc-binder", "examples", "tests", "benches"];
-    for member in members {
+    for member in ["rpc-macros", "rpc-runtime", "rpc-binder", "examples", "tests", "benches"] {
         collect(&root().join(member), &mut files);
     }
     assert!(
@@ -335,12 +345,12 @@ fn layout_tables_of_the_document_equal_those_in_the_code() {
 #[test]
 fn members_inherit_the_lints_and_nothing_is_left_unfinished() {
     let mut findings = Vec::new();
-    for member in ["rpc-macros", "rpc-runtime", "rpc-binder", "examples", "tests", "benches"] {
+    for member in members() {
         let manifest =
-            fs::read_to_string(root().join(member).join("Cargo.toml")).expect("a manifest");
+            fs::read_to_string(root().join(&member).join("Cargo.toml")).expect("a manifest");
         if !manifest.contains("[lints]\nworkspace = true") {
             findings.push((
-                member.to_owned(),
+                member.clone(),
                 format!("{member}/Cargo.toml: add `[lints] workspace = true`"),
             ));
         }

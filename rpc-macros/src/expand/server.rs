@@ -1,9 +1,9 @@
 //! The server's side: `BankService`, which takes calls apart and hands them to the user's object.
 
-use proc_macro2::TokenStream;
-use quote::{quote, quote_spanned};
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, quote, quote_spanned};
 
-use super::{interface_name, located, named, ours};
+use super::{interface_name, located, named, ours, result_place};
 use crate::model::{Argument, Kind, Method, Semantics, Service};
 
 pub(super) fn service(service: &Service) -> TokenStream {
@@ -53,64 +53,81 @@ pub(super) fn service(service: &Service) -> TokenStream {
     }
 }
 
+/// One method. Every token stands at the method's result, so that what the compiler says about the
+/// result's type shows there.
 fn arm(service: &Service, method: &Method, index: usize) -> TokenStream {
-    let (runtime, trait_name, name) = (&service.runtime, &service.trait_name, &method.name);
+    let place = result_place(method);
+    let runtime = moved(service.runtime.to_token_stream(), place);
+    let trait_name = moved(service.trait_name.to_token_stream(), place);
+    let name = moved(method.name.to_token_stream(), place);
+    let handler = quote_spanned!(place=> #trait_name::#name);
     let (target, incoming, args) = (ours("target"), ours("incoming"), ours("args"));
     let count = method.arguments.len();
-    let unmarshalled: Vec<_> = method
+    if method.has_in_out() {
+        let body = with_in_outs(method, &handler, place);
+        return quote_spanned! {place=>
+            #index => #runtime::__private::serve_inout(#incoming, |#args| { #body }),
+        };
+    }
+    let none = (count == 0).then(|| quote!(#args.end()?;));
+    let values = method
         .arguments
         .iter()
         .enumerate()
-        .map(|(place, argument)| (argument, unmarshal(argument, place + 1 == count, &args)))
-        .collect();
-    let none = (count == 0).then(|| quote!(#args.end()?;));
-    let values = unmarshalled.iter().map(|(_, value)| value);
-    if method.has_in_out() {
-        let names: Vec<_> = (0..count).map(|place| ours(&format!("argument_{place}"))).collect();
-        let lets = unmarshalled.iter().zip(&names).map(|((argument, _), local)| {
-            let last = names.last() == Some(local);
-            let value = owned(argument, last, &args);
-            let mutable = (argument.kind == Kind::InOut).then(|| quote!(mut));
-            quote!(let #mutable #local = #value;)
-        });
-        let passed =
-            unmarshalled.iter().zip(&names).map(|((argument, _), local)| pass(argument, local));
-        let back = unmarshalled
-            .iter()
-            .zip(&names)
-            .filter(|((argument, _), _)| argument.kind == Kind::InOut)
-            .map(|(_, local)| local);
-        let out = ours("out");
-        return quote! {
-            #index => #runtime::__private::serve_inout(#incoming, |#args| {
-                #(#lets)*
-                let #out = #trait_name::#name(#target, #(#passed),*);
-                ::core::result::Result::Ok((#out, (#(#back,)*)))
-            }),
-        };
-    }
+        .map(|(place, argument)| unmarshal(argument, place + 1 == count, &args));
     if method.semantics == Semantics::Maybe {
         return quote! {
             #index => #runtime::__private::serve_maybe(#incoming, |#args| {
                 #none
-                #trait_name::#name(#target, #(#values),*);
+                #handler(#target, #(#values),*);
                 ::core::result::Result::Ok(())
             }),
         };
     }
-    quote! {
+    quote_spanned! {place=>
         #index => #runtime::__private::serve(#incoming, |#args| {
             #none
-            ::core::result::Result::Ok(#trait_name::#name(#target, #(#values),*))
+            ::core::result::Result::Ok(#handler(#target, #(#values),*))
         }),
     }
+}
+
+/// Decodes all parameters, calls, and gives back what came and the in-out parameters.
+fn with_in_outs(method: &Method, handler: &TokenStream, place: Span) -> TokenStream {
+    let (target, args, out) = (ours("target"), ours("args"), ours("out"));
+    let count = method.arguments.len();
+    let named = || {
+        let name = |place| ours(&format!("argument_{place}"));
+        method.arguments.iter().enumerate().map(move |(place, argument)| (argument, name(place)))
+    };
+    let lets = named().enumerate().map(|(place, (argument, local))| {
+        let value = owned(argument, place + 1 == count, &args);
+        let mutable = (argument.kind == Kind::InOut).then(|| quote!(mut));
+        quote!(let #mutable #local = #value;)
+    });
+    let passed = named().map(|(argument, local)| pass(argument, &local));
+    let back = named().filter(|(argument, _)| argument.kind == Kind::InOut).map(|(_, local)| local);
+    quote_spanned! {place=>
+        #(#lets)*
+        let #out = #handler(#target, #(#passed),*);
+        ::core::result::Result::Ok((#out, (#(#back,)*)))
+    }
+}
+
+/// The same tokens, standing at `place`.
+fn moved(tokens: TokenStream, place: Span) -> TokenStream {
+    let mut tokens: Vec<_> = tokens.into_iter().collect();
+    for token in &mut tokens {
+        token.set_span(token.span().located_at(place));
+    }
+    tokens.into_iter().collect()
 }
 
 /// A parameter decoded where it is passed.
 fn unmarshal(argument: &Argument, last: bool, args: &syn::Ident) -> TokenStream {
     let value = owned(argument, last, args);
     match argument.kind {
-        Kind::Reference | Kind::Slice => quote_spanned!(located(&argument.written)=> &#value),
+        Kind::Reference | Kind::Slice => quote_spanned!(located(&argument.inner)=> &#value),
         Kind::OptionReference => {
             quote_spanned!(located(&argument.written)=> ::core::option::Option::as_ref(&#value))
         }
@@ -127,7 +144,7 @@ fn unmarshal(argument: &Argument, last: bool, args: &syn::Ident) -> TokenStream 
 /// A parameter decoded, before any `&` that the handler wants.
 fn owned(argument: &Argument, last: bool, args: &syn::Ident) -> TokenStream {
     let Argument { kind, written, inner, .. } = argument;
-    let place = located(written);
+    let place = located(inner);
     let take = if last { quote_spanned!(place=> last) } else { quote_spanned!(place=> next) };
     match kind {
         Kind::Str => quote_spanned!(place=> #args.#take::<&::core::primitive::str>()?),

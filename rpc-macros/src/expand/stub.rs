@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
-use super::{interface_name, located, named, output};
+use super::{interface_name, located, named, ours, output, result_place};
 use crate::model::{Argument, Kind, Method, Semantics, Service};
 
 pub(super) fn client(service: &Service) -> TokenStream {
@@ -111,15 +111,16 @@ fn plain_call(_service: &Service, method: &Method) -> TokenStream {
         if argument.kind == Kind::InOut { quote!(&*#name) } else { quote!(#name) }
     });
     let written = &method.output;
-    let start = quote!(self.start().#name(#(#passed),*));
+    let place = result_place(method);
+    let start = quote_spanned!(place=> self.start().#name(#(#passed),*));
     let body = if method.semantics == Semantics::Maybe {
         quote!(#start.detach();)
     } else if method.has_in_out() {
         let names: Vec<_> = method.in_outs().map(|argument| &argument.name).collect();
-        let new: Vec<_> = names.iter().map(|name| quote::format_ident!("new_{name}")).collect();
-        quote!(#start.restore(|(#(#new,)*)| { #(*#names = #new;)* }))
+        let new: Vec<_> = (0..names.len()).map(|place| ours(&format!("new_{place}"))).collect();
+        quote_spanned!(place=> #start.restore(|(#(#new,)*)| { #(*#names = #new;)* }))
     } else {
-        quote!(#start.wait())
+        quote_spanned!(place=> #start.wait())
     };
     quote! {
         fn #name(&self, #(#parameters),*) #written { #body }
@@ -144,16 +145,15 @@ fn start_call(service: &Service, method: &Method, index: usize) -> TokenStream {
     } else {
         quote!(#runtime::Call<#output>)
     };
-    let place = match &method.output {
-        syn::ReturnType::Default => proc_macro2::Span::call_site(),
-        syn::ReturnType::Type(_, written) => located(written),
-    };
+    let place = result_place(method);
+    let begin = quote_spanned!(place=> self.0.call(&#interface, #index));
     let finish = quote_spanned!(place=> .start());
     quote! {
         #(#docs)*
         #default_docs
+        #[allow(clippy::too_many_arguments)]
         pub fn #name(&self, #(#parameters),*) -> #result {
-            self.0.call(&#interface, #index) #(#marshalled)* #finish
+            #begin #(#marshalled)* #finish
         }
     }
 }
@@ -163,17 +163,20 @@ fn parameter(argument: &Argument) -> TokenStream {
     if *kind == Kind::InOut { quote!(#name: &#inner) } else { quote!(#name: #written) }
 }
 
+/// One step of the builder. The name stands at the type: what the compiler says about the type
+/// shows there.
 fn marshal(argument: &Argument) -> TokenStream {
-    let Argument { name, kind, written, .. } = argument;
+    let Argument { name, kind, inner, .. } = argument;
+    let place = located(inner);
+    let mut name = name.clone();
+    name.set_span(name.span().located_at(place));
     match kind {
-        Kind::Bytes => quote_spanned!(located(written)=> .bytes(#name)),
-        Kind::Slice => quote_spanned!(located(written)=> .slice(#name)),
-        Kind::OptionReference => quote_spanned!(located(written)=> .opt(#name)),
-        Kind::Reference | Kind::InOut => quote_spanned!(located(written)=> .arg(#name)),
-        Kind::CowStr => quote_spanned!(located(written)=> .arg(&&*#name)),
-        Kind::CowBytes => quote_spanned!(located(written)=> .bytes(&#name)),
-        Kind::Str | Kind::Owned | Kind::OptionBorrowed => {
-            quote_spanned!(located(written)=> .arg(&#name))
-        }
+        Kind::Bytes => quote_spanned!(place=> .bytes(#name)),
+        Kind::Slice => quote_spanned!(place=> .slice(#name)),
+        Kind::OptionReference => quote_spanned!(place=> .opt(#name)),
+        Kind::Reference | Kind::InOut => quote_spanned!(place=> .arg(#name)),
+        Kind::CowStr => quote_spanned!(place=> .arg(&&*#name)),
+        Kind::CowBytes => quote_spanned!(place=> .bytes(&#name)),
+        Kind::Str | Kind::Owned | Kind::OptionBorrowed => quote_spanned!(place=> .arg(&#name)),
     }
 }

@@ -49,15 +49,15 @@ fn forms(method: &Method) -> TokenStream {
 /// The type that a parameter is decoded into.
 fn parameter(argument: &Argument, forms: &Ident) -> TokenStream {
     let Argument { kind, written, inner, .. } = argument;
+    let span = located(inner);
     let decoded = match kind {
         Kind::Str | Kind::CowStr => quote!(&::core::primitive::str),
         Kind::Bytes | Kind::CowBytes => quote!(&[::core::primitive::u8]),
         Kind::Owned | Kind::OptionBorrowed => quote!(#written),
         Kind::Reference | Kind::InOut => quote!(#inner),
-        Kind::Slice => quote!(::std::vec::Vec<#inner>),
-        Kind::OptionReference => quote!(::core::option::Option<#inner>),
+        Kind::Slice => quote_spanned!(span=> ::std::vec::Vec<#inner>),
+        Kind::OptionReference => quote_spanned!(span=> ::core::option::Option<#inner>),
     };
-    let span = located(written);
     match kind {
         Kind::InOut => quote_spanned!(span=> #forms.in_out::<#decoded>();),
         Kind::Str

@@ -5,12 +5,14 @@ pub trait Bank {
     ///# Errors
     ///
     ///A remote call runs **at least once** if it succeeds, and any number of times if it fails: the body must be idempotent. A failed call says whether it ran.
+    #[allow(clippy::missing_errors_doc)]
     fn balance(&self, account: &str) -> rpc_runtime::Result<u64, BankError>;
     /// Moves `cents`.
     ///
     ///# Errors
     ///
     ///A remote call runs **at most once**, whatever the network does. A failed call says whether it ran.
+    #[allow(clippy::missing_errors_doc)]
     fn transfer(
         &self,
         from: &str,
@@ -24,6 +26,7 @@ pub trait Bank {
     ///# Errors
     ///
     ///A remote call runs **at most once**, whatever the network does. A failed call says whether it ran.
+    #[allow(clippy::missing_errors_doc)]
     fn fill(&self, basket: &mut Vec<String>, n: u32) -> Result<u32, CallError>;
 }
 ///The interface of [`Bank`]: its methods, as both sides must have them.
@@ -148,8 +151,8 @@ impl Bank for BankClient {
     fn fill(&self, basket: &mut Vec<String>, n: u32) -> Result<u32, CallError> {
         self.start()
             .fill(&*basket, n)
-            .restore(|(new_basket,)| {
-                *basket = new_basket;
+            .restore(|(new_0,)| {
+                *basket = new_0;
             })
     }
 }
@@ -158,6 +161,7 @@ impl Bank for BankClient {
 pub struct BankStart<'c>(&'c ::rpc_runtime::Channel);
 impl BankStart<'_> {
     /// What is in `account`.
+    #[allow(clippy::too_many_arguments)]
     pub fn balance(
         &self,
         account: &str,
@@ -165,6 +169,7 @@ impl BankStart<'_> {
         self.0.call(&BANK_INTERFACE, 0usize).arg(&account).start()
     }
     /// Moves `cents`.
+    #[allow(clippy::too_many_arguments)]
     pub fn transfer(
         &self,
         from: &str,
@@ -174,6 +179,7 @@ impl BankStart<'_> {
         self.0.call(&BANK_INTERFACE, 1usize).arg(&from).arg(&to).arg(&cents).start()
     }
     /// Writes a line to the log; nobody waits.
+    #[allow(clippy::too_many_arguments)]
     pub fn note(
         &self,
         line: &str,
@@ -181,6 +187,7 @@ impl BankStart<'_> {
         self.0.call(&BANK_INTERFACE, 2usize).arg(&line).start()
     }
     /// In-out: the basket comes back changed.
+    #[allow(clippy::too_many_arguments)]
     pub fn fill(
         &self,
         basket: &Vec<String>,

@@ -3,6 +3,7 @@ trait Parameters {
     ///# Errors
     ///
     ///A remote call runs **at most once**, whatever the network does. A failed call says whether it ran.
+    #[allow(clippy::missing_errors_doc)]
     fn all(
         &self,
         bytes: &[u8],
@@ -18,6 +19,7 @@ trait Parameters {
     ///# Errors
     ///
     ///A remote call runs **at most once**, whatever the network does. A failed call says whether it ran.
+    #[allow(clippy::missing_errors_doc)]
     fn nothing(&self) -> Result<(), CallError>;
 }
 ///The interface of [`Parameters`]: its methods, as both sides must have them.
@@ -139,6 +141,7 @@ impl Parameters for ParametersClient {
 struct ParametersStart<'c>(&'c ::rpc_runtime::Channel);
 impl ParametersStart<'_> {
     ///Starts [`Parameters::all`].
+    #[allow(clippy::too_many_arguments)]
     pub fn all(
         &self,
         bytes: &[u8],
@@ -163,6 +166,7 @@ impl ParametersStart<'_> {
             .start()
     }
     ///Starts [`Parameters::nothing`].
+    #[allow(clippy::too_many_arguments)]
     pub fn nothing(&self) -> ::rpc_runtime::Call<Result<(), CallError>> {
         self.0.call(&PARAMETERS_INTERFACE, 1usize).start()
     }

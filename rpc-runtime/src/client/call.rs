@@ -7,8 +7,6 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use serde::de::DeserializeOwned;
-
 use super::carry::{Again, Carried, Helped, Whereabouts};
 use super::connection::Connection;
 use super::marshalled::MethodName;
@@ -17,6 +15,7 @@ use super::verdict::{Finished, judge, undecodable};
 use crate::context::CallContext;
 use crate::error::{CallError, Execution};
 use crate::ids::CallId;
+use crate::marshal::Marshal;
 use crate::outcome::{Outcome, decode_reply};
 use crate::protocol::{CallKey, Outcome as End};
 
@@ -117,7 +116,7 @@ impl Drop for Parent {
     }
 }
 
-impl<R: Outcome, X: DeserializeOwned> Call<R, X> {
+impl<R: Outcome, X: Marshal> Call<R, X> {
     pub(super) fn failed(error: CallError) -> Self {
         Self { state: State::Failed(error), decode: decode::<R, X>, result: PhantomData }
     }
@@ -402,7 +401,7 @@ impl<R, X> fmt::Debug for Call<R, X> {
 
 /// Decodes a reply as what the method returns. Kept as a function pointer, so that waiting needs no
 /// bounds and a wrong type is one error, at the method's return type.
-fn decode<R: Outcome, X: DeserializeOwned>(body: Result<&[u8], CallError>) -> (R, Option<X>) {
+fn decode<R: Outcome, X: Marshal>(body: Result<&[u8], CallError>) -> (R, Option<X>) {
     match body.map(decode_reply::<R, X>) {
         Ok(Ok((returned, in_outs))) => (R::from_parts(Ok(returned)), Some(in_outs)),
         Ok(Err(_)) => (R::from_parts(Err(undecodable("it is not what the method returns"))), None),

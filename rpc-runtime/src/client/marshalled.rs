@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde::de::DeserializeOwned;
 
 use super::call::Call;
 use super::carry::Again;
@@ -13,7 +12,7 @@ use super::options::TIMEOUT_DEFAULT;
 use crate::context;
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::interface::Interface;
-use crate::marshal::{self, Block, Param};
+use crate::marshal::{self, Block, Marshal, Param};
 use crate::outcome::Outcome;
 use crate::protocol::CallSpec;
 use crate::semantics::Semantics;
@@ -74,7 +73,7 @@ impl<'c> Marshalled<'c> {
     }
 
     /// Sends the call. What goes wrong from here on is what the call's handle says.
-    pub fn start<R: Outcome, X: DeserializeOwned>(self) -> Call<R, X> {
+    pub fn start<R: Outcome, X: Marshal>(self) -> Call<R, X> {
         let Self { channel, connection, interface, method, buffer, refused, .. } = self;
         let name = MethodName { interface, method };
         let parent = context::current();

@@ -1,8 +1,7 @@
 //! A method's form: the shapes of its parameters, its result and its error, found when the
 //! interface is first used.
 
-use serde::Deserialize;
-
+use crate::marshal::{Marshal, Param};
 use crate::outcome::Outcome;
 use crate::shape::{self, SelfDescribing, Shape};
 
@@ -16,13 +15,13 @@ pub struct Forms {
 
 impl Forms {
     /// The next parameter.
-    pub fn parameter<T: Deserialize<'static>>(&mut self) {
+    pub fn parameter<T: Param<'static>>(&mut self) {
         let form = self.form(shape::of::<T>(), |count| format!("parameter {count}"));
         self.parameters.push(form);
     }
 
     /// The next parameter, which comes back.
-    pub fn in_out<T: Deserialize<'static>>(&mut self) {
+    pub fn in_out<T: Marshal>(&mut self) {
         let form = self.form(shape::of::<T>(), |count| format!("parameter {count}"));
         self.parameters.push(format!("inout:{form}"));
     }

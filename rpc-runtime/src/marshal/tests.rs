@@ -104,7 +104,7 @@ fn all_arguments_share_one_budget() {
     assert_eq!(args.last::<Vec<()>>(), Err(Bad));
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Chain {
     next: Option<Box<Self>>,
 }

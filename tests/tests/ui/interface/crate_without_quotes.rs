@@ -1,0 +1,8 @@
+use rpc_runtime::{CallError, service};
+
+#[service(crate = wire_calls)]
+trait Bank {
+    fn close(&self, account: u64) -> Result<(), CallError>;
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use rpc_runtime::service;
+
+#[service]
+struct Bank {
+    accounts: Vec<u64>,
+}
+
+fn main() {}

@@ -1,0 +1,10 @@
+use rpc_runtime::service;
+
+struct Bank;
+
+#[service]
+impl Bank {
+    fn close(&self, _account: u64) {}
+}
+
+fn main() {}

@@ -1,0 +1,8 @@
+use rpc_runtime::{CallError, service};
+
+#[service]
+trait Bank {
+    const fn close(&self) -> Result<(), CallError>;
+}
+
+fn main() {}

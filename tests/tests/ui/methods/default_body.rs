@@ -1,0 +1,10 @@
+use rpc_runtime::{CallError, service};
+
+#[service]
+trait Bank {
+    fn close(&self) -> Result<(), CallError> {
+        Ok(())
+    }
+}
+
+fn main() {}

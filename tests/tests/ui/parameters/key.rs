@@ -1,0 +1,8 @@
+use rpc_runtime::{CallError, service};
+
+#[service]
+trait Bank {
+    fn balance(&self, #[rpc(key)] account: u64) -> Result<u64, CallError>;
+}
+
+fn main() {}

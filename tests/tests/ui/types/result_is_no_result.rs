@@ -1,0 +1,8 @@
+use rpc_runtime::service;
+
+#[service]
+trait Bank {
+    fn balance(&self) -> u64;
+}
+
+fn main() {}
