@@ -122,10 +122,14 @@ impl Client {
             }
             Link::Opening(_) => {}
             // The server may have dropped an idle session (H7): ask before handing anything over.
-            Link::Live(session) if now.since(self.last_heard) >= session.lease / 2 => {
-                self.open(now, Some(session));
+            Link::Live(session) => {
+                let idle = |heard| now.since(heard) >= session.lease / 2;
+                if self.last_heard.is_none_or(idle) {
+                    self.open(now, Some(session));
+                } else {
+                    self.assign_slots(now, &session);
+                }
             }
-            Link::Live(session) => self.assign_slots(now, &session),
         }
     }
 
@@ -139,10 +143,7 @@ impl Client {
                 continue;
             }
             let Some(index) = self.slots.take(session.slots_max, call.spec.depth) else {
-                if call.spec.depth > 0 {
-                    return;
-                }
-                passed += 1; // a nested call behind may still find one
+                passed += 1; // a nested call behind may still find one, a `maybe` call needs none
                 continue;
             };
             self.waiting.remove(passed);
