@@ -106,6 +106,39 @@ impl SlotTable {
     }
 }
 
+#[cfg(test)]
+impl SlotTable {
+    /// Every slot is free, lingers or has a call, and is counted as what it is.
+    pub(super) fn check(&self, calls: &slab::Slab<super::Call>) {
+        let mut places: Vec<usize> = self.free.iter().chain(&self.lingering).copied().collect();
+        let (mut busy_outermost, mut unacknowledged) = (0, 0);
+        for (index, slot) in self.slots.iter().enumerate() {
+            unacknowledged += usize::from(slot.unacknowledged);
+            let lists = (self.free.contains(&index), self.lingering.contains(&index));
+            match slot.state {
+                State::Free => assert_eq!(lists, (true, false)),
+                State::Linger | State::Resolved(_) => assert_eq!(lists, (false, true)),
+                State::Busy(key) => {
+                    let call = &calls[key.index];
+                    let expected = (key.generation, Stage::Busy(index), slot.sequence);
+                    assert_eq!((call.generation, call.stage, call.id.sequence), expected);
+                    busy_outermost += usize::from(call.spec.depth == 0);
+                    places.push(index);
+                }
+            }
+            if let Some(key) = slot.resolver {
+                assert!(matches!(slot.state, State::Linger));
+                let call = &calls[key.index];
+                assert_eq!((call.generation, call.stage), (key.generation, Stage::Resolving));
+            }
+        }
+        places.sort_unstable();
+        assert!(places.into_iter().eq(0..self.slots.len()), "each slot stands in one place");
+        let counted = (self.busy_outermost, self.unacknowledged);
+        assert_eq!((busy_outermost, unacknowledged), counted);
+    }
+}
+
 impl Client {
     /// Moves what waits as far as it can go.
     pub(super) fn pump(&mut self, now: Instant) {

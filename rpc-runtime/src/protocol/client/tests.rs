@@ -10,11 +10,14 @@ use crate::time::Duration;
 use crate::wire::{Reject, *};
 
 mod goodbye;
+mod hostile;
+mod pairs;
 mod peer;
 mod resolve;
 mod room;
 mod session;
 mod slot;
+mod world;
 
 use peer::*;
 

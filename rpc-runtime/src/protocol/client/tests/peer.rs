@@ -160,6 +160,25 @@ pub(super) const GOAWAY: Pdu<'static> =
     Pdu::Goaway(Goaway { reason: GoawayReason::Draining, pad: [0; 3], drain_ms: 1000 });
 pub(super) const BYE: Pdu<'static> = Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] });
 
+/// An answer, for another call than the first of slot 0.
+pub(super) fn placed(mut answer: Pdu<'static>, slot: u32, sequence: u64) -> Pdu<'static> {
+    let place = (SlotIndex(slot), Sequence(sequence));
+    if let Pdu::Reply(reply) = &mut answer {
+        (reply.slot, reply.sequence) = place;
+    } else if let Pdu::Refuse(refuse) = &mut answer {
+        (refuse.slot, refuse.sequence) = place;
+    } else if let Pdu::Sealed(sealed) = &mut answer {
+        (sealed.slot, sealed.sequence) = place;
+    } else if let Pdu::Working(working) = &mut answer {
+        (working.slot, working.sequence) = place;
+    } else if let Pdu::Unseen(unseen) = &mut answer {
+        (unseen.slot, unseen.sequence) = place;
+    } else {
+        unreachable!("{answer:?}");
+    }
+    answer
+}
+
 /// Every answer that ends a call, and how.
 pub(super) fn terminal_answers() -> Vec<(Pdu<'static>, Outcome)> {
     let failed = |status| Outcome::Failed { status, body: b"reply".to_vec() };

@@ -124,7 +124,10 @@ fn a_busy_slot_ended_by_an_answer_is_free_and_the_call_is_what_the_answer_says()
         let execution = match expected {
             Outcome::Returned(_) | Outcome::Failed { .. } => Execution::Executed,
             Outcome::Refused { .. } | Outcome::Sealed => Execution::NotExecuted,
-            _ => Execution::Unknown,
+            Outcome::Sent
+            | Outcome::Rejected { .. }
+            | Outcome::NotSent(_)
+            | Outcome::InDoubt(_) => Execution::Unknown,
         };
         assert_eq!(ended.outcome.execution(), execution, "{expected:?}");
         assert_eq!(ended.evidence.server, SERVER);
@@ -311,18 +314,7 @@ fn a_slot_whose_late_answer_came_is_reused_last_too_so_that_it_can_be_asked_for(
 fn answers(slot: u32, sequence: u64) -> Vec<Pdu<'static>> {
     let mut all: Vec<_> = terminal_answers().into_iter().map(|(answer, _)| answer).collect();
     all.extend([working(1, 1), unseen(1)]);
-    let place = (SlotIndex(slot), Sequence(sequence));
-    for answer in &mut all {
-        match answer {
-            Pdu::Reply(reply) => (reply.slot, reply.sequence) = place,
-            Pdu::Refuse(refuse) => (refuse.slot, refuse.sequence) = place,
-            Pdu::Sealed(sealed) => (sealed.slot, sealed.sequence) = place,
-            Pdu::Working(working) => (working.slot, working.sequence) = place,
-            Pdu::Unseen(unseen) => (unseen.slot, unseen.sequence) = place,
-            other => panic!("{other:?}"),
-        }
-    }
-    all
+    all.into_iter().map(|answer| placed(answer, slot, sequence)).collect()
 }
 
 /// In every state, nothing that is seen from outside, nor the timers, changes by these PDUs.
