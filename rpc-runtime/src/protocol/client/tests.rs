@@ -15,6 +15,7 @@ mod pairs;
 mod peer;
 mod resolve;
 mod room;
+mod round_trip;
 mod session;
 mod slot;
 mod world;
