@@ -8,6 +8,8 @@ mod session;
 mod slots;
 mod answers;
 mod resolve;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 
@@ -127,7 +129,8 @@ pub struct Client {
     maybe_sequence: u64,
     trip: RoundTrip,
     hellos_sent: u32,
-    last_heard: Instant,
+    /// When the session's server was heard last; `None` if that must be found out anew.
+    last_heard: Option<Instant>,
     timers: Timers<TimerKey>,
     hello_timer: TimerId,
     ack_timer: TimerId,
@@ -175,7 +178,7 @@ impl Client {
             slots: SlotTable::default(),
             maybe_sequence: 0,
             hellos_sent: 0,
-            last_heard: now,
+            last_heard: Some(now),
             timers,
             hello_timer,
             ack_timer,
@@ -232,9 +235,10 @@ impl Client {
             }
             Stage::Busy(slot) => self.give_up(now, key, slot, super::DoubtCause::Cancelled),
             Stage::Resolving => {
-                self.end(now, key, Outcome::InDoubt(super::DoubtCause::Cancelled));
+                self.end_question(now, key, super::DoubtCause::Cancelled);
             }
         }
+        self.pump(now);
     }
 
     /// The place that a call has, or had last, in a session.

@@ -49,7 +49,7 @@ impl Client {
             self.counters.stale += 1;
             return;
         }
-        self.last_heard = now;
+        self.last_heard = Some(now);
         self.handle_answer(now, pdu);
     }
 
@@ -148,6 +148,8 @@ impl Client {
                 slot.state = State::Resolved(outcome.clone());
                 if let Some(resolver) = resolver {
                     self.end(now, resolver, outcome);
+                } else if self.calls.is_empty() {
+                    self.fall_quiet(now);
                 }
             }
             State::Free | State::Resolved(_) => {}

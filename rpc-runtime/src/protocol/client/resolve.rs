@@ -68,17 +68,21 @@ impl Client {
         }
     }
 
-    pub(super) fn on_resolve_timer(&mut self, now: Instant, key: CallKey, overdue: bool) {
-        let call = &self.calls[key.index];
-        let (index, timer, deadline) = (call.id.slot.0, call.timer, call.spec.deadline);
-        if overdue {
-            let index = usize::try_from(index).unwrap_or(usize::MAX);
-            if let Some(slot) = self.slots.slots.get_mut(index) {
-                slot.resolver = slot.resolver.filter(|&resolver| resolver != key);
-            }
-            self.end(now, key, Outcome::InDoubt(DoubtCause::NoReply));
-            return;
+    /// Ends a question without an answer; its slot may be asked about again.
+    pub(super) fn end_question(&mut self, now: Instant, key: CallKey, cause: DoubtCause) {
+        let index = usize::try_from(self.calls[key.index].id.slot.0).unwrap_or(usize::MAX);
+        if let Some(slot) = self.slots.slots.get_mut(index) {
+            slot.resolver = slot.resolver.filter(|&resolver| resolver != key);
         }
+        self.end(now, key, Outcome::InDoubt(cause));
+    }
+
+    pub(super) fn on_resolve_timer(&mut self, now: Instant, key: CallKey, overdue: bool) {
+        if overdue {
+            return self.end_question(now, key, DoubtCause::NoReply);
+        }
+        let call = &self.calls[key.index];
+        let (timer, deadline) = (call.timer, call.spec.deadline);
         match (self.link, timer) {
             (Link::Live(session), _) => self.send_seal(now, &session, key.index),
             (Link::None | Link::Opening(_), Some(timer)) => self.timers.set(timer, deadline),

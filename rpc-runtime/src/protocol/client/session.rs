@@ -140,10 +140,13 @@ impl Client {
             // Nobody waits for it any more; the next call will ask again.
             Link::Opening(opening) => {
                 self.link = opening.resume.map_or(Link::None, Link::Live);
-                self.last_heard = Instant::START;
+                self.last_heard = None;
+                self.rejected = None;
+                self.fall_quiet(now);
             }
             Link::None if !self.calls.is_empty() => self.open(now, None),
-            Link::None | Link::Live(_) => {}
+            Link::None => self.rejected = None,
+            Link::Live(_) => {}
         }
     }
 
@@ -189,7 +192,7 @@ impl Client {
             self.trip.sample(now.since(opening.sent_at));
         }
         self.timers.clear(self.hello_timer);
-        self.last_heard = now;
+        self.last_heard = Some(now);
         self.rejected = None;
         self.draining = false;
         let session = Session {
@@ -215,6 +218,9 @@ impl Client {
             }
         }
         self.known = (server, incarnation);
+        if self.calls.is_empty() {
+            self.fall_quiet(now);
+        }
     }
 
     pub(super) fn on_reject(&mut self, now: Instant, reject: &wire::Reject) {
@@ -281,9 +287,9 @@ impl Client {
 
     pub(super) fn on_bye(&mut self, now: Instant) {
         if let Some(&session) = self.session() {
-            self.lose_session(now, session, DoubtCause::SessionLost);
             self.link = Link::None;
             self.timers.clear(self.hello_timer);
+            self.lose_session(now, session, DoubtCause::SessionLost);
         }
     }
 
@@ -296,7 +302,7 @@ impl Client {
     }
 
     pub(super) fn say_bye(&mut self) {
-        if let Link::Live(session) = self.link {
+        if let Some(&session) = self.session() {
             let bye = Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] });
             let envelope = self.envelope(&session, Space::Session);
             self.outbox.send(self.target.address, &envelope, &bye);
@@ -356,11 +362,12 @@ impl Client {
             self.pool.give(body);
         }
         self.maybe_sequence = 0;
+        self.draining = false; // that was said of this session only
     }
 
     /// Ends what waits for a session that the server will not open.
     fn reject_waiting(&mut self, now: Instant) {
-        let Some(reject) = self.rejected else { return };
+        let Some(reject) = self.rejected.take() else { return };
         for key in self.waiting_keys() {
             let Some(call) = self.call(key) else { continue };
             let outcome = call.joined(reject.outcome());

@@ -106,6 +106,39 @@ impl SlotTable {
     }
 }
 
+#[cfg(test)]
+impl SlotTable {
+    /// Every slot is free, lingers or has a call, and is counted as what it is.
+    pub(super) fn check(&self, calls: &slab::Slab<super::Call>) {
+        let mut places: Vec<usize> = self.free.iter().chain(&self.lingering).copied().collect();
+        let (mut busy_outermost, mut unacknowledged) = (0, 0);
+        for (index, slot) in self.slots.iter().enumerate() {
+            unacknowledged += usize::from(slot.unacknowledged);
+            let lists = (self.free.contains(&index), self.lingering.contains(&index));
+            match slot.state {
+                State::Free => assert_eq!(lists, (true, false)),
+                State::Linger | State::Resolved(_) => assert_eq!(lists, (false, true)),
+                State::Busy(key) => {
+                    let call = &calls[key.index];
+                    let expected = (key.generation, Stage::Busy(index), slot.sequence);
+                    assert_eq!((call.generation, call.stage, call.id.sequence), expected);
+                    busy_outermost += usize::from(call.spec.depth == 0);
+                    places.push(index);
+                }
+            }
+            if let Some(key) = slot.resolver {
+                assert!(matches!(slot.state, State::Linger));
+                let call = &calls[key.index];
+                assert_eq!((call.generation, call.stage), (key.generation, Stage::Resolving));
+            }
+        }
+        places.sort_unstable();
+        assert!(places.into_iter().eq(0..self.slots.len()), "each slot stands in one place");
+        let counted = (self.busy_outermost, self.unacknowledged);
+        assert_eq!((busy_outermost, unacknowledged), counted);
+    }
+}
+
 impl Client {
     /// Moves what waits as far as it can go.
     pub(super) fn pump(&mut self, now: Instant) {
@@ -122,10 +155,14 @@ impl Client {
             }
             Link::Opening(_) => {}
             // The server may have dropped an idle session (H7): ask before handing anything over.
-            Link::Live(session) if now.since(self.last_heard) >= session.lease / 2 => {
-                self.open(now, Some(session));
+            Link::Live(session) => {
+                let idle = |heard| now.since(heard) >= session.lease / 2;
+                if self.last_heard.is_none_or(idle) {
+                    self.open(now, Some(session));
+                } else {
+                    self.assign_slots(now, &session);
+                }
             }
-            Link::Live(session) => self.assign_slots(now, &session),
         }
     }
 
@@ -139,10 +176,7 @@ impl Client {
                 continue;
             }
             let Some(index) = self.slots.take(session.slots_max, call.spec.depth) else {
-                if call.spec.depth > 0 {
-                    return;
-                }
-                passed += 1; // a nested call behind may still find one
+                passed += 1; // a nested call behind may still find one, a `maybe` call needs none
                 continue;
             };
             self.waiting.remove(passed);

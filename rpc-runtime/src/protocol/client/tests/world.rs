@@ -1,0 +1,331 @@
+//! Both machines, a network between them, and what the contract promises to whoever watches.
+//!
+//! The network is a set that only grows: whatever was said once may arrive at any later moment.
+
+use super::*;
+use crate::protocol::{
+    Begin, Execute, HandlerEnd, MethodEntry, Server, ServerEvent, ServerIdentity, Ticket,
+};
+
+const ONCE: usize = 0;
+const AGAIN: usize = 1;
+const SEMANTICS: [Semantics; 3] = [Semantics::AtMostOnce, Semantics::AtLeastOnce, Semantics::Maybe];
+
+/// The server's clock was started so much earlier.
+const EARLIER: u64 = 3_600_000_000;
+/// Its rate differs by one in so many.
+const RATE: u64 = 5_000;
+
+/// A datagram on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Datagram {
+    to_server: bool,
+    /// The client's address: whence, or whither.
+    address: Address,
+    bytes: Vec<u8>,
+}
+
+/// What is known of a call from outside.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fact {
+    semantics: Semantics,
+    deadline: Instant,
+    pub(super) begun: u32,
+    pub(super) denied: bool,
+}
+
+/// What a key of the client stands for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wait {
+    number: u64,
+    until: Instant,
+}
+
+pub(super) struct World {
+    pub(super) now: Instant,
+    /// The server's clock is slow, right or fast: 0, 1, 2.
+    rate: u8,
+    limits: Limits,
+    pub(super) client: Client,
+    lives_of_client: u32,
+    pub(super) address: u32,
+    pub(super) server: Server,
+    server_wakes: Option<Instant>,
+    lives_of_server: u32,
+    pub(super) said: Vec<Datagram>,
+    /// What was said before has arrived, or was lost.
+    pub(super) arrived: usize,
+    queue: Vec<Execute>,
+    running: Vec<(Ticket, u64)>,
+    /// By number, which is a call's argument and what it returns.
+    pub(super) facts: Vec<Fact>,
+    pub(super) waits: BTreeMap<CallKey, Wait>,
+    /// Calls that have ended, and where they were.
+    places: Vec<(CallId, u64)>,
+}
+
+fn limits(cookie_always: bool) -> Limits {
+    Limits {
+        slots_max: 3,
+        sessions_max: 4,
+        lease: Duration::from_secs(6),
+        deadline_max: Duration::from_secs(60),
+        cookie_always,
+        ..Limits::default()
+    }
+}
+
+fn server_of(life: u32, limits: &Limits) -> Server {
+    let incarnation = Incarnation::new(life, 7);
+    let entry = |(number, semantics): (u64, Semantics)| MethodEntry {
+        fingerprint: MethodFingerprint(100 + number),
+        name: 10,
+        semantics,
+        reply_bytes_max: 64,
+    };
+    let methods = (0..).zip(SEMANTICS).map(entry).collect();
+    let identity = ServerIdentity { id: SERVER, incarnation };
+    Server::new(identity, limits.clone(), methods, Box::new(Counting(u64::from(life))))
+}
+
+fn client_of(life: u32, limits: &Limits, now: Instant) -> Client {
+    let identity = ClientIdentity { incarnation: Incarnation::new(life, 1), ..ME };
+    let target = Target { incarnation: Incarnation::NONE, ..BOUND };
+    Client::new(identity, target, limits.clone(), Box::new(Counting(u64::from(life) << 32)), now)
+}
+
+impl World {
+    pub(super) fn new(rate: u8, cookie_always: bool) -> Self {
+        let (now, limits) = (Instant::from_micros(1_000_000), limits(cookie_always));
+        Self {
+            now,
+            rate,
+            client: client_of(1, &limits, now),
+            lives_of_client: 1,
+            address: 10,
+            server: server_of(1, &limits),
+            server_wakes: None,
+            lives_of_server: 1,
+            limits,
+            said: Vec::new(),
+            arrived: 0,
+            queue: Vec::new(),
+            running: Vec::new(),
+            facts: Vec::new(),
+            waits: BTreeMap::new(),
+            places: Vec::new(),
+        }
+    }
+
+    /// What the server's clock shows at a moment of the client's.
+    pub(super) fn server_time(&self, now: Instant) -> Instant {
+        let micros = now.as_micros();
+        let off = micros / RATE;
+        Instant::from_micros(match self.rate {
+            0 => EARLIER + micros - off,
+            1 => EARLIER + micros,
+            _ => EARLIER + micros + off,
+        })
+    }
+
+    /// When the server is due by the client's clock.
+    fn server_wakes(&self) -> Option<Instant> {
+        let due = self.server_wakes?;
+        let micros = due.as_micros() - EARLIER;
+        let early = Instant::from_micros(micros - micros / RATE - 1).max(self.now);
+        (early.as_micros()..).map(Instant::from_micros).find(|now| self.server_time(*now) >= due)
+    }
+
+    /// When either is due.
+    fn next_wake(&self) -> Option<Instant> {
+        self.client.next_wake().into_iter().chain(self.server_wakes()).min()
+    }
+
+    /// Takes everything out of both machines.
+    pub(super) fn drain(&mut self) {
+        let mut bytes = Vec::new();
+        let address = Address::Virtual(self.address);
+        loop {
+            match self.client.poll_output(self.now, &mut bytes) {
+                Output::Event(ended) => self.judge(ended),
+                Output::Transmit { .. } => {
+                    self.said.push(Datagram { to_server: true, address, bytes: bytes.clone() });
+                }
+                Output::Wait { .. } => break,
+            }
+        }
+        let time = self.server_time(self.now);
+        loop {
+            match self.server.poll_output(time, &mut bytes) {
+                Output::Event(ServerEvent::Execute(call)) => self.queue.push(call),
+                Output::Event(ServerEvent::Cancel(_) | ServerEvent::SessionClosed(_)) => {}
+                Output::Transmit { to: address } => {
+                    self.said.push(Datagram { to_server: false, address, bytes: bytes.clone() });
+                }
+                Output::Wait { until, .. } => {
+                    self.server_wakes = until;
+                    return;
+                }
+            }
+        }
+    }
+
+    pub(super) fn deliver(&mut self, index: usize) {
+        let Datagram { to_server, address, bytes } = self.said[index].clone();
+        if to_server {
+            self.server.handle_datagram(self.server_time(self.now), address, &bytes);
+        } else if address == Address::Virtual(self.address) {
+            self.client.handle_datagram(self.now, THERE, &bytes);
+        }
+        self.drain();
+    }
+
+    /// Datagrams arrive in order, at most so many.
+    pub(super) fn flow(&mut self, count: usize) {
+        for _ in 0..count {
+            if self.arrived < self.said.len() {
+                self.arrived += 1;
+                self.deliver(self.arrived - 1);
+            }
+        }
+    }
+
+    pub(super) fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(due) = self.next_wake().filter(|due| *due <= end) {
+            self.now = self.now.max(due);
+            self.client.handle_timeout(self.now);
+            self.server.handle_timeout(self.server_time(self.now));
+            self.drain();
+        }
+        self.now = end;
+    }
+}
+
+/// The contract.
+impl World {
+    /// An execution may begin only if it is the first, nobody was told that there would be none,
+    /// and its caller still waits.
+    pub(super) fn begin(&mut self, which: usize) {
+        if self.queue.is_empty() {
+            return;
+        }
+        let call = self.queue.remove(which % self.queue.len());
+        let number = u64::from_le_bytes(call.arguments[..8].try_into().unwrap());
+        if self.server.begin(self.server_time(self.now), call.ticket) == Begin::Run {
+            self.running.push((call.ticket, number));
+            let fact = &mut self.facts[usize::try_from(number).unwrap()];
+            fact.begun += 1;
+            assert!(fact.begun == 1 || fact.semantics == Semantics::AtLeastOnce, "ran twice");
+            assert!(!fact.denied, "call {number} was said never to run");
+            assert!(self.now < fact.deadline, "call {number} began late");
+        }
+        self.server.recycle(call.arguments);
+        self.drain();
+    }
+
+    /// A call, or a question, ends once, in time, and what is said of it is true.
+    fn judge(&mut self, ended: ClientEvent) {
+        let ClientEvent::Ended { key, call, outcome, .. } = ended;
+        let wait = self.waits.remove(&key).expect("ends once");
+        assert!(self.now <= wait.until, "ended late");
+        let number = wait.number;
+        let fact = &mut self.facts[usize::try_from(number).unwrap()];
+        match outcome.execution() {
+            Execution::NotExecuted => {
+                assert!(fact.begun == 0, "call {number} ran, but {outcome:?}");
+                fact.denied = true;
+            }
+            Execution::Executed => assert!(fact.begun > 0, "call {number} never ran"),
+            Execution::Unknown => {}
+        }
+        if let Outcome::Returned(body) = outcome {
+            assert_eq!(body, number.to_le_bytes(), "another call's reply");
+        }
+        if call != CallId::UNSENT && self.places.last() != Some(&(call, number)) {
+            self.places.push((call, number));
+        }
+    }
+}
+
+impl World {
+    pub(super) fn call(&mut self, method: usize, depth: u8, patience: Duration) {
+        let (number, deadline) = (self.facts.len() as u64, self.now + patience);
+        let semantics = SEMANTICS[method];
+        self.facts.push(Fact { semantics, deadline, begun: 0, denied: false });
+        let method = MethodFingerprint(100 + method as u64);
+        let spec = CallSpec { method, name: 10, semantics, deadline, depth };
+        let arguments = number.to_le_bytes().to_vec();
+        let key = self.client.start(self.now, spec, arguments);
+        self.waits.insert(key, Wait { number, until: deadline });
+    }
+
+    /// Asks what became of a call that has ended.
+    pub(super) fn resolve(&mut self, back: usize, patience: Duration) {
+        let Some((call, number)) = self.places.iter().rev().nth(back).copied() else { return };
+        let until = self.now + patience;
+        let key = self.client.resolve(self.now, call, until);
+        self.waits.insert(key, Wait { number, until });
+    }
+
+    pub(super) fn restart_server(&mut self) {
+        self.lives_of_server += 1;
+        self.server = server_of(self.lives_of_server, &self.limits);
+        self.queue.clear();
+        self.running.clear();
+    }
+
+    pub(super) fn restart_client(&mut self) {
+        self.lives_of_client += 1;
+        self.client = client_of(self.lives_of_client, &self.limits, self.now);
+        self.waits.clear();
+    }
+
+    pub(super) fn finish(&mut self, which: usize, end: u8) {
+        if self.running.is_empty() {
+            return;
+        }
+        let (ticket, number) = self.running.remove(which % self.running.len());
+        let end = match end {
+            0 => HandlerEnd::Panicked,
+            1 => HandlerEnd::Cancelled { partial: true },
+            2 => HandlerEnd::HandlerFailed,
+            _ => HandlerEnd::Returned,
+        };
+        let body = number.to_le_bytes().to_vec();
+        self.server.finish(self.server_time(self.now), ticket, end, body);
+    }
+
+    /// Nothing is lost any more, and every handler returns at once.
+    pub(super) fn calm(&mut self, time: Duration) {
+        let end = self.now + time;
+        loop {
+            while self.arrived < self.said.len()
+                || !self.queue.is_empty()
+                || !self.running.is_empty()
+            {
+                self.flow(1);
+                self.begin(0);
+                self.finish(0, u8::MAX);
+                self.drain();
+            }
+            if self.now == end {
+                return;
+            }
+            let due = self.next_wake().unwrap_or(end).clamp(self.now, end);
+            self.pass(due.since(self.now));
+        }
+    }
+
+    /// A new call in a calm world returns.
+    pub(super) fn check_that_it_works(&mut self) {
+        for method in [ONCE, AGAIN] {
+            let number = self.facts.len();
+            self.call(method, 0, Duration::from_secs(20));
+            self.drain();
+            self.calm(Duration::from_secs(20));
+            assert!(self.waits.is_empty());
+            assert!(self.facts[number].begun >= 1, "a call in a calm world runs");
+        }
+    }
+}
