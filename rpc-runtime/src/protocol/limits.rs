@@ -94,6 +94,7 @@ impl Limits {
     #[must_use]
     pub fn are_consistent(&self) -> bool {
         self.slots_max > 0
+            && self.retransmit_floor > Duration::ZERO
             && self.working_after * 2 <= self.retransmit_floor
             && self.retransmit_floor <= self.retransmit_initial
             && self.retransmit_initial <= self.retransmit_ceiling

@@ -180,13 +180,31 @@ impl Client {
             && !self.given_up.contains(&envelope.session);
         let meant = (!self.target.server.is_some() || self.target.server == server)
             && (!self.target.incarnation.is_some() || self.target.incarnation == incarnation);
-        // A life before one that was seen is a restored backup, or a late answer (M3).
+        // A life before one that was seen: a restored backup (M3). Nothing is sent to it.
         let outlived = self.known.0 == server
             && incarnation < self.known.1
             && older_count(incarnation, self.known.1);
-        if !mine || !meant || outlived {
+        if !mine || !meant {
             self.counters.stale += 1;
             return;
+        }
+        if outlived {
+            let (nonce, highest) = (welcome.nonce, self.known.1);
+            let (reason, version_min, version_max) = (RejectReason::StaleBinding, 0, 0);
+            let (pad, push_back_ms) = (0, 0);
+            return self.on_reject(
+                now,
+                &wire::Reject {
+                    nonce,
+                    server,
+                    highest,
+                    reason,
+                    version_min,
+                    version_max,
+                    pad,
+                    push_back_ms,
+                },
+            );
         }
         if opening.tries == 1 {
             self.trip.sample(now.since(opening.sent_at));

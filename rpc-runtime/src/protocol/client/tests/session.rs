@@ -129,12 +129,17 @@ fn a_welcome_that_is_not_the_answer_to_this_hello_is_ignored() {
 }
 
 #[test]
-fn a_welcome_in_an_incarnation_before_one_that_was_seen_is_ignored() {
+fn a_welcome_in_an_incarnation_before_one_that_was_seen_is_a_stale_binding() {
     let (mut bench, hello) = resuming(Semantics::AtLeastOnce);
     (bench.session, bench.life) = (B, Incarnation(0x4_ffff_ffff));
-    assert_eq!(bench.welcome(hello.nonce), []);
-    (bench.session, bench.life) = (B, NEXT_LIFE_OF_SERVER);
-    assert_eq!(bench.welcome(hello.nonce), [request(2)]);
+    assert_eq!(bench.welcome(hello.nonce), [], "nothing is sent to a restored backup");
+    assert_eq!(bench.ended[0].outcome, Outcome::InDoubt(DoubtCause::RefusedAfterDoubt));
+    bench.ended.clear();
+    let (_, said) = bench.call();
+    let nonce = only_hello(&said).nonce;
+    assert_eq!(bench.welcome(nonce), []);
+    let Outcome::Rejected { reason, .. } = bench.ended[0].outcome else { panic!("not rejected") };
+    assert_eq!(reason, RejectReason::StaleBinding);
 }
 
 #[test]
