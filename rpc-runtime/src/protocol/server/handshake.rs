@@ -14,8 +14,8 @@ use crate::wire::{
 /// Clients without a session that are still remembered, so that an old life stays fenced.
 const CLIENTS_REMEMBERED_MAX: usize = 65_536;
 
-/// Which part of the slots that are left one HELLO may have.
-const SLOTS_SHARE: usize = 16;
+/// How many HELLOs as large could still be granted what one gets now.
+const GRANTS_LEFT_MIN: usize = 16;
 
 impl Server {
     pub(super) fn on_hello(&mut self, now: Instant, origin: Origin, hello: &Hello) {
@@ -155,7 +155,7 @@ impl Server {
     /// many can still come when few are left. None if none is left.
     fn slots_to_grant(&self, wanted: u32) -> u32 {
         let left = self.limits.slots_granted_max.saturating_sub(self.slots_granted);
-        let share = u32::try_from(left.div_ceil(SLOTS_SHARE)).unwrap_or(u32::MAX);
+        let share = u32::try_from(left.div_ceil(GRANTS_LEFT_MIN)).unwrap_or(u32::MAX);
         wanted.clamp(1, self.limits.slots_max).min(share)
     }
 
