@@ -13,6 +13,7 @@ pub use forms::Forms;
 
 use crate::hash::{Hasher, SipKey};
 use crate::ids::MethodFingerprint;
+use crate::protocol::explain::name_hash;
 use crate::semantics::Semantics;
 
 /// The keys are fixed: both sides must come to the same hash.
@@ -163,7 +164,7 @@ impl Interface {
         self.found().methods[method].fingerprint
     }
 
-    /// Hash of `service.method`: stays when the signature changes.
+    /// Hash of `service.method`, half of it the service's: stays when the signature changes.
     #[must_use]
     pub fn name_hash(&self, method: usize) -> u32 {
         self.found().methods[method].name
@@ -199,7 +200,11 @@ impl Interface {
         })
     }
 
-    #[expect(clippy::cast_possible_truncation, reason = "half of a hash is a hash")]
+    /// The service's half of its methods' name hashes.
+    pub(crate) fn service_hash(&self) -> u16 {
+        hash_of(self.name)
+    }
+
     fn find(&self, method: &Method) -> FoundMethod {
         let mut forms = Forms::default();
         (method.forms)(&mut forms);
@@ -207,7 +212,7 @@ impl Interface {
         let mut hasher = Hasher::new(METHOD_KEY);
         write_part(&mut hasher, self.name.as_bytes());
         write_part(&mut hasher, method.name.as_bytes());
-        let name = hasher.clone().finish() as u32;
+        let name = name_hash(self.service_hash(), hash_of(method.name));
         write_part(&mut hasher, method.semantics.word().as_bytes());
         write_part(&mut hasher, form.as_bytes());
         // Parts that took no sample are known by their names only.
@@ -216,6 +221,13 @@ impl Interface {
         let fingerprint = MethodFingerprint(hasher.finish().max(1));
         FoundMethod { fingerprint, name, form, unsendable }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "a quarter of a hash is a hash")]
+fn hash_of(name: &str) -> u16 {
+    let mut hasher = Hasher::new(METHOD_KEY);
+    hasher.write(name.as_bytes());
+    hasher.finish() as u16
 }
 
 fn write_part(hasher: &mut Hasher, part: &[u8]) {

@@ -23,6 +23,7 @@ mod marshal;
 pub mod shape;
 mod outcome;
 mod service;
+mod refusal;
 pub mod context;
 pub mod scheme;
 pub mod client;

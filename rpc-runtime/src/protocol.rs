@@ -14,6 +14,7 @@
 pub mod limits;
 pub mod counters;
 pub mod outcome;
+pub mod explain;
 mod timers;
 mod outbox;
 mod window;
@@ -29,6 +30,7 @@ use crate::time::Instant;
 
 pub use client::{CallKey, CallSpec, Client, ClientEvent, ClientIdentity, Target};
 pub use counters::{ClientCounters, ServerCounters};
+pub use explain::Explanations;
 pub use limits::Limits;
 pub use outcome::{DoubtCause, Evidence, NotSentCause, Outcome};
 pub use server::{Begin, Execute, MethodEntry, Server, ServerEvent, ServerIdentity, Ticket};

@@ -23,6 +23,7 @@ use crate::driver::{Link, LinkError, World};
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::ids::{Incarnation, ServerId};
 use crate::protocol::{Limits, ServerIdentity};
+use crate::refusal;
 use crate::scheme;
 use crate::service::Service;
 
@@ -247,7 +248,8 @@ impl Server {
             urls: if self.advertised.is_empty() { urls.clone() } else { self.advertised },
             interfaces: exports.interfaces(),
         };
-        let core = crate::protocol::Server::new(identity, self.limits, methods, rng);
+        let mut core = crate::protocol::Server::new(identity, self.limits, methods, rng);
+        core.explain(refusal::explanations(&exports.interfaces()));
         let shared = state::Shared::new(self.world, self.link, core, exports, self.workers);
         Ok(running::Started::new(shared, exported, urls, self.registering))
     }

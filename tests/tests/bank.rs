@@ -239,6 +239,15 @@ fn an_unknown_method_and_a_changed_one_are_told_apart() {
         (ErrorKind::ChangedMethod, ErrorKind::UnknownMethod)
     );
     assert!(changed.is_safe_to_retry() && unknown.is_safe_to_retry());
+    let text = changed.to_string();
+    assert!(
+        text.contains(
+            "`bank.transfer` exists there with another signature: at_most_once (str,u64)"
+        )
+    );
+    assert!(text.contains("; here it is at_most_once (str)->"), "{text}");
+    let text = unknown.to_string();
+    assert!(text.contains("no method `audit` in `bank`, which has: balance, transfer, note, fill"));
 }
 
 #[test]

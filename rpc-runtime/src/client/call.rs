@@ -301,16 +301,7 @@ fn conclude<R, X>(
     name: MethodName,
     decode: Decode<R, X>,
 ) -> (R, Option<X>) {
-    let judged = match finished.outcome {
-        End::Returned(_) | End::Sent => judge(finished, ""),
-        End::Failed { .. }
-        | End::Refused { .. }
-        | End::Rejected { .. }
-        | End::NotSent(_)
-        | End::Sealed
-        | End::InDoubt(_) => judge(finished, &name.text()),
-    };
-    match judged {
+    match judge(finished, Some(name)) {
         Ok(body) => {
             let decoded = decode(Ok(&body));
             connection.recycle(body);

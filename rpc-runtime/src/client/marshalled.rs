@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::options::TIMEOUT_DEFAULT;
 use crate::context;
 use crate::error::{CallError, ErrorKind, Execution};
-use crate::interface::Interface;
+use crate::interface::{Interface, Method};
 use crate::marshal::{self, Block, Marshal, Param};
 use crate::outcome::Outcome;
 use crate::protocol::CallSpec;
@@ -129,6 +129,10 @@ pub(super) struct MethodName {
 }
 
 impl MethodName {
+    pub(super) fn described(self) -> &'static Method {
+        &self.interface.methods()[self.method]
+    }
+
     pub(super) fn text(self) -> String {
         format!("{}.{}", self.interface.name(), self.interface.methods()[self.method].name())
     }

@@ -1,11 +1,13 @@
 //! From what the protocol saw to what a caller is told.
 
+use super::marshalled::MethodName;
 use crate::error::{CallError, CallReport, ErrorKind, Evidence, Execution};
 use crate::ids::CallId;
 use crate::marshal::Args;
 use crate::outcome::{Outcome as Returns, decode_reply};
 use crate::protocol::limits::ARGUMENT_BYTES_MAX;
 use crate::protocol::{self, DoubtCause, NotSentCause, Outcome};
+use crate::refusal;
 use crate::wire::{RefuseReason, RejectReason, ReplyStatus};
 
 /// How a call ended, as the machine told it.
@@ -55,13 +57,14 @@ pub(super) fn resolution(finished: Finished) -> Result<Resolution, CallError> {
         }
         Outcome::Refused { .. } | Outcome::Sealed => Ok(Resolution::NotExecuted),
         Outcome::Sent | Outcome::Rejected { .. } | Outcome::NotSent(_) | Outcome::InDoubt(_) => {
-            Err(judge(finished, "").expect_err("no reply among these"))
+            Err(judge(finished, None).expect_err("no reply among these"))
         }
     }
 }
 
-/// Judges a call: the body of its reply, or the error that its caller gets.
-pub(super) fn judge(finished: Finished, method: &str) -> Result<Vec<u8>, CallError> {
+/// Judges a call: the body of its reply, or the error that its caller gets. `name` is what was
+/// called; a resolve has none.
+pub(super) fn judge(finished: Finished, name: Option<MethodName>) -> Result<Vec<u8>, CallError> {
     let Finished { call, outcome, evidence } = finished;
     let mut facts = facts(&evidence);
     let error = match outcome {
@@ -70,8 +73,7 @@ pub(super) fn judge(finished: Finished, method: &str) -> Result<Vec<u8>, CallErr
         Outcome::Failed { status, body } => failed(status, &body),
         Outcome::Refused { reason, push_back, detail } => {
             facts.push_back = Some(push_back);
-            facts.detail =
-                if detail.is_empty() { refused_detail(reason, method) } else { detail.into() };
+            facts.detail = refused_detail(reason, &detail, name);
             CallError::new(refused(reason), Execution::NotExecuted)
         }
         Outcome::Rejected { reason, server, incarnation, push_back } => {
@@ -91,7 +93,7 @@ pub(super) fn judge(finished: Finished, method: &str) -> Result<Vec<u8>, CallErr
     if !error.evidence().detail.is_empty() {
         facts.detail = error.evidence().detail.clone();
     }
-    Err(error.with_evidence(facts).with_call(call).with_method(method))
+    Err(error.with_evidence(facts).with_call(call).with_method(text_of(name)))
 }
 
 fn facts(evidence: &protocol::Evidence) -> Evidence {
@@ -140,16 +142,24 @@ const fn refused(reason: RefuseReason) -> ErrorKind {
     }
 }
 
-fn refused_detail(reason: RefuseReason, method: &str) -> Box<str> {
+fn text_of(name: Option<MethodName>) -> String {
+    name.map(MethodName::text).unwrap_or_default()
+}
+
+fn refused_detail(reason: RefuseReason, detail: &str, name: Option<MethodName>) -> Box<str> {
     match reason {
-        RefuseReason::UnknownMethod | RefuseReason::ChangedMethod => method.into(),
-        RefuseReason::TooLarge => "the server takes less at a time".into(),
-        RefuseReason::Overload
+        RefuseReason::UnknownMethod => refusal::read_unknown(detail, &text_of(name)),
+        RefuseReason::ChangedMethod => {
+            refusal::read_changed(detail, &text_of(name), name.map(MethodName::described))
+        }
+        RefuseReason::TooLarge if detail.is_empty() => "the server takes less at a time".into(),
+        RefuseReason::TooLarge
+        | RefuseReason::Overload
         | RefuseReason::Draining
         | RefuseReason::Expired
         | RefuseReason::BadArguments
         | RefuseReason::Unauthorised
-        | RefuseReason::Generation => "".into(),
+        | RefuseReason::Generation => refusal::printable(detail).into(),
     }
 }
 

@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use super::limits::REPLY_BYTES_MAX;
 use super::outbox::{Outbox, Pool};
 use super::timers::Timers;
-use super::{HandlerEnd, Limits, Output, Reason, ServerCounters};
+use super::{Explanations, HandlerEnd, Limits, Output, Reason, ServerCounters};
 use crate::address::Address;
 use crate::hash::{Hasher, SipKey};
 use crate::ids::{
@@ -34,7 +34,7 @@ use session::Session;
 pub struct MethodEntry {
     /// What a REQUEST names it by.
     pub fingerprint: MethodFingerprint,
-    /// Hash of `service.method`: tells a changed method from an unknown one.
+    /// [`super::explain::name_hash`] of `service.method`: tells a changed method from an unknown one.
     pub name: u32,
     /// What it promises.
     pub semantics: Semantics,
@@ -128,6 +128,7 @@ pub struct Server {
     limits: Limits,
     methods: Vec<MethodEntry>,
     by_fingerprint: BTreeMap<MethodFingerprint, usize>,
+    explanations: Explanations,
     key: SipKey,
     sessions: BTreeMap<SessionId, Session>,
     clients: BTreeMap<ClientId, Known>,
@@ -178,6 +179,7 @@ impl Server {
             limits,
             methods,
             by_fingerprint,
+            explanations: Explanations::default(),
             key,
             sessions: BTreeMap::new(),
             clients: BTreeMap::new(),
@@ -192,6 +194,11 @@ impl Server {
             pool: Pool::new(),
             counters: ServerCounters::default(),
         }
+    }
+
+    /// Sets what refusals of unknown and changed methods say in words: nothing otherwise.
+    pub fn explain(&mut self, explanations: Explanations) {
+        self.explanations = explanations;
     }
 
     /// Takes a datagram. Hostile bytes are counted and dropped.

@@ -232,10 +232,20 @@ fn a_handler_knows_the_call_it_serves() {
 fn an_unknown_method_is_refused_and_a_changed_one_told_apart() {
     let bench = Bench::new();
     let mut peer = bench.peer();
-    peer.request_of(0, 1, 0xdead, 0xdead, Semantics::AtMostOnce, b"");
-    assert_eq!(peer.answer(0, 1).refusal(), Some(RefuseReason::UnknownMethod));
-    peer.request_of(0, 2, 0xdead, PROBE.name_hash(WORK), Semantics::AtMostOnce, b"");
-    assert_eq!(peer.answer(0, 2).refusal(), Some(RefuseReason::ChangedMethod));
+    let here = PROBE.name_hash(WORK);
+    for (sequence, name, reason, detail) in [
+        (1, 0xdead, RefuseReason::UnknownMethod, "it exports: probe"),
+        (2, here ^ 1, RefuseReason::UnknownMethod, "`probe` has: echo, work, panic, block"),
+        (3, here, RefuseReason::ChangedMethod, "`probe.work` exists there with another signature"),
+    ] {
+        // A late duplicate is told the same.
+        for _ in 0..2 {
+            peer.request_of(0, sequence, 0xdead, name, Semantics::AtMostOnce, b"");
+            let answer = peer.answer(0, sequence);
+            assert_eq!(answer.refusal(), Some(reason));
+            assert!(answer.detail().starts_with(detail), "{answer:?}");
+        }
+    }
     assert_eq!(bench.executions(), 0);
 }
 

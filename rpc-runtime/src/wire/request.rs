@@ -41,7 +41,7 @@ fn check_fragment(fragment: u16, fragments: u16) -> Result<(), Malformed> {
 /// |      0 |     4 | `slot`            |      |
 /// |      4 |     8 | `sequence`        |      |
 /// |     12 |     8 | `method`          | fingerprint |
-/// |     20 |     4 | `name`            | hash of `service.method` |
+/// |     20 |     4 | `name`            | 16 bits each: method (low), service |
 /// |     24 |     8 | `digest`          | of method and arguments |
 /// |     32 |     8 | `remaining_us`    | us to the deadline |
 /// |     40 |     8 | `not_after_us`    | us of the server's session time |

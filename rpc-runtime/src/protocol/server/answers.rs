@@ -55,12 +55,12 @@ impl Server {
                     status: stored.status,
                     body: &stored.body,
                 })),
-                State::Refused { reason, push_back } => Some(Pdu::Refuse(Refuse {
+                State::Refused { reason, push_back, name } => Some(Pdu::Refuse(Refuse {
                     slot: index,
                     sequence,
                     reason: *reason,
                     push_back_ms: millis(*push_back),
-                    detail: "",
+                    detail: self.explanations.of(*reason, *name, &self.methods),
                 })),
                 State::Sealed => Some(Pdu::Sealed(sealed(SealedVerdict::NotExecuted))),
                 State::Closed => Some(Pdu::Sealed(sealed(SealedVerdict::Closed))),

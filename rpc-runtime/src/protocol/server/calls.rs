@@ -218,7 +218,7 @@ impl Server {
         slot.last = request.sequence;
         slot.digest = request.digest;
         slot.attempt = 0;
-        slot.state = State::Refused { reason, push_back };
+        slot.state = State::Refused { reason, push_back, name: request.name };
         self.counters.refused += 1;
         let (slot, sequence) = (request.slot, request.sequence);
         self.answer(now, id, Ask { slot, sequence, stamp: 0, transmission: 0 });
@@ -299,11 +299,7 @@ impl Server {
         }
         // An execution that was promised nothing is refused; a further one is just not made.
         let first = slot.attempt == 1;
-        slot.state = if first {
-            State::Refused { reason: RefuseReason::Expired, push_back: Duration::ZERO }
-        } else {
-            State::Forgotten
-        };
+        slot.state = if first { refused(RefuseReason::Expired) } else { State::Forgotten };
         session.live_calls -= 1;
         session.last_heard = session.last_heard.max(now);
         self.counters.refused += u64::from(first);
@@ -336,8 +332,7 @@ impl Server {
         slot.state = match (bad_arguments, slot.attempt) {
             (true, 1) => {
                 self.counters.refused += 1;
-                let reason = RefuseReason::BadArguments;
-                State::Refused { reason, push_back: Duration::ZERO }
+                refused(RefuseReason::BadArguments)
             }
             (true | false, _) => State::Done(Stored { status, body, handler_us }),
         };
@@ -419,6 +414,11 @@ impl Server {
         }
         self.answer(now, id, Ask { slot: index, sequence, stamp: 0, transmission: 0 });
     }
+}
+
+/// The end of a call that was accepted and not begun.
+const fn refused(reason: RefuseReason) -> State {
+    State::Refused { reason, push_back: Duration::ZERO, name: 0 }
 }
 
 /// Room that a call's reply takes in the store: `at_least_once` stores none.

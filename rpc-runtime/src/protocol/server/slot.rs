@@ -42,8 +42,8 @@ pub(super) enum State {
     Running(Live),
     /// Ran; the reply is kept.
     Done(Stored),
-    /// Refused for good.
-    Refused { reason: RefuseReason, push_back: Duration },
+    /// Refused for good. `name` is the hash of what was called: it finds the words again.
+    Refused { reason: RefuseReason, push_back: Duration, name: u32 },
     /// Promised never to run; matches every digest, because nobody saw its request.
     Sealed,
     /// Ran, and the client has the reply.

@@ -26,14 +26,18 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     Reply { status: ReplyStatus, body: Vec<u8> },
-    Refused(RefuseReason),
+    Refused(RefuseReason, String),
     Sealed(SealedVerdict),
     NoSession,
 }
 
 impl Answer {
     pub(super) fn refusal(&self) -> Option<RefuseReason> {
-        if let Self::Refused(reason) = self { Some(*reason) } else { None }
+        if let Self::Refused(reason, _) = self { Some(*reason) } else { None }
+    }
+
+    pub(super) fn detail(&self) -> &str {
+        if let Self::Refused(_, detail) = self { detail } else { "" }
     }
 }
 
@@ -237,7 +241,10 @@ impl Peer {
                 let body = reply.body.to_vec();
                 (reply.slot, reply.sequence, Answer::Reply { status: reply.status, body })
             }
-            Pdu::Refuse(refuse) => (refuse.slot, refuse.sequence, Answer::Refused(refuse.reason)),
+            Pdu::Refuse(refuse) => {
+                let answer = Answer::Refused(refuse.reason, refuse.detail.to_owned());
+                (refuse.slot, refuse.sequence, answer)
+            }
             Pdu::Sealed(sealed) => (sealed.slot, sealed.sequence, Answer::Sealed(sealed.verdict)),
             Pdu::NoSession(none) => (none.slot, none.sequence, Answer::NoSession),
             Pdu::Goaway(_) => return self.goaways += 1,
