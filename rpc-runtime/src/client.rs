@@ -12,12 +12,14 @@
 //! No lock is held across a system call. The pattern is Leader/Followers (Schmidt et al., 2000).
 
 mod options;
+mod budget;
 mod verdict;
 mod connection;
 mod attend;
 mod registry;
 mod route;
 mod carry;
+mod helped;
 mod channel;
 mod marshalled;
 mod call;

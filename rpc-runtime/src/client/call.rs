@@ -4,16 +4,20 @@ use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use super::carry::{Again, Carried, Helped, Whereabouts};
+use serde::de::DeserializeOwned;
+
+use super::carry::{After, Again, Carried, Carry, Whereabouts};
 use super::connection::Connection;
+use super::helped::Helped;
 use super::marshalled::MethodName;
-use super::route::Route;
 use super::verdict::{Finished, judge, undecodable};
 use crate::context::CallContext;
-use crate::error::{CallError, Execution};
+use crate::driver::World;
+use crate::error::CallError;
 use crate::ids::CallId;
 use crate::marshal::Marshal;
 use crate::outcome::{Outcome, decode_reply};
@@ -46,14 +50,15 @@ struct Started {
     key: CallKey,
     name: MethodName,
     parent: Parent,
-    /// On a route: what it takes to make the call elsewhere.
-    again: Option<Again>,
+    /// Whether and where it may be made again: not once it was called off.
+    again: Again,
+    called_off: AtomicBool,
 }
 
-/// A call whose server is lost: it is made again where the route leads then.
+/// A call that is made again: here a little later, or where its route leads then.
 struct Moving {
     stage: Stage,
-    route: Arc<Route>,
+    world: Arc<dyn World>,
     whereabouts: Arc<Whereabouts>,
     name: MethodName,
     parent: Parent,
@@ -61,8 +66,8 @@ struct Moving {
 
 /// Who moves it.
 enum Stage {
-    /// Whoever waits for it. With it goes an end of the call that left open whether it ran.
-    Caller(Again, Option<(Arc<Connection>, Finished)>),
+    /// Whoever waits for it.
+    Caller(Box<Carry>),
     /// A thread, for somebody who does not block.
     Helper(Arc<Helped>),
 }
@@ -126,21 +131,22 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
         key: CallKey,
         name: MethodName,
         parent: Option<CallContext>,
-        again: Option<Again>,
+        again: Again,
     ) -> Self {
         let child = Arc::downgrade(&connection);
         let parent = Parent::enter(parent, move || cancel(&child, key));
-        let state = State::Started(Started { connection, key, name, parent, again });
+        let called_off = AtomicBool::new(false);
+        let state = State::Started(Started { connection, key, name, parent, again, called_off });
         Self { state, decode: decode::<R, X>, result: PhantomData }
     }
 
     /// A call on a route whose server is lost: the next one is found by whoever waits.
-    pub(super) fn moving(again: Again, name: MethodName, parent: Option<CallContext>) -> Self {
+    pub(super) fn moving(carry: Box<Carry>, name: MethodName, parent: Option<CallContext>) -> Self {
         let whereabouts = Arc::<Whereabouts>::default();
         let parent = Parent::enter_moving(parent, &whereabouts);
-        let route = Arc::clone(&again.route);
-        let stage = Stage::Caller(again, None);
-        let state = State::Moving(Moving { stage, route, whereabouts, name, parent });
+        let world = carry.world();
+        let stage = Stage::Caller(carry);
+        let state = State::Moving(Moving { stage, world, whereabouts, name, parent });
         Self { state, decode: decode::<R, X>, result: PhantomData }
     }
 }
@@ -169,7 +175,10 @@ impl<R, X> Call<R, X> {
     /// Calls the call off. `wait` then says what is known of it.
     pub fn cancel(&self) {
         match &self.state {
-            State::Started(started) => started.connection.cancel(started.key),
+            State::Started(started) => {
+                started.called_off.store(true, Ordering::Relaxed);
+                started.connection.cancel(started.key);
+            }
             State::Moving(moving) => moving.whereabouts.cancel(),
             State::Failed(_) | State::Done => {}
         }
@@ -199,7 +208,9 @@ impl<R, X> Call<R, X> {
             State::Started(started) => {
                 let finished = started.connection.wait(started.key);
                 match started.next(finished) {
-                    Next::End(started, finished) => started.take(finished, self.decode),
+                    Next::End(connection, finished, name) => {
+                        conclude(&connection, finished, name, self.decode)
+                    }
                     Next::Move(moving) => moving.finish(self.decode),
                 }
             }
@@ -219,37 +230,27 @@ impl<R> Call<R> {
 
 /// What follows the end of a call on one connection.
 enum Next {
-    End(Started, Finished),
+    End(Arc<Connection>, Finished, MethodName),
     Move(Moving),
 }
 
 impl Started {
-    /// Whether that was the end, or the call is to be made elsewhere.
-    fn next(mut self, finished: Finished) -> Next {
-        let wanted = |again: &Again| again.is_wanted(&self.connection, &finished);
-        match self.again.take() {
-            Some(again) if wanted(&again) => {
-                let is_doubtful = finished.outcome.execution() == Execution::Unknown;
-                let doubt = is_doubtful.then_some((self.connection, finished));
-                let route = Arc::clone(&again.route);
-                let stage = Stage::Caller(again, doubt);
+    /// Whether that was the end, or the call is to be made again.
+    fn next(self, finished: Finished) -> Next {
+        let Self { connection, name, parent, again, called_off, .. } = self;
+        if called_off.into_inner() {
+            return Next::End(connection, finished, name);
+        }
+        match again.after(connection, finished) {
+            After::Again(carry) => {
                 let whereabouts = Arc::default();
-                let parent = self.parent.moved(&whereabouts);
-                Next::Move(Moving { stage, route, whereabouts, name: self.name, parent })
+                let parent = parent.moved(&whereabouts);
+                let world = carry.world();
+                let stage = Stage::Caller(carry);
+                Next::Move(Moving { stage, world, whereabouts, name, parent })
             }
-            again => {
-                self.again = again;
-                Next::End(self, finished)
-            }
+            After::End(connection, finished) => Next::End(connection, finished, name),
         }
-    }
-
-    /// What the call's end means to the caller.
-    fn take<R, X>(mut self, finished: Finished, decode: Decode<R, X>) -> (R, Option<X>) {
-        if let Some(again) = self.again.take() {
-            self.connection.recycle(again.arguments);
-        }
-        conclude(&self.connection, finished, self.name, decode)
     }
 
     /// Nobody asks any more; a `maybe` call that never left is counted.
@@ -274,10 +275,10 @@ impl Started {
 impl Moving {
     /// Makes the call wherever the route leads, and waits for its end.
     fn finish<R, X>(self, decode: Decode<R, X>) -> (R, Option<X>) {
-        let Self { stage, route, whereabouts, name, parent } = self;
+        let Self { stage, world, whereabouts, name, parent } = self;
         let carried = match stage {
-            Stage::Caller(again, doubt) => again.carry(doubt, &whereabouts),
-            Stage::Helper(helped) => helped.wait(&route.world.gate()),
+            Stage::Caller(carry) => carry.carry(&whereabouts),
+            Stage::Helper(helped) => helped.wait(&world.gate()),
         };
         drop(parent);
         arrive(carried, name, decode)
@@ -285,22 +286,25 @@ impl Moving {
 
     /// The thread that makes the call for somebody who does not block.
     fn helped(self) -> Self {
-        let Self { stage, route, whereabouts, name, parent } = self;
+        let Self { stage, world, whereabouts, name, parent } = self;
         let helped = match stage {
-            Stage::Caller(again, doubt) => Helped::start(again, doubt, Arc::clone(&whereabouts)),
+            Stage::Caller(carry) => Helped::start(carry, Arc::clone(&whereabouts)),
             Stage::Helper(helped) => helped,
         };
-        Self { stage: Stage::Helper(helped), route, whereabouts, name, parent }
+        Self { stage: Stage::Helper(helped), world, whereabouts, name, parent }
     }
 }
 
 /// What the end of a call means to the caller.
 fn conclude<R, X>(
     connection: &Connection,
-    finished: Finished,
+    mut finished: Finished,
     name: MethodName,
     decode: Decode<R, X>,
 ) -> (R, Option<X>) {
+    if finished.arguments.capacity() > 0 {
+        connection.recycle(std::mem::take(&mut finished.arguments));
+    }
     match judge(finished, Some(name)) {
         Ok(body) => {
             let decoded = decode(Ok(&body));
@@ -330,8 +334,8 @@ impl<R> Future for Call<R> {
                 unreachable!("it was started a moment ago")
             };
             match started.next(finished) {
-                Next::End(started, finished) => {
-                    return Poll::Ready(started.take(finished, decode).0);
+                Next::End(connection, finished, name) => {
+                    return Poll::Ready(conclude(&connection, finished, name, decode).0);
                 }
                 Next::Move(moving) => self.state = State::Moving(moving),
             }

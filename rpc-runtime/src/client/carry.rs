@@ -1,31 +1,63 @@
-//! A call on a route: made again elsewhere when its server is lost and it certainly did not run.
+//! A call made again by itself: here a little later, or elsewhere when its server is lost.
 //!
-//! Re-issue (a new identity, perhaps another server) happens only where the call did not run, or may
-//! run twice (`at_least_once`), and always inside its deadline. Does not know how servers are found.
+//! Re-issue (a new identity, perhaps another server) happens only where the call certainly did not
+//! run, or may run twice (`at_least_once`); always inside its deadline, and inside the budget of the
+//! server that is asked again ([`super::budget`]). Does not know how servers are found.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::Waker;
 
 use super::connection::Connection;
 use super::route::{Loss, Route};
 use super::verdict::Finished;
-use crate::driver::Gate;
+use crate::driver::{Gate, World};
 use crate::error::{CallError, ErrorKind, Execution};
-use crate::protocol::{CallKey, CallSpec};
+use crate::protocol::{CallKey, CallSpec, NotSentCause, Outcome, Target};
 use crate::semantics::Semantics;
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
+use crate::wire::{RefuseReason, RejectReason};
 
-/// Pause before a call is made a third time; doubled for each further one.
-const PAUSE_FIRST: Duration = Duration::from_millis(20);
-/// Longest pause between two attempts.
-const PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// What it takes to make a call once more.
+/// What may become of a call that failed, besides its error.
 #[derive(Debug)]
 pub(super) struct Again {
-    pub(super) route: Arc<Route>,
+    /// Leads elsewhere when the server is lost; an address alone does not.
+    pub(super) route: Option<Arc<Route>>,
     pub(super) spec: CallSpec,
-    pub(super) arguments: Vec<u8>,
+    pub(super) may_retry: bool,
+}
+
+/// Where a call is made again.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Where it was refused, not before this time.
+    Here(Instant),
+    /// Wherever the route leads.
+    Elsewhere,
+}
+
+/// A call that is made again.
+#[derive(Debug)]
+pub(super) struct Carry {
+    again: Again,
+    arguments: Vec<u8>,
+    step: Step,
+    /// Where it was made last, or was to be made first.
+    connection: Arc<Connection>,
+    /// Who was asked so far, and how often it was made again.
+    tried: Vec<Target>,
+    before: u32,
+    /// How the last attempt ended that did not run.
+    last: Option<(Arc<Connection>, Finished)>,
+    /// An earlier end that left open whether it ran.
+    doubt: Option<(Arc<Connection>, Finished)>,
+}
+
+/// What follows the end of a call on one connection.
+#[derive(Debug)]
+pub(super) enum After {
+    /// That was the end.
+    End(Arc<Connection>, Finished),
+    /// It is made again.
+    Again(Box<Carry>),
 }
 
 /// How a call that may have moved ended.
@@ -38,65 +70,216 @@ pub(super) enum Carried {
 }
 
 impl Again {
-    /// Takes note if the server of a call that ended is lost; says whether to make it again.
-    pub(super) fn is_wanted(&self, connection: &Arc<Connection>, finished: &Finished) -> bool {
-        let Some(loss) = Loss::of(finished) else { return false };
-        self.route.lose(connection, loss);
-        let may_repeat = match finished.outcome.execution() {
-            Execution::NotExecuted => true,
-            Execution::Unknown => self.spec.semantics == Semantics::AtLeastOnce,
-            Execution::Executed => false,
-        };
-        may_repeat && self.route.world.now() < self.spec.deadline
+    /// The call, to be made wherever the route leads: `connection` is lost.
+    pub(super) fn elsewhere(self, connection: Arc<Connection>, arguments: Vec<u8>) -> Box<Carry> {
+        Box::new(Carry {
+            again: self,
+            arguments,
+            step: Step::Elsewhere,
+            connection,
+            tried: Vec::new(),
+            before: 0,
+            last: None,
+            doubt: None,
+        })
     }
 
-    /// Makes the call wherever the route leads, as often as it takes. `doubt` is an earlier end of
-    /// it that left open whether it ran.
-    pub(super) fn carry(
-        self,
-        mut doubt: Option<(Arc<Connection>, Finished)>,
-        on: &Whereabouts,
-    ) -> Carried {
-        let world = Arc::clone(&self.route.world);
-        let mut pause = None;
-        loop {
-            if on.is_cancelled() {
-                let error = CallError::new(ErrorKind::Cancelled, Execution::NotExecuted);
-                return joined(doubt, Carried::Failed(error));
-            }
-            let connection = match self.route.find(self.spec.deadline) {
-                Ok(connection) => connection,
-                Err(error) => return joined(doubt, Carried::Failed(error)),
-            };
-            let mut arguments = connection.take_buffer();
-            arguments.extend_from_slice(&self.arguments);
-            let key = connection.start(self.spec, arguments);
-            on.moved(&connection, key);
-            let finished = connection.wait(key);
-            if on.is_cancelled() || !self.is_wanted(&connection, &finished) {
-                return joined(doubt, Carried::Ended(connection, finished));
-            }
-            if finished.outcome.execution() == Execution::Unknown {
-                doubt = Some((connection, finished));
-            }
-            if let Some(pause) = pause {
-                let until = (world.now() + pause).min(self.spec.deadline);
-                world.gate().wait(Some(until));
-            }
-            pause = Some(pause.map_or(PAUSE_FIRST, |pause: Duration| (pause * 2).min(PAUSE_MAX)));
+    /// What follows when the call ended as it did.
+    pub(super) fn after(self, connection: Arc<Connection>, finished: Finished) -> After {
+        let Some(step) = self.step(&connection, &finished, 0) else {
+            return After::End(connection, finished);
+        };
+        let mut carry = self.elsewhere(connection, Vec::new());
+        carry.step = step;
+        carry.note(finished);
+        After::Again(carry)
+    }
+
+    /// Takes note if the server of a call that ended is lost; says whether to make it again.
+    fn step(&self, connection: &Arc<Connection>, finished: &Finished, before: u32) -> Option<Step> {
+        let loss = self.route.as_ref().zip(Loss::of(finished));
+        if let Some((route, loss)) = loss {
+            route.lose(connection, loss);
         }
+        let may_repeat = match finished.outcome.execution() {
+            Execution::NotExecuted => true,
+            Execution::Unknown => self.spec.semantics == Semantics::AtLeastOnce && loss.is_some(),
+            Execution::Executed => false,
+        };
+        let now = connection.world.now();
+        if !may_repeat || !self.may_retry || now >= self.spec.deadline {
+            return None;
+        }
+        if loss.is_some() {
+            return Some(Step::Elsewhere);
+        }
+        let push_back = refused_for_now(&finished.outcome)?;
+        if self.spec.semantics == Semantics::Maybe {
+            return None; // nobody waits for it
+        }
+        connection.plan_again(before, push_back, self.spec.deadline).map(Step::Here)
     }
 }
 
-/// The join over all attempts: that the last did not run says nothing of the others.
-fn joined(doubt: Option<(Arc<Connection>, Finished)>, last: Carried) -> Carried {
-    let denies = match &last {
-        Carried::Ended(_, finished) => finished.outcome.execution() == Execution::NotExecuted,
-        Carried::Failed(error) => error.execution() == Execution::NotExecuted,
-    };
-    match doubt {
-        Some((connection, finished)) if denies => Carried::Ended(connection, finished),
-        _ => last,
+/// Whether the same server may take the call a little later; what it asks for meanwhile.
+const fn refused_for_now(outcome: &Outcome) -> Option<Duration> {
+    match outcome {
+        Outcome::Refused {
+            reason: RefuseReason::Overload | RefuseReason::Draining,
+            push_back,
+            ..
+        }
+        | Outcome::Rejected {
+            reason: RejectReason::NoRoom | RejectReason::Draining,
+            push_back,
+            ..
+        } => Some(*push_back),
+        Outcome::NotSent(NotSentCause::Draining) => Some(Duration::ZERO),
+        Outcome::Refused {
+            reason:
+                RefuseReason::Expired
+                | RefuseReason::UnknownMethod
+                | RefuseReason::ChangedMethod
+                | RefuseReason::BadArguments
+                | RefuseReason::TooLarge
+                | RefuseReason::Unauthorised
+                | RefuseReason::Generation,
+            ..
+        }
+        | Outcome::Rejected {
+            reason:
+                RejectReason::StaleBinding | RejectReason::OldIncarnation | RejectReason::Version,
+            ..
+        }
+        | Outcome::NotSent(
+            NotSentCause::Unreachable
+            | NotSentCause::NoFreeSlot
+            | NotSentCause::QueueFull
+            | NotSentCause::Cancelled
+            | NotSentCause::TooLarge
+            | NotSentCause::Expired
+            | NotSentCause::ConnectionClosed
+            | NotSentCause::Unsupported,
+        )
+        | Outcome::Sealed
+        | Outcome::InDoubt(_)
+        | Outcome::Returned(_)
+        | Outcome::Sent
+        | Outcome::Failed { .. } => None,
+    }
+}
+
+impl Carry {
+    /// The world that the call is made in.
+    pub(super) fn world(&self) -> Arc<dyn World> {
+        Arc::clone(&self.connection.world)
+    }
+
+    /// What it goes by.
+    pub(super) fn way(&self) -> (Option<Arc<Route>>, Arc<Connection>) {
+        (self.again.route.clone(), Arc::clone(&self.connection))
+    }
+
+    /// Makes the call as often as it takes and is allowed.
+    pub(super) fn carry(mut self, on: &Whereabouts) -> Carried {
+        loop {
+            if on.is_cancelled() {
+                return self.called_off();
+            }
+            let (place, until) = match self.place() {
+                Ok(Some(place)) => place,
+                Ok(None) => return self.conclude(),
+                Err(error) => return self.joined(Carried::Failed(error)),
+            };
+            if let Some(until) = until {
+                on.rest(&self.connection.world, until);
+            }
+            if on.is_cancelled() {
+                return self.called_off();
+            }
+            let arguments = std::mem::take(&mut self.arguments);
+            let key = match until {
+                Some(_) => place.start_again(self.again.spec, arguments),
+                None => place.start(self.again.spec, arguments),
+            };
+            on.moved(&place, key);
+            let finished = place.wait(key);
+            self.before += u32::from(self.last.is_some() || self.doubt.is_some());
+            self.connection = place;
+            if on.is_cancelled() {
+                return self.ended(finished);
+            }
+            match self.again.step(&self.connection, &finished, self.before) {
+                Some(step) => self.step = step,
+                None => return self.ended(finished),
+            }
+            self.note(finished);
+        }
+    }
+
+    /// Where the call is made next, and when, if that server was asked before; nowhere if its
+    /// budget is spent.
+    #[expect(clippy::type_complexity, reason = "used once")]
+    fn place(&self) -> Result<Option<(Arc<Connection>, Option<Instant>)>, CallError> {
+        let route = match (self.step, &self.again.route) {
+            (Step::Elsewhere, Some(route)) => route,
+            (Step::Here(until), _) => {
+                return Ok(Some((Arc::clone(&self.connection), Some(until))));
+            }
+            (Step::Elsewhere, None) => return Ok(None),
+        };
+        let deadline = self.again.spec.deadline;
+        let place = route.find(deadline)?;
+        if !self.tried.contains(&place.target()) {
+            return Ok(Some((place, None))); // what it gets is its share, not a retry
+        }
+        let until = place.plan_again(self.before, Duration::ZERO, deadline);
+        Ok(until.map(|until| (place, Some(until))))
+    }
+
+    /// An attempt has ended that was not the last one.
+    fn note(&mut self, mut finished: Finished) {
+        self.arguments = std::mem::take(&mut finished.arguments);
+        self.tried.push(self.connection.target());
+        let is_doubtful = finished.outcome.execution() == Execution::Unknown;
+        let end = Some((Arc::clone(&self.connection), finished));
+        if is_doubtful {
+            self.doubt = end;
+        } else {
+            self.last = end;
+        }
+    }
+
+    /// Nobody wants it any more, and no attempt is under way.
+    fn called_off(self) -> Carried {
+        let error = CallError::new(ErrorKind::Cancelled, Execution::NotExecuted);
+        self.joined(Carried::Failed(error))
+    }
+
+    fn ended(self, finished: Finished) -> Carried {
+        let connection = Arc::clone(&self.connection);
+        self.joined(Carried::Ended(connection, finished))
+    }
+
+    /// There is no further attempt: the last one's end is the call's.
+    pub(super) fn conclude(mut self) -> Carried {
+        let last = match self.last.take() {
+            Some((connection, finished)) => Carried::Ended(connection, finished),
+            None => Carried::Failed(CallError::new(ErrorKind::NoFreeSlot, Execution::NotExecuted)),
+        };
+        self.joined(last)
+    }
+
+    /// The join over all attempts: that the last did not run says nothing of the others.
+    fn joined(self, last: Carried) -> Carried {
+        let denies = match &last {
+            Carried::Ended(_, finished) => finished.outcome.execution() == Execution::NotExecuted,
+            Carried::Failed(error) => error.execution() == Execution::NotExecuted,
+        };
+        match self.doubt {
+            Some((connection, finished)) if denies => Carried::Ended(connection, finished),
+            _ => last,
+        }
     }
 }
 
@@ -108,16 +291,21 @@ pub(super) struct Whereabouts(Mutex<Place>);
 struct Place {
     is_cancelled: bool,
     at: Option<(Weak<Connection>, CallKey)>,
+    /// Where it waits to be made again.
+    gate: Option<Arc<dyn Gate>>,
 }
 
 impl Whereabouts {
     /// Calls the call off, wherever it is.
     pub(super) fn cancel(&self) {
-        let at = {
+        let (at, gate) = {
             let mut place = self.lock();
             place.is_cancelled = true;
-            place.at.take()
+            (place.at.take(), place.gate.take())
         };
+        if let Some(gate) = gate {
+            gate.open();
+        }
         if let Some((connection, key)) = at
             && let Some(connection) = connection.upgrade()
         {
@@ -127,6 +315,16 @@ impl Whereabouts {
 
     pub(super) fn is_cancelled(&self) -> bool {
         self.lock().is_cancelled
+    }
+
+    /// Waits until `until`, or until the call is called off.
+    fn rest(&self, world: &Arc<dyn World>, until: Instant) {
+        let gate = world.gate();
+        self.lock().gate = Some(Arc::clone(&gate));
+        while world.now() < until && !self.is_cancelled() {
+            gate.wait(Some(until));
+        }
+        self.lock().gate = None;
     }
 
     fn moved(&self, connection: &Arc<Connection>, key: CallKey) {
@@ -142,95 +340,5 @@ impl Whereabouts {
 
     fn lock(&self) -> MutexGuard<'_, Place> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A call that a helping thread carries, for a caller who does not block.
-#[derive(Debug)]
-pub(super) struct Helped {
-    pub(super) whereabouts: Arc<Whereabouts>,
-    state: Mutex<Progress>,
-}
-
-#[derive(Debug, Default)]
-struct Progress {
-    carried: Option<Carried>,
-    waker: Option<Waker>,
-    gate: Option<Arc<dyn Gate>>,
-}
-
-impl Helped {
-    /// Hands the call to a helping thread; fails if too many calls are being helped.
-    pub(super) fn start(
-        again: Again,
-        doubt: Option<(Arc<Connection>, Finished)>,
-        whereabouts: Arc<Whereabouts>,
-    ) -> Arc<Self> {
-        let helped = Arc::new(Self { whereabouts, state: Mutex::default() });
-        if !again.route.take_helper() {
-            let error = CallError::new(ErrorKind::NoFreeSlot, Execution::NotExecuted);
-            helped.lock().carried = Some(joined(doubt, Carried::Failed(error)));
-            return helped;
-        }
-        let (route, ours) = (Arc::clone(&again.route), Arc::clone(&helped));
-        let body = move || {
-            let place = HelperPlace(Arc::clone(&again.route));
-            let carried = again.carry(doubt, &ours.whereabouts);
-            drop(place);
-            ours.end(carried);
-        };
-        route.world.spawn("rpc-rebind", Box::new(body));
-        helped
-    }
-
-    /// The end, if it has come; else `waker` is woken when it does.
-    pub(super) fn poll(&self, waker: &Waker) -> Option<Carried> {
-        let mut progress = self.lock();
-        let carried = progress.carried.take();
-        if carried.is_none() {
-            progress.waker = Some(waker.clone());
-        }
-        carried
-    }
-
-    /// Blocks until the end.
-    pub(super) fn wait(&self, gate: &Arc<dyn Gate>) -> Carried {
-        loop {
-            {
-                let mut progress = self.lock();
-                if let Some(carried) = progress.carried.take() {
-                    return carried;
-                }
-                progress.gate = Some(Arc::clone(gate));
-            }
-            gate.wait(None);
-        }
-    }
-
-    fn end(&self, carried: Carried) {
-        let (waker, gate) = {
-            let mut progress = self.lock();
-            progress.carried = Some(carried);
-            (progress.waker.take(), progress.gate.take())
-        };
-        if let Some(gate) = gate {
-            gate.open();
-        }
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Progress> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A helping thread's place, given back however the thread ends.
-struct HelperPlace(Arc<Route>);
-
-impl Drop for HelperPlace {
-    fn drop(&mut self) {
-        self.0.give_helper();
     }
 }

@@ -36,6 +36,10 @@ pub struct ChannelStats {
     pub protocol: ClientCounters,
     /// `maybe` calls that never left.
     pub maybe_dropped: u64,
+    /// Calls made again at this server, each after it certainly did not run.
+    pub retries: u64,
+    /// Calls that were not made again because the budget was spent.
+    pub retries_denied: u64,
 }
 
 impl Channel {
@@ -133,7 +137,13 @@ impl Channel {
     #[must_use]
     pub fn stats(&self) -> ChannelStats {
         let connection = self.connection();
-        let maybe_dropped = connection.lock().maybe_dropped;
-        ChannelStats { protocol: connection.counters(), maybe_dropped }
+        let protocol = connection.counters();
+        let state = connection.lock();
+        ChannelStats {
+            protocol,
+            maybe_dropped: state.maybe_dropped,
+            retries: state.retries,
+            retries_denied: state.retries_denied,
+        }
     }
 }

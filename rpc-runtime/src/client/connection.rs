@@ -5,12 +5,15 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
+use super::budget::{self, RetryBudget};
+use super::helped::Helpers;
 use super::route::Loss;
 use super::verdict::Finished;
 use crate::address::Address;
 use crate::driver::{Gate, Link, Received, World};
 use crate::ids::CallId;
 use crate::protocol::{CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output, Target};
+use crate::random::Rng;
 use crate::time::{Duration, Instant};
 
 /// Shared by all channels of a process that lead to one server.
@@ -23,6 +26,8 @@ pub(crate) struct Connection {
     pub(super) background: Arc<dyn Gate>,
     /// Whether the last call that ended means that the server is lost: see [`Loss::code`].
     loss: AtomicU8,
+    /// Threads that make calls again here.
+    pub(super) helpers: Helpers,
 }
 
 /// What stands behind the lock.
@@ -49,6 +54,11 @@ pub(super) struct State {
     pub(super) maybe_dropped: u64,
     /// When the last call was started.
     last_start: Instant,
+    /// For calls made again, and the jitter of their waits.
+    budget: RetryBudget,
+    rng: Box<dyn Rng>,
+    pub(super) retries: u64,
+    pub(super) retries_denied: u64,
 }
 
 /// After so long without a call, what the server said in the meantime is read before the next one
@@ -96,9 +106,10 @@ const SPARE_MAX: usize = 64;
 impl Connection {
     pub(super) fn new(world: Arc<dyn World>, link: Arc<dyn Link>, core: Client) -> Arc<Self> {
         let background = world.gate();
+        let (now, rng) = (world.now(), world.rng());
         let state = State {
             core,
-            now: Instant::START,
+            now,
             waits: Vec::new(),
             finished: BTreeMap::new(),
             leader: None,
@@ -109,9 +120,13 @@ impl Connection {
             spare_errands: Vec::new(),
             maybe_dropped: 0,
             last_start: Instant::START,
+            budget: RetryBudget::new(now),
+            rng,
+            retries: 0,
+            retries_denied: 0,
         };
-        let loss = AtomicU8::new(0);
-        Arc::new(Self { world, link, state: Mutex::new(state), background, loss })
+        let (loss, helpers) = (AtomicU8::new(0), Helpers::default());
+        Arc::new(Self { world, link, state: Mutex::new(state), background, loss, helpers })
     }
 
     /// # Panics
@@ -155,9 +170,47 @@ impl Connection {
         *self.lock().core.counters()
     }
 
-    /// Starts a call; sends what it makes the machine say.
+    /// Starts a call that this server was not asked for yet.
     pub(super) fn start(self: &Arc<Self>, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
         let (mut state, now) = self.turn();
+        state.budget.deposit();
+        self.start_in(state, now, spec, arguments)
+    }
+
+    /// Starts a call again that [`Connection::plan_again`] allowed.
+    pub(super) fn start_again(self: &Arc<Self>, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
+        let (mut state, now) = self.turn();
+        state.retries += 1;
+        self.start_in(state, now, spec, arguments)
+    }
+
+    /// When a call may be made here again that was made again `before` times; `None` if the budget
+    /// is spent, or if that would be too late.
+    pub(super) fn plan_again(
+        &self,
+        before: u32,
+        push_back: Duration,
+        deadline: Instant,
+    ) -> Option<Instant> {
+        let (mut state, now) = self.turn();
+        let wait = budget::wait(before, push_back, &mut *state.rng);
+        let until = now + wait;
+        if until >= deadline {
+            return None;
+        }
+        let is_allowed = state.budget.take(now);
+        state.retries_denied += u64::from(!is_allowed);
+        is_allowed.then_some(until)
+    }
+
+    /// Sends what a call makes the machine say.
+    fn start_in(
+        self: &Arc<Self>,
+        mut state: MutexGuard<'_, State>,
+        now: Instant,
+        spec: CallSpec,
+        arguments: Vec<u8>,
+    ) -> CallKey {
         let mut errands = state.errands();
         let pause = now.since(std::mem::replace(&mut state.last_start, now));
         if pause >= CATCH_UP_AFTER && state.leader.is_none() {
@@ -266,8 +319,9 @@ impl State {
         let mut datagram = errands.spare.pop().unwrap_or_default();
         loop {
             match self.core.poll_output(now, &mut datagram) {
-                Output::Event(ClientEvent::Ended { key, call, outcome, evidence }) => {
-                    self.ended(key, Finished { call, outcome, evidence }, errands);
+                Output::Event(ClientEvent::Ended { key, call, outcome, evidence, arguments }) => {
+                    let finished = Finished { call, outcome, evidence, arguments };
+                    self.ended(key, finished, errands);
                 }
                 Output::Transmit { to } => {
                     let next = errands.spare.pop().unwrap_or_default();
@@ -284,6 +338,7 @@ impl State {
         let wait = self.waits.get_mut(key.index()).filter(|wait| wait.key == Some(key));
         let Some(wait) = wait else {
             // Nobody asks for it any more.
+            self.core.recycle(finished.arguments);
             if let crate::protocol::Outcome::Returned(body) = finished.outcome {
                 self.core.recycle(body);
             }

@@ -100,18 +100,12 @@ impl<'c> Marshalled<'c> {
             depth: parent.as_ref().map_or(0, |parent| parent.depth().saturating_add(1)),
         };
         let parent = parent.filter(|_| described.semantics() != Semantics::Maybe);
-        let Some(route) = &channel.route else {
-            let key = connection.start(spec, buffer);
-            return Call::started(connection, key, name, parent, None);
-        };
-        let route = Arc::clone(route);
-        if route.is_lost(&connection) {
-            return Call::moving(Again { route, spec, arguments: buffer }, name, parent);
+        let again = Again { route: channel.route.clone(), spec, may_retry: channel.options.retry };
+        if again.route.as_ref().is_some_and(|route| route.is_lost(&connection)) {
+            return Call::moving(again.elsewhere(connection, buffer), name, parent);
         }
-        let mut arguments = connection.take_buffer();
-        arguments.extend_from_slice(&buffer);
         let key = connection.start(spec, buffer);
-        Call::started(connection, key, name, parent, Some(Again { route, spec, arguments }))
+        Call::started(connection, key, name, parent, again)
     }
 }
 

@@ -6,10 +6,17 @@ use crate::time::Duration;
 pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 
 /// Options of the calls of one stub: `bank.with(Options::new().timeout(..))`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Options {
     pub(super) timeout: Option<Duration>,
+    pub(super) retry: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { timeout: None, retry: true }
+    }
 }
 
 impl Options {
@@ -21,6 +28,16 @@ impl Options {
     /// How long a call may take, whatever its method says.
     pub const fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
+        self
+    }
+
+    /// Whether a call that certainly did not run is made again by itself, as the default is: after
+    /// a refusal for want of room, by a server that is about to leave, or of a stale binding. It
+    /// stays within the call's time, waits as long as the server asks, and within a budget of a
+    /// tenth of all calls to one server, so that retries cannot melt it. A call that may have run
+    /// is never made again by itself, unless its method is `at_least_once`.
+    pub const fn retry(mut self, retry: bool) -> Self {
+        self.retry = retry;
         self
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::channel::Channel;
 use super::connection::Connection;
+use super::helped::Helpers;
 use super::verdict::Finished;
 use crate::driver::{Gate, World};
 use crate::error::CallError;
@@ -19,8 +20,6 @@ use crate::wire::{RefuseReason, RejectReason};
 
 /// Connections of before that are kept, so that `resolve` can ask them.
 const FORMER_MAX: usize = 4;
-/// Threads that carry calls elsewhere for callers who do not wait.
-const HELPERS_MAX: usize = 64;
 
 /// Finds servers.
 pub(crate) trait Finder: Send + Sync + fmt::Debug {
@@ -118,6 +117,8 @@ pub(crate) struct Route {
     finder: Box<dyn Finder>,
     pub(super) world: Arc<dyn World>,
     state: Mutex<State>,
+    /// Threads that carry calls elsewhere.
+    pub(super) helpers: Helpers,
 }
 
 #[derive(Debug)]
@@ -127,7 +128,6 @@ struct State {
     former: VecDeque<Arc<Connection>>,
     is_finding: bool,
     waiting: Vec<Arc<dyn Gate>>,
-    helpers: usize,
 }
 
 impl Route {
@@ -145,9 +145,8 @@ impl Route {
             former: VecDeque::new(),
             is_finding: false,
             waiting: Vec::new(),
-            helpers: 0,
         };
-        Ok(Self { finder, world, state: Mutex::new(state) })
+        Ok(Self { finder, world, state: Mutex::new(state), helpers: Helpers::default() })
     }
 
     /// The connection that the route leads to now, or led to last.
@@ -212,18 +211,6 @@ impl Route {
             gate.wait(Some(deadline));
             self.lock().waiting.retain(|other| !Arc::ptr_eq(other, &gate));
         }
-    }
-
-    /// Takes a place for a thread that carries a call elsewhere, if there is one.
-    pub(super) fn take_helper(&self) -> bool {
-        let mut state = self.lock();
-        let is_free = state.helpers < HELPERS_MAX;
-        state.helpers += usize::from(is_free);
-        is_free
-    }
-
-    pub(super) fn give_helper(&self) {
-        self.lock().helpers -= 1;
     }
 
     fn adopt(&self, found: Arc<Connection>) {

@@ -16,6 +16,8 @@ pub(super) struct Finished {
     pub(super) call: CallId,
     pub(super) outcome: Outcome,
     pub(super) evidence: protocol::Evidence,
+    /// What it takes to make the call again; nothing where it ran.
+    pub(super) arguments: Vec<u8>,
 }
 
 /// What became of a call that was in doubt: the answer to `resolve`.
@@ -65,7 +67,7 @@ pub(super) fn resolution(finished: Finished) -> Result<Resolution, CallError> {
 /// Judges a call: the body of its reply, or the error that its caller gets. `name` is what was
 /// called; a resolve has none.
 pub(super) fn judge(finished: Finished, name: Option<MethodName>) -> Result<Vec<u8>, CallError> {
-    let Finished { call, outcome, evidence } = finished;
+    let Finished { call, outcome, evidence, .. } = finished;
     let mut facts = facts(&evidence);
     let error = match outcome {
         Outcome::Returned(body) => return Ok(body),

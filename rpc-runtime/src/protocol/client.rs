@@ -93,6 +93,8 @@ pub enum ClientEvent {
         outcome: Outcome,
         /// What was seen.
         evidence: Evidence,
+        /// The arguments of a call that may be made again: none where it ran.
+        arguments: Vec<u8>,
     },
 }
 
@@ -354,7 +356,7 @@ impl Client {
         self.pool.take()
     }
 
-    /// Gives back the body of an outcome, or a buffer that was taken and not used.
+    /// Gives back the body of an outcome, the arguments of a call that ended, or a buffer that was taken and not used.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
         self.pool.give(buffer);
     }
@@ -397,8 +399,18 @@ impl Client {
             incarnation: self.known.1,
             working_seen: call.working_seen,
         };
-        self.pool.give(call.arguments);
-        self.outbox.event(ClientEvent::Ended { key, call: call.id, outcome, evidence });
+        let arguments = match outcome {
+            Outcome::Returned(_) | Outcome::Sent | Outcome::Failed { .. } => {
+                self.pool.give(call.arguments);
+                Vec::new()
+            }
+            Outcome::Refused { .. }
+            | Outcome::Rejected { .. }
+            | Outcome::NotSent(_)
+            | Outcome::Sealed
+            | Outcome::InDoubt(_) => call.arguments,
+        };
+        self.outbox.event(ClientEvent::Ended { key, call: call.id, outcome, evidence, arguments });
         if self.calls.is_empty() {
             self.fall_quiet(now);
         }

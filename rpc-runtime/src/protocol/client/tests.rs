@@ -298,11 +298,14 @@ impl Bench {
         self.said_in.clear();
         loop {
             match self.client.poll_output(self.now, &mut buffer) {
-                Output::Event(ClientEvent::Ended { key, call, outcome, evidence }) => {
+                Output::Event(ClientEvent::Ended { key, call, outcome, evidence, arguments }) => {
                     let deadline = self.under_way.remove(&key);
                     let deadline = deadline.expect("a call ends once");
                     assert!(self.now <= deadline, "ended {:?} late", self.now.since(deadline));
                     assert_eq!((evidence.ended, evidence.peer), (self.now, THERE));
+                    let ran = outcome.execution() == Execution::Executed;
+                    assert!(!ran || arguments.is_empty(), "what ran is not made again");
+                    self.client.recycle(arguments);
                     self.ended.push(Ended { key, call, outcome, evidence });
                 }
                 Output::Transmit { to } => {

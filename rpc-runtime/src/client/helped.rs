@@ -1,0 +1,130 @@
+//! Threads that make calls again for callers who do not block: futures.
+//!
+//! Knows how many there may be and who is told of the end; does not know where a call goes.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use super::carry::{Carried, Carry, Whereabouts};
+use super::connection::Connection;
+use super::route::Route;
+use crate::driver::Gate;
+
+/// Threads that make calls again for callers who do not wait, for each route and each connection.
+const HELPERS_MAX: usize = 64;
+
+/// A call that a helping thread carries, for a caller who does not block.
+#[derive(Debug)]
+pub(super) struct Helped {
+    pub(super) whereabouts: Arc<Whereabouts>,
+    state: Mutex<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    carried: Option<Carried>,
+    waker: Option<Waker>,
+    gate: Option<Arc<dyn Gate>>,
+}
+
+impl Helped {
+    /// Hands the call to a helping thread; without one, its last end stands.
+    pub(super) fn start(carry: Box<Carry>, whereabouts: Arc<Whereabouts>) -> Arc<Self> {
+        let helped = Arc::new(Self { whereabouts, state: Mutex::default() });
+        let (route, connection) = carry.way();
+        let owner = Owner { route, connection };
+        if !owner.helpers().take() {
+            helped.lock().carried = Some(carry.conclude());
+            return helped;
+        }
+        let (world, ours) = (carry.world(), Arc::clone(&helped));
+        let body = move || {
+            let place = HelperPlace(owner);
+            let carried = carry.carry(&ours.whereabouts);
+            drop(place);
+            ours.end(carried);
+        };
+        world.spawn("rpc-again", Box::new(body));
+        helped
+    }
+
+    /// The end, if it has come; else `waker` is woken when it does.
+    pub(super) fn poll(&self, waker: &Waker) -> Option<Carried> {
+        let mut progress = self.lock();
+        let carried = progress.carried.take();
+        if carried.is_none() {
+            progress.waker = Some(waker.clone());
+        }
+        carried
+    }
+
+    /// Blocks until the end.
+    pub(super) fn wait(&self, gate: &Arc<dyn Gate>) -> Carried {
+        loop {
+            {
+                let mut progress = self.lock();
+                if let Some(carried) = progress.carried.take() {
+                    return carried;
+                }
+                progress.gate = Some(Arc::clone(gate));
+            }
+            gate.wait(None);
+        }
+    }
+
+    fn end(&self, carried: Carried) {
+        let (waker, gate) = {
+            let mut progress = self.lock();
+            progress.carried = Some(carried);
+            (progress.waker.take(), progress.gate.take())
+        };
+        if let Some(gate) = gate {
+            gate.open();
+        }
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Progress> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Places for helping threads.
+#[derive(Debug, Default)]
+pub(super) struct Helpers(AtomicUsize);
+
+impl Helpers {
+    fn take(&self) -> bool {
+        let more = |taken| (taken < HELPERS_MAX).then_some(taken + 1);
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    }
+
+    fn give(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Whose helper a thread is: the route's if the call has one.
+#[derive(Debug)]
+struct Owner {
+    route: Option<Arc<Route>>,
+    connection: Arc<Connection>,
+}
+
+impl Owner {
+    fn helpers(&self) -> &Helpers {
+        self.route.as_ref().map_or(&self.connection.helpers, |route| &route.helpers)
+    }
+}
+
+/// A helping thread's place, given back however the thread ends.
+struct HelperPlace(Owner);
+
+impl Drop for HelperPlace {
+    fn drop(&mut self) {
+        self.0.helpers().give();
+    }
+}
