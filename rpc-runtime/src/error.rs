@@ -203,8 +203,9 @@ impl CallError {
     }
 }
 
-impl fmt::Display for CallError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl CallError {
+    /// Certainty and cause: all but what to do about it, which is the caller's of *this* call only.
+    fn write_facts(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let inner = &*self.0;
         write!(f, "{}", inner.execution)?;
         if inner.partial {
@@ -212,10 +213,35 @@ impl fmt::Display for CallError {
         }
         f.write_str(": ")?;
         inner.kind.write_cause(f, &inner.evidence)?;
-        if let Some(source) = &inner.source {
-            write!(f, ": {source}")?;
+        match &inner.source {
+            // Whose certainty the next words are must not be mistaken (contract rule 5).
+            Some(source) if self.is_over_another_call(source) => {
+                write!(f, " over a call of its own: {source}")
+            }
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
         }
-        match inner.kind.advice(inner.execution) {
+    }
+
+    /// Whether a handler failed because a call that it made failed, and not in words of its own.
+    fn is_over_another_call(&self, source: &CallReport) -> bool {
+        self.kind() == ErrorKind::HandlerFailed && source.kind() != ErrorKind::HandlerFailed
+    }
+}
+
+/// A failed call without advice.
+struct Facts<'e>(&'e CallError);
+
+impl fmt::Display for Facts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.write_facts(f)
+    }
+}
+
+impl fmt::Display for CallError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_facts(f)?;
+        match self.0.kind.advice(self.0.execution) {
             "" => Ok(()),
             advice => write!(f, "; {advice}"),
         }

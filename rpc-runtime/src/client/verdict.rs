@@ -8,7 +8,7 @@ use crate::outcome::{Outcome as Returns, decode_reply};
 use crate::protocol::limits::ARGUMENT_BYTES_MAX;
 use crate::protocol::{self, DoubtCause, NotSentCause, Outcome};
 use crate::refusal;
-use crate::wire::{RefuseReason, RejectReason, ReplyStatus};
+use crate::wire::{PROTOCOL_VERSION, RefuseReason, RejectReason, ReplyStatus};
 
 /// How a call ended, as the machine told it.
 #[derive(Debug)]
@@ -78,10 +78,10 @@ pub(super) fn judge(finished: Finished, name: Option<MethodName>) -> Result<Vec<
             facts.detail = refused_detail(reason, &detail, name);
             CallError::new(refused(reason), Execution::NotExecuted)
         }
-        Outcome::Rejected { reason, server, incarnation, push_back } => {
+        Outcome::Rejected { reason, server, incarnation, versions, push_back } => {
             facts.push_back = Some(push_back);
             (facts.server, facts.incarnation) = (server, incarnation);
-            facts.detail = rejected_detail(reason, server, incarnation);
+            facts.detail = rejected_detail(reason, server, incarnation, versions);
             CallError::new(rejected(reason), Execution::NotExecuted)
         }
         Outcome::NotSent(cause) => {
@@ -179,12 +179,19 @@ fn rejected_detail(
     reason: RejectReason,
     server: crate::ids::ServerId,
     incarnation: crate::ids::Incarnation,
+    (lowest, highest): (u8, u8),
 ) -> Box<str> {
     match reason {
         RejectReason::StaleBinding => format!("{server} in its life {incarnation}").into(),
         RejectReason::OldIncarnation => "a later life of this client was seen".into(),
         RejectReason::NoRoom => "every session is taken".into(),
-        RejectReason::Version | RejectReason::Draining => "".into(),
+        RejectReason::Version if lowest == highest => {
+            format!("it speaks {lowest}, this side {PROTOCOL_VERSION}").into()
+        }
+        RejectReason::Version => {
+            format!("it speaks {lowest} to {highest}, this side {PROTOCOL_VERSION}").into()
+        }
+        RejectReason::Draining => "".into(),
     }
 }
 

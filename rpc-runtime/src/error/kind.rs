@@ -219,12 +219,12 @@ impl ErrorKind {
             (Execution::NotExecuted, Self::NoServer) => "start one, or retry later",
             (
                 Execution::NotExecuted,
-                Self::VersionMismatch
-                | Self::InterfaceMismatch
+                Self::InterfaceMismatch
                 | Self::UnknownMethod
                 | Self::ChangedMethod
                 | Self::BadArguments,
             ) => "build client and server from the same interface",
+            (Execution::NotExecuted, Self::VersionMismatch) => "update the older side",
             (Execution::NotExecuted, Self::TooLarge) => "send less at a time",
             (Execution::NotExecuted, Self::Unauthorised) => "ask whoever runs the server",
             (Execution::NotExecuted, _) => "safe to retry",

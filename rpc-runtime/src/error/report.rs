@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CallError, ErrorKind, Execution};
+use super::{CallError, ErrorKind, Execution, Facts};
 
 /// What a remote method returns: its value, its own error, or the failure of the call.
 pub type Result<T, E> = std::result::Result<T, Error<E>>;
@@ -99,7 +99,7 @@ impl CallReport {
         Self { text: text.into(), kind, execution }
     }
 
-    /// What the failed call's error said.
+    /// What the failed call's error said, without its advice.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.text
@@ -120,7 +120,7 @@ impl CallReport {
 
 impl From<CallError> for CallReport {
     fn from(error: CallError) -> Self {
-        Self { text: error.to_string(), kind: error.kind(), execution: error.execution() }
+        Self { text: Facts(&error).to_string(), kind: error.kind(), execution: error.execution() }
     }
 }
 

@@ -37,6 +37,8 @@ pub enum Outcome {
         server: ServerId,
         /// In which life.
         incarnation: Incarnation,
+        /// The lowest and the highest version of the protocol that it speaks.
+        versions: (u8, u8),
         /// How long to leave the server alone.
         push_back: Duration,
     },

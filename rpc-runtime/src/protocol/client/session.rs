@@ -50,13 +50,14 @@ pub(super) struct Reject {
     reason: RejectReason,
     server: ServerId,
     highest: Incarnation,
+    versions: (u8, u8),
     push_back: Duration,
 }
 
 impl Reject {
     const fn outcome(self) -> Outcome {
-        let Self { reason, server, highest, push_back } = self;
-        Outcome::Rejected { reason, server, incarnation: highest, push_back }
+        let Self { reason, server, highest, versions, push_back } = self;
+        Outcome::Rejected { reason, server, incarnation: highest, versions, push_back }
     }
 }
 
@@ -251,8 +252,9 @@ impl Client {
             return;
         }
         let push_back = Duration::from_millis(u64::from(reject.push_back_ms));
-        let wire::Reject { reason, server, highest, .. } = *reject;
-        self.rejected = Some(Reject { reason, server, highest, push_back });
+        let wire::Reject { reason, server, highest, version_min, version_max, .. } = *reject;
+        let versions = (version_min, version_max);
+        self.rejected = Some(Reject { reason, server, highest, versions, push_back });
         self.timers.clear(self.hello_timer);
         if let Some(lost) = opening.resume {
             let restarted = reason == RejectReason::StaleBinding && highest != lost.incarnation;

@@ -162,7 +162,8 @@ fn a_stale_binding_ends_what_waits_and_the_next_call_asks_afresh() {
         let outcome = bench.outcome();
         let push_back = Duration::from_millis(300);
         let (server, incarnation) = (SERVER, Incarnation(9));
-        assert_eq!(outcome, Outcome::Rejected { reason, server, incarnation, push_back });
+        let versions = (1, 1);
+        assert_eq!(outcome, Outcome::Rejected { reason, server, incarnation, versions, push_back });
         assert_eq!(outcome.execution(), Execution::NotExecuted);
         let (_, again) = bench.call();
         assert_ne!(only_hello(&again).nonce, only_hello(&said).nonce);
