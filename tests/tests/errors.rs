@@ -8,6 +8,8 @@
 mod kinds;
 #[path = "errors/peers.rs"]
 mod peers;
+#[path = "errors/input.rs"]
+mod input;
 #[path = "errors/retries.rs"]
 mod retries;
 #[path = "errors/rules.rs"]
