@@ -139,6 +139,7 @@ impl Running {
                 state.core.drain(now, within);
             }
             let wake = state.drain(now, shared, &mut errands);
+            errands.leave_shut(&shared.drained); // or this thread would wake itself for ever
             errands.must_wake_receiver |= state.receiver_must_look(wake);
             let mut wait_until = until;
             let mut is_over = state.is_stopping || now >= until;

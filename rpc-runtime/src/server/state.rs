@@ -282,6 +282,11 @@ impl Errands {
         self.ready += 1;
     }
 
+    /// Does not open this gate.
+    pub(super) fn leave_shut(&mut self, gate: &Arc<dyn Gate>) {
+        self.gates.retain(|other| !Arc::ptr_eq(other, gate));
+    }
+
     /// Does all that is to be done. The lock must not be held.
     pub(super) fn run(&mut self, shared: &Arc<Shared>) {
         let link = self.link.take();
