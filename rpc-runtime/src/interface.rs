@@ -176,6 +176,15 @@ impl Interface {
         &self.found().methods[method].form
     }
 
+    /// How a method is called, for people: its semantics and its form, or its signature where the
+    /// table names no types.
+    pub(crate) fn described(&self, method: usize) -> String {
+        let (form, described) = (self.form(method), &self.methods[method]);
+        let form = if form == NO_FORM { described.signature } else { form };
+        // A method without an error of its own: nothing is told of an error that cannot be.
+        format!("{} {}", described.semantics.word(), form.trim_end_matches("!<>"))
+    }
+
     /// Why a method's types cannot be sent, if they cannot.
     #[must_use]
     pub fn unsendable(&self, method: usize) -> Option<&str> {

@@ -17,8 +17,8 @@ const EXPORTS: &str = "it exports: ";
 /// The server's half: the details of its refusals, for a common table of methods in this order.
 pub(crate) fn explanations(interfaces: &[&'static Interface]) -> Explanations {
     let methods = |interface: &&'static Interface| {
-        let name = interface.name();
-        interface.methods().iter().map(move |method| changed(name, method))
+        let interface = *interface;
+        (0..interface.methods().len()).map(move |method| changed(interface, method))
     };
     let unknown = |interface: &&'static Interface| {
         let names = interface.methods().iter().map(Method::name);
@@ -37,13 +37,10 @@ fn has(service: &str) -> String {
 }
 
 /// How a method is called here.
-fn changed(service: &str, method: &Method) -> Box<str> {
-    let (name, form) = (method.name(), form(method));
+fn changed(interface: &Interface, method: usize) -> Box<str> {
+    let (service, name) = (interface.name(), interface.methods()[method].name());
+    let form = interface.described(method);
     cut(format!("`{service}.{name}` exists there with another signature: {form}")).into()
-}
-
-fn form(method: &Method) -> String {
-    format!("{} {}", method.semantics().word(), method.signature())
 }
 
 /// `head` and as many of `names` as a detail takes.
@@ -92,11 +89,11 @@ pub(crate) fn read_unknown(detail: &str, method: &str) -> Box<str> {
     text.into()
 }
 
-/// The client's half, for a method that the server has in another form than `interface`.
-pub(crate) fn read_changed(detail: &str, method: &str, own: Option<&Method>) -> Box<str> {
+/// The client's half, for a method that the server has in another form than `own`.
+pub(crate) fn read_changed(detail: &str, method: &str, own: Option<&str>) -> Box<str> {
     let theirs = if detail.is_empty() { method.to_owned() } else { printable(detail) };
     match own {
-        Some(own) => format!("{theirs}; here it is {}", form(own)).into(),
+        Some(own) => format!("{theirs}; here it is {own}").into(),
         None => theirs.into(),
     }
 }
@@ -161,7 +158,7 @@ mod tests {
             "`bank.transfer` exists there with another signature: at_most_once (str,u64)->u64"
         );
         assert_eq!(
-            &*read_changed(&texts.changed[1], "bank.note", Some(&TRANSFER)),
+            &*read_changed(&texts.changed[1], "bank.note", Some(&BANK.described(0))),
             "`bank.note` exists there with another signature: maybe (str)->; here it is \
              at_most_once (str,u64)->u64"
         );
@@ -186,7 +183,8 @@ mod tests {
         for text in [cut(long.to_owned()), listed(long, ["x"].into_iter()).into_string()] {
             assert!((198..=200).contains(&text.len()) && text.ends_with('…'), "{text}");
         }
-        let method = Method::new(long, long, Semantics::AtMostOnce);
-        assert!(changed(long, &method).len() <= REFUSE_DETAIL_BYTES_MAX);
+        let methods = Box::leak(Box::new([Method::new(long, long, Semantics::AtMostOnce)]));
+        let interface = Interface::new(long, (1, 0), methods);
+        assert!(changed(&interface, 0).len() <= REFUSE_DETAIL_BYTES_MAX);
     }
 }

@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use serde::de::DeserializeOwned;
-
 use super::carry::{After, Again, Carried, Carry, Whereabouts};
 use super::connection::Connection;
 use super::helped::Helped;

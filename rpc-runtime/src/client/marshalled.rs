@@ -11,7 +11,7 @@ use super::connection::Connection;
 use super::options::TIMEOUT_DEFAULT;
 use crate::context;
 use crate::error::{CallError, ErrorKind, Execution};
-use crate::interface::{Interface, Method};
+use crate::interface::Interface;
 use crate::marshal::{self, Block, Marshal, Param};
 use crate::outcome::Outcome;
 use crate::protocol::CallSpec;
@@ -123,8 +123,9 @@ pub(super) struct MethodName {
 }
 
 impl MethodName {
-    pub(super) fn described(self) -> &'static Method {
-        &self.interface.methods()[self.method]
+    /// How it is called by this side.
+    pub(super) fn described(self) -> String {
+        self.interface.described(self.method)
     }
 
     pub(super) fn text(self) -> String {

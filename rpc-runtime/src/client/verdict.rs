@@ -152,7 +152,8 @@ fn refused_detail(reason: RefuseReason, detail: &str, name: Option<MethodName>) 
     match reason {
         RefuseReason::UnknownMethod => refusal::read_unknown(detail, &text_of(name)),
         RefuseReason::ChangedMethod => {
-            refusal::read_changed(detail, &text_of(name), name.map(MethodName::described))
+            let own = name.map(MethodName::described);
+            refusal::read_changed(detail, &text_of(name), own.as_deref())
         }
         RefuseReason::TooLarge if detail.is_empty() => "the server takes less at a time".into(),
         RefuseReason::TooLarge

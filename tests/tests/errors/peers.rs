@@ -174,66 +174,56 @@ fn session_lost() {
     hold("SessionLost", K::SessionLost, Unknown, &error);
 }
 
-/// Two builds of one interface whose types differ: the signatures are the same words.
-mod shop {
-    use super::*;
+/// A number that only its receiver checks.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(try_from = "u8", into = "u8")]
+struct Percent(u8);
 
-    pub(crate) mod new {
-        use super::*;
+impl From<Percent> for u8 {
+    fn from(percent: Percent) -> Self {
+        percent.0
+    }
+}
 
-        #[derive(Debug, Serialize, Deserialize)]
-        pub(crate) struct Order(pub(crate) Vec<String>);
+impl TryFrom<u8> for Percent {
+    type Error = &'static str;
 
-        #[service(name = "shop")]
-        pub(crate) trait Shop {
-            fn order(&self, order: &Order) -> Result<u8, CallError>;
-            fn last(&self) -> Result<Order, CallError>;
-        }
+    fn try_from(number: u8) -> Result<Self, Self::Error> {
+        if number <= 100 { Ok(Self(number)) } else { Err("more than all of it") }
+    }
+}
+
+#[service(name = "shop")]
+trait Shop {
+    fn discount(&self, percent: Percent) -> Result<u8, CallError>;
+    fn best(&self) -> Result<Percent, CallError>;
+}
+
+struct Generous;
+
+impl Shop for Generous {
+    fn discount(&self, percent: Percent) -> Result<u8, CallError> {
+        panic!("{percent:?} was not to be decoded")
     }
 
-    pub(crate) mod old {
-        use super::*;
-
-        #[derive(Debug, Serialize, Deserialize)]
-        pub(crate) struct Order(pub(crate) u8);
-
-        #[service(name = "shop")]
-        pub(crate) trait Shop {
-            fn order(&self, order: &Order) -> Result<u8, CallError>;
-            fn last(&self) -> Result<Order, CallError>;
-        }
-    }
-
-    pub(crate) struct Closed;
-    impl new::Shop for Closed {
-        fn order(&self, order: &new::Order) -> Result<u8, CallError> {
-            panic!("{order:?} was not to be decoded")
-        }
-
-        fn last(&self) -> Result<new::Order, CallError> {
-            Ok(new::Order(vec!["a loaf".into()]))
-        }
+    fn best(&self) -> Result<Percent, CallError> {
+        Ok(Percent(200))
     }
 }
 
 fn with_shop(server: Server) -> Server {
-    server.export(shop::new::ShopService::new(shop::Closed))
+    server.export(ShopService::new(Generous))
 }
 
 #[test]
 fn bad_arguments() {
-    use shop::old::Shop as _;
-    let visit = |url: &str| {
-        let shop = shop::old::ShopClient::connect(url).unwrap();
-        shop.order(&shop::old::Order(200)).unwrap_err()
-    };
+    let visit = |url: &str| ShopClient::connect(url).unwrap().discount(Percent(200)).unwrap_err();
     everywhere("BadArguments", K::BadArguments, NotExecuted, Case { serve: with_shop, visit });
 }
 
 #[test]
 fn reply_undecodable() {
-    use shop::old::Shop as _;
-    let visit = |url: &str| shop::old::ShopClient::connect(url).unwrap().last().unwrap_err();
+    let visit = |url: &str| ShopClient::connect(url).unwrap().best().unwrap_err();
     let case = Case { serve: with_shop, visit };
     everywhere("ReplyUndecodable", K::ReplyUndecodable, Executed, case);
 }
