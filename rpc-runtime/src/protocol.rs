@@ -33,7 +33,10 @@ pub use counters::{ClientCounters, ServerCounters};
 pub use explain::Explanations;
 pub use limits::Limits;
 pub use outcome::{DoubtCause, Evidence, NotSentCause, Outcome};
-pub use server::{Begin, Execute, MethodEntry, Server, ServerEvent, ServerIdentity, Ticket};
+pub use server::{
+    Begin, DurableRow, DurableTable, Execute, MethodEntry, OpeningKey, Server, ServerEvent,
+    ServerIdentity, Ticket,
+};
 
 /// What a machine wants next.
 #[derive(Debug)]
@@ -100,4 +103,6 @@ pub enum HandlerEnd {
     HandlerFailed,
     /// The arguments could not be decoded, so the handler was never entered.
     BadArguments,
+    /// A durable call whose transaction is certain not to have been committed: it did not run.
+    NotCommitted,
 }

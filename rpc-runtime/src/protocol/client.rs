@@ -7,6 +7,7 @@ mod call;
 mod session;
 mod slots;
 mod answers;
+mod durable;
 mod resolve;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use crate::semantics::Semantics;
 use crate::time::Instant;
 use crate::wire;
 use call::{Call, Stage};
+use durable::Durable;
 use session::{Link, Reject};
 use slots::SlotTable;
 
@@ -128,6 +130,7 @@ pub struct Client {
     generation: u64,
     waiting: VecDeque<CallKey>,
     slots: SlotTable,
+    durable: Durable,
     maybe_sequence: u64,
     trip: RoundTrip,
     hellos_sent: u32,
@@ -178,6 +181,7 @@ impl Client {
             generation: 0,
             waiting: VecDeque::new(),
             slots: SlotTable::default(),
+            durable: Durable::default(),
             maybe_sequence: 0,
             hellos_sent: 0,
             last_heard: Some(now),
@@ -194,21 +198,20 @@ impl Client {
     pub fn start(&mut self, now: Instant, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
         self.counters.calls += 1;
         let too_large = arguments.len() > super::limits::ARGUMENT_BYTES_MAX;
-        let mut hasher = Hasher::new(self.digest_key);
-        hasher.write_u64(spec.method.0);
-        hasher.write(&arguments);
-        let call = Call {
-            arguments,
-            digest: hasher.finish(),
-            ..Call::new(now, spec, Stage::Waiting, self.hellos_sent)
+        let digest = match spec.semantics {
+            Semantics::ExactlyOnce => self.durable_digest(spec.method.0, &arguments),
+            Semantics::Maybe | Semantics::AtLeastOnce | Semantics::AtMostOnce => {
+                let mut hasher = Hasher::new(self.digest_key);
+                hasher.write_u64(spec.method.0);
+                hasher.write(&arguments);
+                hasher.finish()
+            }
         };
+        let call =
+            Call { arguments, digest, ..Call::new(now, spec, Stage::Waiting, self.hellos_sent) };
         let key = self.insert(call);
-        let cause = match spec.semantics {
-            Semantics::ExactlyOnce => Some(NotSentCause::Unsupported),
-            Semantics::Maybe | Semantics::AtLeastOnce | Semantics::AtMostOnce => None,
-        };
-        let cause = cause
-            .or(self.closed.then_some(NotSentCause::ConnectionClosed))
+        let closed = self.closed.then_some(NotSentCause::ConnectionClosed);
+        let cause = closed
             .or(too_large.then_some(NotSentCause::TooLarge))
             .or((spec.deadline <= now).then_some(NotSentCause::Expired))
             .or(self.draining.then_some(NotSentCause::Draining))

@@ -128,6 +128,9 @@ impl State {
                     errands.cancels.extend(serving.map(|(_, context)| context.clone()));
                 }
                 Output::Event(ServerEvent::SessionClosed(_)) => {}
+                Output::Event(
+                    ServerEvent::OpenGeneration { .. } | ServerEvent::ForgetGeneration { .. },
+                ) => {}
                 Output::Transmit { to } => errands.send_to(to),
                 Output::Wait { until, .. } => break until,
             }

@@ -318,6 +318,8 @@ byte_enum! {
         Unauthorised = 8,
         /// The generation of durable slots has ended.
         Generation = 9,
+        /// Another call has this place in the generation: two clients use one identity.
+        IdentityInUse = 10,
     }
 }
 
@@ -330,7 +332,7 @@ pub const REFUSE_DETAIL_BYTES_MAX: usize = 200;
 /// |-------:|------:|----------------|------|
 /// |      0 |     4 | `slot`         |      |
 /// |      4 |     8 | `sequence`     |      |
-/// |     12 |     1 | `reason`       | 1 overload, 2 draining, 3 expired, 4 unknown method, 5 changed method, 6 bad arguments, 7 too large, 8 unauthorised, 9 generation |
+/// |     12 |     1 | `reason`       | 1 overload, 2 draining, 3 expired, 4 unknown method, 5 changed method, 6 bad arguments, 7 too large, 8 unauthorised, 9 generation, 10 identity in use |
 /// |     13 |     3 | `pad`          | 0    |
 /// |     16 |     4 | `push_back_ms` | ms   |
 /// |     20 |     2 | `detail_bytes` | bytes, at most 200 |

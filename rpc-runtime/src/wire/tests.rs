@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::{
-    ClientId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId, SlotIndex, Space,
+    ClientId, GenerationId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId,
+    SlotIndex, Space,
 };
 use crate::semantics::Semantics;
 
@@ -33,8 +34,9 @@ fn each(n: u64) -> Vec<Pdu<'static>> {
             version_min: 1,
             version_max: 1,
             has_cookie: 1,
-            pad: 0,
+            durable: 0,
             cookie: [0xcc; COOKIE_BYTES],
+            generation: GenerationId::NONE,
         }),
         Pdu::Cookie(Cookie { nonce: Nonce(n), cookie: [0xdd; COOKIE_BYTES] }),
         Pdu::Welcome(Welcome {
@@ -44,7 +46,7 @@ fn each(n: u64) -> Vec<Pdu<'static>> {
             lease_ms: 30_000,
             slots: 64,
             session_time_us: n,
-            generation: 0,
+            generation: GenerationId::NONE,
             working_after_us: 10_000,
             datagram_bytes: 1_232,
         }),

@@ -2,7 +2,7 @@
 
 use super::call::Stage;
 use super::{CallKey, Client};
-use crate::ids::{Incarnation, ServerId, SessionId, Space};
+use crate::ids::{GenerationId, Incarnation, ServerId, SessionId, Space};
 use crate::protocol::{DoubtCause, NotSentCause, Outcome};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
@@ -40,6 +40,8 @@ pub(super) struct Session {
     pub(super) incarnation: Incarnation,
     pub(super) lease: Duration,
     pub(super) slots_max: usize,
+    /// Its durable slots, if it was asked for them and has a store.
+    pub(super) generation: GenerationId,
     /// A moment by this clock, and the server's session time that it was at least.
     base: (Instant, u64),
 }
@@ -120,8 +122,9 @@ impl Client {
             version_min: PROTOCOL_VERSION,
             version_max: PROTOCOL_VERSION,
             has_cookie: u8::from(opening.cookie.is_some()),
-            pad: 0,
+            durable: u8::from(self.durable.is_wanted),
             cookie: opening.cookie.unwrap_or_default(),
+            generation: self.durable.generation,
         };
         let envelope = Envelope {
             space: Space::Session,
@@ -220,11 +223,13 @@ impl Client {
             incarnation,
             lease: Duration::from_millis(u64::from(welcome.lease_ms)),
             slots_max: usize::try_from(welcome.slots.min(self.limits.slots_max)).unwrap_or(1),
+            generation: welcome.generation,
             base: (now, welcome.session_time_us),
         };
         match opening.resume {
             Some(resumed) if resumed.id == session.id => {
                 self.link = Link::Live(session);
+                self.adopt_generation(now, &session, false);
                 self.resend_all(now);
             }
             resumed => {
@@ -234,6 +239,7 @@ impl Client {
                 }
                 self.link = Link::Live(session);
                 self.counters.sessions_opened += 1;
+                self.adopt_generation(now, &session, true);
             }
         }
         self.known = (server, incarnation);
@@ -273,10 +279,16 @@ impl Client {
                 self.identity.incarnation = Incarnation::new(count.saturating_add(1), salt);
                 self.open(now, None);
             }
+            RejectReason::StaleBinding if self.follow_restart(server, highest) => {
+                self.open(now, None);
+            }
             RejectReason::OldIncarnation
             | RejectReason::StaleBinding
             | RejectReason::Version
-            | RejectReason::Draining => self.reject_waiting(now),
+            | RejectReason::Draining => {
+                self.reject_waiting(now);
+                self.ask_again_later(now);
+            }
         }
     }
 
@@ -310,6 +322,7 @@ impl Client {
             self.link = Link::None;
             self.timers.clear(self.hello_timer);
             self.lose_session(now, session, DoubtCause::SessionLost);
+            self.ask_again_later(now);
         }
     }
 
@@ -323,7 +336,9 @@ impl Client {
 
     pub(super) fn say_bye(&mut self) {
         if let Some(&session) = self.session() {
-            let bye = Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] });
+            let forget = self.closed && self.is_durable_settled();
+            let reason = if forget { ByeReason::Forget } else { ByeReason::Done };
+            let bye = Pdu::Bye(Bye { reason, pad: [0; 3] });
             let envelope = self.envelope(&session, Space::Session);
             self.outbox.send(self.target.address, &envelope, &bye);
             self.forget_session(session.id);
@@ -351,6 +366,9 @@ impl Client {
             let Some(call) = self.calls.get_mut(key.index) else { continue };
             match (call.stage, call.spec.semantics) {
                 (Stage::Waiting, _) => {}
+                (Stage::Busy(_) | Stage::Resolving, _) if call.id.space == Space::Durable => {
+                    self.keep_durable(key);
+                }
                 (Stage::Busy(_), Semantics::AtLeastOnce) => {
                     call.stage = Stage::Waiting;
                     call.in_doubt = true;
@@ -422,7 +440,7 @@ impl Client {
     /// nothing is sent (invariant 7).
     pub(super) fn fall_quiet(&mut self, now: Instant) {
         self.leave_if_idle();
-        if matches!(self.link, Link::Live(_)) && self.slots.has_unacknowledged() {
+        if matches!(self.link, Link::Live(_)) && self.has_unacknowledged() {
             self.timers.set(self.ack_timer, now + self.limits.ack_delay);
         }
     }

@@ -7,8 +7,8 @@ use crate::address::Address;
 use crate::ids::{ClientId, Incarnation, Sequence, SessionId, SlotIndex, Space};
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    Cookie, Envelope, HEADER_BYTES, Hello, NoSession, PROTOCOL_VERSION, Pdu, Reject, RejectReason,
-    Welcome,
+    Bye, ByeReason, Cookie, Envelope, HEADER_BYTES, Hello, NoSession, PROTOCOL_VERSION, Pdu,
+    Reject, RejectReason, Welcome,
 };
 
 /// Clients without a session that are still remembered, so that an old life stays fenced.
@@ -52,6 +52,13 @@ impl Server {
         if incarnation > highest {
             self.fence_below(client, incarnation);
         }
+        if !self.must_wait_for_store(origin, hello) {
+            self.admit(now, origin, hello);
+        }
+    }
+
+    /// A HELLO that nothing speaks against any more.
+    pub(super) fn admit(&mut self, now: Instant, origin: Origin, hello: &Hello) {
         if !self.resume(now, origin, hello) {
             self.open(now, origin, hello);
         }
@@ -83,7 +90,8 @@ impl Server {
             known.highest < origin.envelope.incarnation && !known.sessions.is_empty()
         });
         let crowded = self.sessions_unused >= self.limits.unused_sessions_max;
-        let asked = self.limits.cookie_always || moved || restarted || crowded;
+        let durable = hello.durable != 0; // it costs a look into the store
+        let asked = self.limits.cookie_always || moved || restarted || crowded || durable;
         !asked || self.has_good_cookie(now, origin, hello)
     }
 
@@ -119,6 +127,7 @@ impl Server {
         session.hear(now, origin.from, origin.envelope.incarnation);
         session.remember(hello.nonce);
         let id = session.id;
+        self.attach(id, hello);
         self.welcome(now, id, hello);
         true
     }
@@ -148,6 +157,7 @@ impl Server {
         self.sessions_unused += 1;
         let known = Known { highest: client.1, sessions: Vec::new() };
         self.clients.entry(client.0).or_insert(known).sessions.push(id);
+        self.attach(id, hello);
         self.welcome(now, id, hello);
     }
 
@@ -169,7 +179,7 @@ impl Server {
             lease_ms: millis(self.limits.lease),
             slots: session.slots_max,
             session_time_us: session.time_us(now),
-            generation: 0,
+            generation: session.generation,
             working_after_us: u32::try_from(self.limits.working_after.as_micros())
                 .unwrap_or(u32::MAX),
             datagram_bytes: u32::try_from(crate::wire::DATAGRAM_BYTES_MAX).unwrap_or(u32::MAX),
@@ -183,7 +193,7 @@ impl Server {
         self.outbox.send(session.address, &envelope, &Pdu::Welcome(welcome));
     }
 
-    fn reject(
+    pub(super) fn reject(
         &mut self,
         origin: Origin,
         hello: &Hello,
@@ -265,8 +275,11 @@ impl Server {
         session.address == from || (session.fenced && of_another().is_some())
     }
 
-    pub(super) fn on_bye(&mut self, now: Instant, origin: Origin) {
+    pub(super) fn on_bye(&mut self, now: Instant, origin: Origin, bye: &Bye) {
         let Some(id) = self.session_for(now, origin, None) else { return };
+        if bye.reason == ByeReason::Forget {
+            self.forget_for_good(id);
+        }
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.closing = true;
         self.close_if_done(id);
@@ -275,7 +288,8 @@ impl Server {
     pub(super) fn on_lease(&mut self, now: Instant, id: SessionId) {
         let Some(session) = self.sessions.get(&id) else { return };
         let ends = session.ends(self.limits.lease, self.limits.lease_unused);
-        if session.live_calls > 0 {
+        let live = session.live_calls + self.durable_calls(id, session.generation);
+        if live > 0 {
             self.timers.set(session.lease_timer, now + self.limits.lease);
         } else if ends > now {
             self.timers.set(session.lease_timer, ends);
@@ -286,8 +300,10 @@ impl Server {
 
     /// Drops a session whose client has said BYE once nothing runs in it.
     pub(super) fn close_if_done(&mut self, id: SessionId) {
-        let done = |session: &Session| session.closing && session.live_calls == 0;
-        if self.sessions.get(&id).is_some_and(done) {
+        let Some(session) = self.sessions.get(&id).filter(|session| session.closing) else {
+            return;
+        };
+        if session.live_calls + self.durable_calls(id, session.generation) == 0 {
             self.close(id);
         }
     }
@@ -308,6 +324,7 @@ impl Server {
         if let Some(known) = self.clients.get_mut(&session.client) {
             known.sessions.retain(|&other| other != id);
         }
+        self.detach(id, session.generation);
         self.counters.sessions_closed += 1;
         self.outbox.event(ServerEvent::SessionClosed(id));
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::super::timers::TimerId;
 use super::super::window::Window;
+use super::answers::Clock;
 use super::slot::Slot;
 use crate::address::Address;
-use crate::ids::{ClientId, Incarnation, SessionId, SlotIndex};
+use crate::ids::{ClientId, GenerationId, Incarnation, SessionId, SlotIndex};
 use crate::time::{Duration, Instant};
 use crate::wire::Nonce;
 
@@ -41,6 +42,8 @@ pub(super) struct Session {
     /// The client said BYE: gone once nothing runs.
     pub(super) closing: bool,
     pub(super) lease_timer: TimerId,
+    /// The durable slots that it asked for.
+    pub(super) generation: GenerationId,
     nonces: [Nonce; NONCES_MAX],
     next_nonce: usize,
 }
@@ -72,6 +75,7 @@ impl Session {
             fenced: false,
             closing: false,
             lease_timer,
+            generation: GenerationId::NONE,
             nonces: [Nonce::default(); NONCES_MAX],
             next_nonce: 0,
         }
@@ -120,6 +124,11 @@ impl Session {
     pub(super) fn remember(&mut self, nonce: Nonce) {
         self.nonces[self.next_nonce] = nonce;
         self.next_nonce = (self.next_nonce + 1) % NONCES_MAX;
+    }
+
+    /// The time, for answers.
+    pub(super) fn clock(&self, now: Instant) -> Clock {
+        Clock { now, session_time_us: self.time_us(now) }
     }
 
     /// The server's own time in this session, in microseconds.

@@ -1,5 +1,6 @@
 //! Answers that no honest server gives: nothing panics, tables stay bounded, every call ends once.
 
+use crate::ids::GenerationId;
 use proptest::prelude::*;
 
 use super::*;
@@ -234,8 +235,9 @@ const HELLO_BACK: Pdu<'static> = Pdu::Hello(Hello {
     version_min: 1,
     version_max: 1,
     has_cookie: 0,
-    pad: 0,
+    durable: 0,
     cookie: [0; COOKIE_BYTES],
+    generation: GenerationId::NONE,
 });
 
 /// A script of calls and honest answers: what a client says and how its calls end.

@@ -1,6 +1,7 @@
 //! The server of the bench: every answer a client can get, written by hand.
 
 use super::*;
+use crate::ids::GenerationId;
 
 /// The server's half.
 impl Bench {
@@ -42,7 +43,7 @@ impl Bench {
             lease_ms: u32::try_from(LEASE.as_millis()).unwrap(),
             slots: self.slots,
             session_time_us: 7_000_000,
-            generation: 0,
+            generation: GenerationId::NONE,
             working_after_us: 10_000,
             datagram_bytes: 1232,
         }
@@ -192,6 +193,8 @@ pub(super) fn terminal_answers() -> Vec<(Pdu<'static>, Outcome)> {
     let mut all = vec![(reply(1), returned())];
     all.extend(statuses.map(|status| (reply_in(0, 1, status), failed(status))));
     all.extend(REFUSALS.map(|reason| (refuse(1, reason), refused(reason))));
+    let ended = Outcome::InDoubt(DoubtCause::GenerationEnded);
+    all.push((refuse(1, RefuseReason::Generation), ended));
     all.push((sealed(1, SealedVerdict::NotExecuted), Outcome::Sealed));
     all.push((sealed(1, SealedVerdict::Closed), Outcome::InDoubt(DoubtCause::Closed)));
     all
@@ -206,5 +209,5 @@ pub(super) const REFUSALS: [RefuseReason; 9] = [
     RefuseReason::BadArguments,
     RefuseReason::TooLarge,
     RefuseReason::Unauthorised,
-    RefuseReason::Generation,
+    RefuseReason::IdentityInUse,
 ];

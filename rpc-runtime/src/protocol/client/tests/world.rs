@@ -158,7 +158,12 @@ impl World {
         loop {
             match self.server.poll_output(time, &mut bytes) {
                 Output::Event(ServerEvent::Execute(call)) => self.queue.push(call),
-                Output::Event(ServerEvent::Cancel(_) | ServerEvent::SessionClosed(_)) => {}
+                Output::Event(
+                    ServerEvent::Cancel(_)
+                    | ServerEvent::SessionClosed(_)
+                    | ServerEvent::OpenGeneration { .. }
+                    | ServerEvent::ForgetGeneration { .. },
+                ) => {}
                 Output::Transmit { to: address } => {
                     self.said.push(Datagram { to_server: false, address, bytes: bytes.clone() });
                 }

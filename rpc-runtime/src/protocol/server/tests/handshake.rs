@@ -21,7 +21,7 @@ fn server_session_hello_opens_a_session_with_what_was_agreed() {
         lease_ms: 30_000,
         slots: 1024,
         session_time_us: 0,
-        generation: 0,
+        generation: GenerationId::NONE,
         working_after_us: 10_000,
         datagram_bytes: 1232,
     };
