@@ -55,6 +55,11 @@ id64! {
     SessionId
 }
 id64! {
+    /// One table of durable slots of a client at a server's store: the calls in it are named by it,
+    /// over all sessions and lives of the server, until the table is deleted (protocol tables, C3).
+    GenerationId
+}
+id64! {
     /// Names an interface's method on the wire: wire name, semantics and signature in 64 bits.
     MethodFingerprint
 }
