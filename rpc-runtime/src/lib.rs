@@ -26,6 +26,7 @@ mod service;
 mod refusal;
 pub mod context;
 pub mod scheme;
+pub mod store;
 pub mod client;
 pub mod server;
 pub mod binder;
