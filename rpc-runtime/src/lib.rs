@@ -47,4 +47,4 @@ pub use outcome::Outcome;
 pub use rpc_macros::{rpc, service};
 pub use semantics::Semantics;
 pub use server::Server;
-pub use service::{Service, Stub};
+pub use service::{Done, Service, Stub};

@@ -29,12 +29,14 @@ use crate::service::Service;
 
 mod dispatch;
 mod exports;
+mod ledger;
 mod receiver;
 mod registration;
 mod running;
 mod state;
 mod workers;
 
+pub use ledger::Ledger;
 pub use registration::{Exported, Lease, Registrar};
 pub use running::{Drained, Running};
 
@@ -43,6 +45,10 @@ use registration::Registering;
 
 /// Worker threads of a server that was not told how many it may have.
 const WORKERS_DEFAULT: usize = 16;
+
+/// Worker threads of a server with a store, at the least: each waits for the flush that its call is
+/// part of, and a flush is shared by all that wait.
+const WORKERS_DURABLE: usize = 64;
 
 /// A server about to be started: an address, services, and how to run them.
 ///
@@ -235,11 +241,22 @@ impl Server {
 
     fn start(self) -> Result<running::Started, CallError> {
         let mut rng = self.world.rng();
-        let identity = ServerIdentity {
-            id: self.id.unwrap_or_else(|| ServerId(rng.next_nonzero())),
-            incarnation: self.incarnation.unwrap_or_else(|| self.world.incarnation()),
-        };
         let (exports, methods) = self.exports.checked()?;
+        let taken = exports.ledger().map(|ledger| ledger.identity());
+        if taken.is_some() && (self.id.is_some() || self.incarnation.is_some()) {
+            return Err(exports::misconfigured(
+                "a durable server's id and incarnation are those in its store: leave `id` and \
+                 `incarnation` out"
+                    .to_owned(),
+            ));
+        }
+        let identity = ServerIdentity {
+            id: taken.map(|(id, _)| id).or(self.id).unwrap_or_else(|| ServerId(rng.next_nonzero())),
+            incarnation: taken
+                .map(|(_, incarnation)| incarnation)
+                .or(self.incarnation)
+                .unwrap_or_else(|| self.world.incarnation()),
+        };
         let urls = urls(&*self.link, &self.scheme, &self.place);
         let exported = Exported {
             world: Arc::clone(&self.world),
@@ -250,7 +267,12 @@ impl Server {
         };
         let mut core = crate::protocol::Server::new(identity, self.limits, methods, rng);
         core.explain(refusal::explanations(&exports.interfaces()));
-        let shared = state::Shared::new(self.world, self.link, core, exports, self.workers);
+        let mut workers = self.workers;
+        if taken.is_some() {
+            core.enable_durable();
+            workers = workers.max(WORKERS_DURABLE);
+        }
+        let shared = state::Shared::new(self.world, self.link, core, exports, workers);
         Ok(running::Started::new(shared, exported, urls, self.registering))
     }
 }

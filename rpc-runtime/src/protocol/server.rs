@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 use super::limits::REPLY_BYTES_MAX;
 use super::outbox::{Outbox, Pool};
 use super::timers::Timers;
-use super::{Explanations, HandlerEnd, Limits, Output, Reason, ServerCounters};
+use super::{Explanations, Limits, Output, Reason, ServerCounters};
 use crate::address::Address;
 use crate::hash::{Hasher, SipKey};
 use crate::ids::{
@@ -31,6 +31,7 @@ use crate::wire::{self, Envelope, Goaway, GoawayReason, Nonce, Pdu};
 use durable::Durable;
 use session::Session;
 
+pub(crate) use answers::fitted;
 pub use durable::{DurableRow, DurableTable, OpeningKey};
 
 /// A method that the server offers.
@@ -358,6 +359,12 @@ impl Server {
         self.stored_bytes
     }
 
+    /// The longest reply of a method, in bytes.
+    #[must_use]
+    pub fn reply_bytes_max(&self, method: usize) -> usize {
+        self.methods[method].reply_bytes_max as usize
+    }
+
     /// The limits it was made with.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
@@ -420,19 +427,6 @@ const NO_NONCE: Nonce = Nonce(0);
 /// A slot's call as a client names it.
 const fn call_id(session: SessionId, slot: SlotIndex, sequence: Sequence) -> CallId {
     CallId { session, space: Space::Session, slot, sequence }
-}
-
-/// What becomes of an execution's end: the status to store.
-const fn status_of(end: HandlerEnd) -> wire::ReplyStatus {
-    match end {
-        HandlerEnd::Returned => wire::ReplyStatus::Returned,
-        HandlerEnd::Panicked => wire::ReplyStatus::Panicked,
-        HandlerEnd::Cancelled { partial: false } => wire::ReplyStatus::Cancelled,
-        HandlerEnd::Cancelled { partial: true } => wire::ReplyStatus::CancelledPartial,
-        HandlerEnd::HandlerFailed | HandlerEnd::BadArguments | HandlerEnd::NotCommitted => {
-            wire::ReplyStatus::HandlerFailed
-        }
-    }
 }
 
 #[cfg(test)]

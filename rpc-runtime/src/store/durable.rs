@@ -14,12 +14,16 @@ use super::record::MetaRecord;
 use super::{Commit, RowKey, Rows, Store, StoreError, StoreErrorKind};
 use crate::driver::World;
 use crate::ids::{Incarnation, ServerId};
+use crate::time::Duration;
 
 /// The format of the rows. A store of another format is refused.
 const FORMAT: u64 = 1;
 
 /// How many jobs may wait for a store, when nothing else is said.
 const WAITING_JOBS_MAX: usize = 4_096;
+
+/// How long to wait before a store that failed is asked again.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// A store that this life of a server has taken.
 pub struct Durable<S: Store> {
@@ -34,11 +38,23 @@ pub struct Durable<S: Store> {
 }
 
 impl<S: Store> Durable<S> {
-    /// Takes the store for a new life of its server: from now on no earlier life can commit.
+    /// Takes the store for a new life of the server that this process is: from now on no earlier
+    /// life can commit. What services are made of.
     ///
     /// # Errors
     ///
     /// The store fails, or is of another format.
+    pub fn start(store: S) -> Result<Arc<Self>, StoreError> {
+        let world = crate::scheme::here()
+            .map_err(|error| StoreError::new(StoreErrorKind::Other, error.to_string()))?;
+        Self::open(store, world).map(Arc::new)
+    }
+
+    /// As [`Durable::start`], in a given world.
+    ///
+    /// # Errors
+    ///
+    /// See there.
     pub fn open(store: S, world: Arc<dyn World>) -> Result<Self, StoreError> {
         Self::open_with(store, world, WAITING_JOBS_MAX)
     }
@@ -105,6 +121,11 @@ impl<S: Store> Durable<S> {
     /// The store fails.
     pub fn look(&self, rows: Rows, limit: usize) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
         self.store.look(rows, limit)
+    }
+
+    /// Waits a moment, for a store that fails to come back.
+    pub(crate) fn pause(&self) {
+        self.world.gate().wait(Some(self.world.now() + PAUSE));
     }
 
     /// Runs `body` in a transaction, together with those of others, and waits for its end. Another

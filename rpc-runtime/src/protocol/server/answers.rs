@@ -111,7 +111,7 @@ impl Server {
 
 /// What is told of an execution whose body may take `bytes_max`: a reply that is longer is too large
 /// (the body says by how much), a panic's text is cut, a report that cannot be cut is left out.
-pub(super) fn fitted(
+pub(crate) fn fitted(
     status: ReplyStatus,
     mut body: Vec<u8>,
     bytes_max: u32,

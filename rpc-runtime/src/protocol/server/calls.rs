@@ -2,7 +2,7 @@
 
 use super::answers::{Ask, fitted};
 use super::slot::{Live, State, Stored};
-use super::{Begin, Execute, Origin, Server, ServerEvent, Ticket, TimerKey, call_id, status_of};
+use super::{Begin, Execute, Origin, Server, ServerEvent, Ticket, TimerKey, call_id};
 use crate::ids::{CallId, Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::HandlerEnd;
 use crate::semantics::Semantics;
@@ -335,7 +335,7 @@ impl Server {
         let State::Running(live) = slot.state else {
             unreachable!("only `finish` ends what `begin` began")
         };
-        let (status, body) = fitted(status_of(end), body, live.reply_bytes_max);
+        let (status, body) = fitted(end.status(), body, live.reply_bytes_max);
         let handler_us = u32::try_from(now.since(live.arrived).as_micros()).unwrap_or(u32::MAX);
         let bad_arguments = end == HandlerEnd::BadArguments;
         slot.state = match (bad_arguments, slot.attempt) {

@@ -1,6 +1,7 @@
 //! The server's tests: a bench with one client, and one file for each part of the tables.
 
 use super::*;
+use crate::protocol::HandlerEnd;
 use crate::semantics::Semantics;
 use crate::wire::*;
 

@@ -193,21 +193,8 @@ impl<B: Behaviour> ServerNode<B> {
     fn commit(&mut self, now: Instant, ended: Running) {
         let Running { ticket, call, digest, work, reply, .. } = ended;
         let returned = work.end == HandlerEnd::Returned && reply.len() <= REPLY_BYTES_MAX;
-        let status = match work.end {
-            HandlerEnd::Returned if returned => ReplyStatus::Returned,
-            HandlerEnd::Returned => ReplyStatus::TooLarge,
-            HandlerEnd::Panicked => ReplyStatus::Panicked,
-            HandlerEnd::Cancelled { partial } => {
-                if partial {
-                    ReplyStatus::CancelledPartial
-                } else {
-                    ReplyStatus::Cancelled
-                }
-            }
-            HandlerEnd::HandlerFailed | HandlerEnd::BadArguments | HandlerEnd::NotCommitted => {
-                ReplyStatus::HandlerFailed
-            }
-        };
+        let fits = returned || work.end != HandlerEnd::Returned;
+        let status = if fits { work.end.status() } else { ReplyStatus::TooLarge };
         // A handler that failed has its effects rolled back; that it failed is kept.
         let body = if returned { reply.clone() } else { Vec::new() };
         let effect = returned.then_some(call);

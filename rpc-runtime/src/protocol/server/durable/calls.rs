@@ -5,7 +5,7 @@ use crate::ids::{Sequence, SessionId, Space};
 use crate::protocol::HandlerEnd;
 use crate::protocol::server::answers::{Ask, fitted};
 use crate::protocol::server::slot::{Live, State, Stored};
-use crate::protocol::server::{Execute, Server, ServerEvent, Ticket, TimerKey, status_of};
+use crate::protocol::server::{Execute, Server, ServerEvent, Ticket, TimerKey};
 use crate::time::{Duration, Instant};
 use crate::wire::{Pdu, Refuse, RefuseReason, Request};
 
@@ -172,11 +172,18 @@ impl Server {
                 self.counters.refused += 1;
                 self.pool.give(body);
             }
+            // It may have run: nothing is said of it before the store was read again.
+            HandlerEnd::Unsettled => {
+                slot.state = State::Closed;
+                self.pool.give(body);
+                return self.settle_durable(place);
+            }
             HandlerEnd::Returned
             | HandlerEnd::Panicked
             | HandlerEnd::Cancelled { .. }
+            | HandlerEnd::TooLarge
             | HandlerEnd::HandlerFailed => {
-                let (status, mut body) = fitted(status_of(end), body, live.reply_bytes_max);
+                let (status, mut body) = fitted(end.status(), body, live.reply_bytes_max);
                 body.shrink_to(slot.stored_bytes);
                 let passed = now.since(live.arrived).as_micros();
                 let handler_us = u32::try_from(passed).unwrap_or(u32::MAX);
