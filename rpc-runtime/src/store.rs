@@ -21,6 +21,10 @@ mod durable;
 mod group;
 #[cfg(feature = "sim")]
 pub mod memory;
+#[cfg(feature = "durable")]
+pub mod redb;
+#[cfg(feature = "postgres")]
+pub mod postgres;
 
 use std::fmt;
 

@@ -121,9 +121,14 @@ impl SimDisk {
         let mut platter = self.lock();
         let Platter { flushed, written, stats, rng, .. } = &mut *platter;
         let written_bytes = written.len() as u64;
-        let kept_bytes = rng.below(written_bytes + 1);
-        let garbage_bytes =
-            if rng.chance(0.5) { rng.below(SECTOR_BYTES.min(kept_bytes) + 1) } else { 0 };
+        // Often the disk was just about to begin, or just done.
+        let kept_bytes = match rng.below(4) {
+            0 => 0,
+            1 => written_bytes,
+            _ => rng.below(written_bytes + 1),
+        };
+        let is_torn = kept_bytes < written_bytes && rng.chance(0.5);
+        let garbage_bytes = if is_torn { rng.below(SECTOR_BYTES.min(kept_bytes) + 1) } else { 0 };
         stats.crashes += 1;
         stats.lost += u64::from(kept_bytes < written_bytes);
         stats.torn += u64::from(garbage_bytes > 0);
