@@ -58,7 +58,7 @@ fn cookie_under_pressure() {
                 has_cookie: 0,
                 durable: 0,
                 cookie: [0; COOKIE_BYTES],
-                generation: GenerationId::NONE,
+                generation: rpc_runtime::ids::GenerationId::NONE,
             };
             let incarnation = Incarnation::new(1, u32::from(number));
             let header = Envelope {

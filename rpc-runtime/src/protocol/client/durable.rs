@@ -16,7 +16,7 @@ use crate::semantics::Semantics;
 use crate::time::Instant;
 
 /// The half of a digest's key that is not drawn with the call.
-const DIGEST_KEY: u64 = 0x6475_7261_626c_6531;
+const DIGEST_KEY_BITS: u64 = 0x6475_7261_626c_6531;
 
 /// The client's side of its durable slots at one server.
 #[derive(Debug, Default)]
@@ -41,7 +41,7 @@ impl Client {
     /// The digest of a durable call: 64 random bits are part of it, so that no two calls share one,
     /// not even those of a cloned machine with equal arguments (1b.3).
     pub(super) fn durable_digest(&mut self, method: u64, arguments: &[u8]) -> u64 {
-        let mut hasher = Hasher::new(SipKey([self.rng.next_u64(), DIGEST_KEY]));
+        let mut hasher = Hasher::new(SipKey([self.rng.next_u64(), DIGEST_KEY_BITS]));
         hasher.write_u64(method);
         hasher.write(arguments);
         hasher.finish()
