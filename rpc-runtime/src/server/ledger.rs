@@ -82,7 +82,7 @@ impl<S: Store> Ledger for Durable<S> {
         let rows = Rows::of_generation(client, generation);
         self.commit(move |tx| {
             Commit::of(|| {
-                for (key, _) in S::scan(tx, rows.clone(), SLOTS_READ_MAX)? {
+                for (key, _) in S::scan(tx, rows, SLOTS_READ_MAX)? {
                     S::delete(tx, key)?;
                 }
                 Ok(Commit::Keep)

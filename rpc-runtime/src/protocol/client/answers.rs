@@ -62,14 +62,16 @@ impl Client {
         match pdu {
             Pdu::Reply(reply) => self.on_reply(now, space, reply),
             Pdu::Refuse(refuse) => {
-                let outcome = match refuse.reason {
-                    // It says nothing of the call: the server has deleted what it knew (C3).
-                    RefuseReason::Generation => Outcome::InDoubt(DoubtCause::GenerationEnded),
-                    reason => Outcome::Refused {
-                        reason,
+                // A refusal for want of the generation says nothing of the call: the server has
+                // deleted what it knew (C3).
+                let outcome = if refuse.reason == RefuseReason::Generation {
+                    Outcome::InDoubt(DoubtCause::GenerationEnded)
+                } else {
+                    Outcome::Refused {
+                        reason: refuse.reason,
                         push_back: Duration::from_millis(u64::from(refuse.push_back_ms)),
                         detail: refuse.detail.to_owned(),
-                    },
+                    }
                 };
                 self.settle(now, (space, refuse.slot, refuse.sequence), outcome);
             }
