@@ -156,17 +156,13 @@ fn cancel(connection: &Weak<Connection>, key: CallKey) {
 }
 
 impl<R, X> Call<R, X> {
-    /// Names the call, for logs and for `resolve`; [`CallId::UNSENT`] before it has a place in a
-    /// session, and once it has ended.
+    /// Names the call, for logs and for `resolve`. There is nothing to name before it has a place in
+    /// a session, nor while it is made again: then it gets another place, and another name.
     #[must_use]
-    pub fn id(&self) -> CallId {
+    pub fn id(&self) -> Option<CallId> {
         match &self.state {
-            State::Started(started) => {
-                let state = started.connection.lock();
-                state.core.call_id(started.key).unwrap_or(CallId::UNSENT)
-            }
-            State::Failed(error) => error.call(),
-            State::Moving(_) | State::Done => CallId::UNSENT,
+            State::Started(started) => started.connection.lock().call_id(started.key),
+            State::Failed(_) | State::Moving(_) | State::Done => None,
         }
     }
 
@@ -388,7 +384,10 @@ impl<R, X> Drop for Call<R, X> {
 
 impl<R, X> fmt::Debug for Call<R, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Call({})", self.id())
+        match self.id() {
+            Some(id) => write!(f, "Call({id})"),
+            None => f.write_str("Call(without a place)"),
+        }
     }
 }
 

@@ -363,6 +363,12 @@ impl State {
         self.finished.remove(&key)
     }
 
+    /// The place of a call that is under way, or has ended and was not asked for.
+    pub(super) fn call_id(&self, key: CallKey) -> Option<CallId> {
+        let ended = self.finished.get(&key).map(|finished| finished.call);
+        ended.or_else(|| self.core.call_id(key)).filter(|id| *id != CallId::UNSENT)
+    }
+
     pub(super) fn is_finished(&self, key: CallKey) -> bool {
         self.waits.get(key.index()).is_none_or(|wait| wait.key != Some(key))
     }

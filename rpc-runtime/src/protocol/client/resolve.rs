@@ -12,13 +12,12 @@ use crate::wire::{Pdu, Seal};
 impl Client {
     /// Asks what became of `id`: the server answers with the stored reply, or promises never to run
     /// the call. Certain only while the session lives and no later call has used the slot.
+    ///
+    /// [`CallId::UNSENT`] names no call, and so denies none: whoever had it from a call that waited
+    /// for a place cannot know what became of that call since.
     pub fn resolve(&mut self, now: Instant, id: CallId, deadline: Instant) -> CallKey {
         let key = self.insert(Call::resolve(now, id, deadline, self.hellos_sent));
         let same_session = self.session().is_some_and(|session| session.id == id.session);
-        if id == CallId::UNSENT {
-            self.end(now, key, Outcome::Sealed); // it never left
-            return key;
-        }
         if !same_session || id.space != Space::Session {
             self.end(now, key, Outcome::InDoubt(DoubtCause::SessionLost));
             return key;
