@@ -55,8 +55,12 @@ impl Client {
 
     fn handle_answer(&mut self, now: Instant, pdu: &Pdu<'_>) {
         match pdu {
-            Pdu::Reply(reply) => self.on_reply(now, reply),
+            Pdu::Reply(reply) => {
+                self.hear_time(now, reply.session_time_us);
+                self.on_reply(now, reply);
+            }
             Pdu::Refuse(refuse) => {
+                self.hear_time(now, refuse.session_time_us);
                 let outcome = Outcome::Refused {
                     reason: refuse.reason,
                     push_back: Duration::from_millis(u64::from(refuse.push_back_ms)),
@@ -71,8 +75,14 @@ impl Client {
                 };
                 self.settle(now, sealed.slot, sealed.sequence, outcome);
             }
-            Pdu::Working(working) => self.on_working(now, working),
-            Pdu::Unseen(unseen) => self.on_unseen(now, unseen),
+            Pdu::Working(working) => {
+                self.hear_time(now, working.session_time_us);
+                self.on_working(now, working);
+            }
+            Pdu::Unseen(unseen) => {
+                self.hear_time(now, unseen.session_time_us);
+                self.on_unseen(now, unseen);
+            }
             Pdu::Goaway(_) => self.on_goaway(now),
             Pdu::Bye(_) => self.on_bye(now),
             Pdu::Hello(_)
@@ -88,6 +98,14 @@ impl Client {
             | Pdu::Seal(_)
             | Pdu::Owner(_)
             | Pdu::Alive(_) => unreachable!("sorted out by handle_pdu"),
+        }
+    }
+
+    /// The server's clock as read when it answered: a session that is never idle, and so says HELLO
+    /// never again, has no other news of it.
+    fn hear_time(&mut self, now: Instant, time_us: u64) {
+        if let Link::Live(session) = &mut self.link {
+            session.renew_base(now, time_us);
         }
     }
 
@@ -158,9 +176,6 @@ impl Client {
 
     /// The server is at it: probe from now on. A busy slot is asked again instead.
     fn on_working(&mut self, now: Instant, working: &Working) {
-        if let Link::Live(session) = &mut self.link {
-            session.renew_base(now, working.session_time_us);
-        }
         let Some(index) = self.expected(working.slot, working.sequence) else { return };
         let State::Busy(key) = self.slots.slots[index].state else { return };
         if working.stamp != 0 && working.stamp <= now.as_micros() {

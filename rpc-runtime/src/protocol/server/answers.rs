@@ -27,12 +27,13 @@ impl Server {
         let envelope = envelope(self.identity.incarnation, session, Space::Session);
         let to = session.address;
         let Ask { slot: index, sequence, stamp, transmission } = ask;
+        let session_time_us = session.time_us(now);
         let working = Working {
             slot: index,
             sequence,
             running: sequence,
             quantum_left_us: 0,
-            session_time_us: session.time_us(now),
+            session_time_us,
             stamp,
         };
         let sealed = |verdict| Sealed { slot: index, sequence, verdict, pad: [0; 3], stamp };
@@ -53,6 +54,7 @@ impl Server {
                     fragments: 1,
                     transmission,
                     status: stored.status,
+                    session_time_us,
                     body: &stored.body,
                 })),
                 State::Refused { reason, push_back, name } => Some(Pdu::Refuse(Refuse {
@@ -60,6 +62,7 @@ impl Server {
                     sequence,
                     reason: *reason,
                     push_back_ms: millis(*push_back),
+                    session_time_us,
                     detail: self.explanations.of(*reason, *name, &self.methods),
                 })),
                 State::Sealed => Some(Pdu::Sealed(sealed(SealedVerdict::NotExecuted))),
