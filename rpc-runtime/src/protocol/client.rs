@@ -133,6 +133,8 @@ pub struct Client {
     hellos_sent: u32,
     /// When the session's server was heard last; `None` if that must be found out anew.
     last_heard: Option<Instant>,
+    /// When a session was resumed last.
+    resumed: Option<Instant>,
     timers: Timers<TimerKey>,
     hello_timer: TimerId,
     ack_timer: TimerId,
@@ -181,6 +183,7 @@ impl Client {
             maybe_sequence: 0,
             hellos_sent: 0,
             last_heard: Some(now),
+            resumed: None,
             timers,
             hello_timer,
             ack_timer,

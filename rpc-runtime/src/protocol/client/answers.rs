@@ -63,7 +63,7 @@ impl Client {
                 self.hear_time(now, refuse.session_time_us);
                 let outcome = Outcome::Refused {
                     reason: refuse.reason,
-                    push_back: Duration::from_millis(u64::from(refuse.push_back_ms)),
+                    push_back: self.push_back(refuse.push_back_ms),
                     detail: refuse.detail.to_owned(),
                 };
                 self.settle(now, refuse.slot, refuse.sequence, outcome);

@@ -49,3 +49,61 @@ fn every_answer_about_a_call_tells_the_server_s_time() {
         assert!((expected - 300..expected).contains(&not_after_us), "{answer:?}: {not_after_us}");
     }
 }
+
+#[test]
+fn a_lease_of_nothing_makes_no_storm_of_hellos() {
+    let mut bench = Bench::new();
+    let (_, said) = bench.call();
+    let welcome = Welcome { lease_ms: 0, ..bench.welcome_of(only_hello(&said).nonce) };
+    assert_eq!(bench.tell(&Pdu::Welcome(welcome)), [request(1)]);
+    bench.tell(&reply(1));
+    bench.pass(Duration::from_millis(10));
+    let (_, said) = bench.call();
+    assert_eq!(said, [Said::Request { slot: 0, sequence: 2, transmission: 1 }]);
+}
+
+#[test]
+fn a_session_that_is_denied_as_soon_as_it_is_resumed_makes_no_storm_of_hellos() {
+    let (mut bench, _) = Bench::busy();
+    let mut hellos = 0;
+    for _ in 0..1_000 {
+        let said = bench.no_session();
+        bench.now = bench.now + Duration::from_micros(100);
+        if let [Said::Hello(hello)] = said[..] {
+            hellos += 1;
+            bench.welcome(hello.nonce);
+        }
+    }
+    assert!(hellos <= 5, "{hellos} in 100 ms");
+    bench.tell(&reply(1));
+    assert_eq!(bench.outcome(), returned());
+}
+
+#[test]
+fn a_server_that_asks_to_be_left_alone_for_weeks_is_asked_again_before_that() {
+    let mut bench = Bench::new();
+    let (_, said) = bench.call();
+    let nonce = only_hello(&said).nonce;
+    let envelope = Envelope { session: SessionId::NONE, ..bench.envelope() };
+    let reject = Reject {
+        nonce,
+        server: SERVER,
+        highest: LIFE_OF_SERVER,
+        reason: RejectReason::NoRoom,
+        version_min: 1,
+        version_max: 1,
+        pad: 0,
+        push_back_ms: u32::MAX,
+    };
+    bench.tell_as(&envelope, &Pdu::Reject(reject));
+    bench.pass(PATIENCE);
+    let Outcome::Rejected { push_back, .. } = bench.outcome() else { panic!() };
+    assert_eq!(push_back, Limits::default().push_back_max);
+    bench.pass(Limits::default().push_back_max);
+    let (_, said) = bench.call();
+    bench.welcome_hello(&said);
+    let Pdu::Refuse(refuse) = refuse(1, RefuseReason::Overload) else { unreachable!() };
+    bench.tell(&Pdu::Refuse(Refuse { push_back_ms: u32::MAX, ..refuse }));
+    let Outcome::Refused { push_back, .. } = bench.outcome() else { panic!() };
+    assert_eq!(push_back, Limits::default().push_back_max);
+}
