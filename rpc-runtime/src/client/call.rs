@@ -19,7 +19,7 @@ use crate::error::CallError;
 use crate::ids::CallId;
 use crate::marshal::Marshal;
 use crate::outcome::{Outcome, decode_reply};
-use crate::protocol::{CallKey, Outcome as End};
+use crate::protocol::CallKey;
 
 /// What the bytes of a reply, or the failure of the call, become.
 type Decode<R, X> = fn(Result<&[u8], CallError>) -> (R, Option<X>);
@@ -247,21 +247,11 @@ impl Started {
         }
     }
 
-    /// Nobody asks any more; a `maybe` call that never left is counted.
+    /// Nobody asks any more.
     fn detach(self) {
         let finished = self.connection.lock().take(self.key);
-        match finished.map(|finished| finished.outcome) {
-            None => self.connection.abandon(self.key, false),
-            Some(End::NotSent(_)) => self.connection.lock().maybe_dropped += 1,
-            Some(
-                End::Returned(_)
-                | End::Sent
-                | End::Failed { .. }
-                | End::Refused { .. }
-                | End::Rejected { .. }
-                | End::Sealed
-                | End::InDoubt(_),
-            ) => {}
+        if finished.is_none() {
+            self.connection.abandon(self.key, false);
         }
     }
 }

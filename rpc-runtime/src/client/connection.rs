@@ -51,7 +51,6 @@ pub(super) struct State {
     pub(super) receive_buffer: Vec<u8>,
     spare_gates: Vec<Arc<dyn Gate>>,
     spare_errands: Vec<Errands>,
-    pub(super) maybe_dropped: u64,
     /// When the last call was started.
     last_start: Instant,
     /// For calls made again, and the jitter of their waits.
@@ -118,7 +117,6 @@ impl Connection {
             receive_buffer: vec![0; 2_048],
             spare_gates: Vec::new(),
             spare_errands: Vec::new(),
-            maybe_dropped: 0,
             last_start: Instant::START,
             budget: RetryBudget::new(now),
             rng,

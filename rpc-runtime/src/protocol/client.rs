@@ -392,6 +392,9 @@ impl Client {
         if matches!(call.stage, Stage::Waiting) {
             self.waiting.retain(|&waiting| waiting != key);
         }
+        let was_sent = matches!(outcome, Outcome::Sent);
+        self.counters.maybe_dropped +=
+            u64::from(call.spec.semantics == Semantics::Maybe && !was_sent);
         let hellos = self.hellos_sent - call.hellos_before;
         let evidence = Evidence {
             transmissions: if call.transmissions > 0 { call.transmissions } else { hellos },

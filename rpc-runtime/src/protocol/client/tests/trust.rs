@@ -107,3 +107,21 @@ fn a_server_that_asks_to_be_left_alone_for_weeks_is_asked_again_before_that() {
     let Outcome::Refused { push_back, .. } = bench.outcome() else { panic!() };
     assert_eq!(push_back, Limits::default().push_back_max);
 }
+
+#[test]
+fn every_maybe_call_that_never_left_is_counted() {
+    let mut bench = Bench::new();
+    let maybe = CallSpec { semantics: Semantics::Maybe, ..bench.spec() };
+    for _ in 0..10 {
+        bench.start(maybe);
+    }
+    let (cancelled, _) = bench.start(maybe);
+    bench.cancel(cancelled);
+    assert_eq!(bench.counters().maybe_dropped, 1);
+    bench.pass(PATIENCE);
+    assert_eq!((bench.ended.len(), bench.counters().maybe_dropped), (11, 11));
+    let (_, said) = bench.start(CallSpec { deadline: bench.now + PATIENCE, ..maybe });
+    bench.welcome_hello(&said);
+    assert_eq!(bench.ended.last().unwrap().outcome, Outcome::Sent);
+    assert_eq!(bench.counters().maybe_dropped, 11);
+}
