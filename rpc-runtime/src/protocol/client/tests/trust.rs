@@ -120,6 +120,7 @@ fn every_maybe_call_that_never_left_is_counted() {
     assert_eq!(bench.counters().maybe_dropped, 1);
     bench.pass(PATIENCE);
     assert_eq!((bench.ended.len(), bench.counters().maybe_dropped), (11, 11));
+    bench.pass(LEASE);
     let (_, said) = bench.start(CallSpec { deadline: bench.now + PATIENCE, ..maybe });
     bench.welcome_hello(&said);
     assert_eq!(bench.ended.last().unwrap().outcome, Outcome::Sent);
