@@ -137,10 +137,6 @@ impl Channel {
         let connection = self.connection();
         let protocol = connection.counters();
         let state = connection.lock();
-        ChannelStats {
-            protocol,
-            retries: state.retries,
-            retries_denied: state.retries_denied,
-        }
+        ChannelStats { protocol, retries: state.retries, retries_denied: state.retries_denied }
     }
 }

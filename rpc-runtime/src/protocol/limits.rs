@@ -13,6 +13,10 @@ pub struct Limits {
     pub sessions_max: usize,
     /// Sessions of one client: it needs one, and a new one whenever it gave one up.
     pub client_sessions_max: usize,
+    /// Sessions that one host may open (all ports of an address): a sixteenth of them all.
+    pub host_sessions_max: usize,
+    /// Slots granted to the sessions of one host: a sixteenth of them all.
+    pub host_slots_max: usize,
     /// Slots granted over all sessions of a server; as they run out, each HELLO gets fewer.
     pub slots_granted_max: usize,
     /// Sessions that were opened and never used, above which a HELLO must prove its address.
@@ -70,6 +74,8 @@ impl Default for Limits {
             slots_max: 1_024,
             sessions_max: 65_536,
             client_sessions_max: 64,
+            host_sessions_max: 4_096,
+            host_slots_max: 256 << 10,
             slots_granted_max: 4 << 20,
             unused_sessions_max: 256,
             calls_queued_max: 1_024,

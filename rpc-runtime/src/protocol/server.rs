@@ -17,7 +17,7 @@ use super::limits::REPLY_BYTES_MAX;
 use super::outbox::{Outbox, Pool};
 use super::timers::Timers;
 use super::{Explanations, HandlerEnd, Limits, Output, Reason, ServerCounters};
-use crate::address::Address;
+use crate::address::{Address, Host};
 use crate::hash::{Hasher, SipKey};
 use crate::ids::{
     CallId, ClientId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId, SlotIndex,
@@ -121,6 +121,13 @@ struct Known {
     sessions: Vec<SessionId>,
 }
 
+/// What one host holds of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Share {
+    sessions: usize,
+    slots: usize,
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Server {
@@ -137,6 +144,8 @@ pub struct Server {
     running: usize,
     stored_bytes: usize,
     slots_granted: usize,
+    /// What each host holds of the sessions; none that holds nothing.
+    hosts: BTreeMap<Host, Share>,
     draining: Option<Instant>,
     timers: Timers<TimerKey>,
     outbox: Outbox<ServerEvent>,
@@ -188,6 +197,7 @@ impl Server {
             running: 0,
             stored_bytes: 0,
             slots_granted: 0,
+            hosts: BTreeMap::new(),
             draining: None,
             timers: Timers::new(),
             outbox: Outbox::new(),

@@ -19,7 +19,7 @@ impl Client {
             Pdu::Cookie(cookie) => return self.on_cookie(now, envelope, cookie),
             Pdu::Welcome(welcome) => return self.on_welcome(now, envelope, welcome),
             Pdu::Reject(reject) => return self.on_reject(now, reject),
-            Pdu::NoSession(answer) => return self.on_no_session(now, envelope, answer),
+            Pdu::NoSession(_) => return self.on_no_session(now, envelope),
             Pdu::Reply(_)
             | Pdu::Refuse(_)
             | Pdu::Working(_)

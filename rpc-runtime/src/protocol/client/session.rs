@@ -7,8 +7,8 @@ use crate::protocol::{DoubtCause, NotSentCause, Outcome};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    self, Bye, ByeReason, COOKIE_BYTES, Cookie, Envelope, Hello, NoSession, Nonce,
-    PROTOCOL_VERSION, Pdu, RejectReason, Welcome,
+    self, Bye, ByeReason, COOKIE_BYTES, Cookie, Envelope, Hello, Nonce, PROTOCOL_VERSION, Pdu,
+    RejectReason, Welcome,
 };
 
 /// Where the connection stands.
@@ -293,12 +293,11 @@ impl Client {
     }
 
     /// NOSESSION proves nothing before the server has said so to a HELLO (M14).
-    pub(super) fn on_no_session(&mut self, now: Instant, envelope: &Envelope, answer: &NoSession) {
+    pub(super) fn on_no_session(&mut self, now: Instant, envelope: &Envelope) {
         let Link::Live(session) = self.link else {
             self.counters.stale += 1;
             return;
         };
-        let _ = answer;
         if envelope.session == session.id && self.may_resume(now) {
             self.open(now, Some(session));
         } else {
