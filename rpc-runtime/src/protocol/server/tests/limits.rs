@@ -174,12 +174,12 @@ fn one_host_that_opens_all_it_can_and_keeps_it_shuts_nobody_else_out() {
         }
         bench.from = if other_host { ip("192.0.2.2", 7) } else { ip("192.0.2.1", 7) };
         let (_, said) = newcomer(&mut bench, 1_000_000);
-        match said {
-            Said::Welcome(welcome) if other_host => assert_eq!(welcome.slots, 1_024),
-            Said::Reject(reject) if !other_host => {
-                assert_eq!((reject.reason, reject.push_back_ms), (RejectReason::NoRoom, 50));
-            }
-            said => panic!("another host {other_host}: {said:?}"),
+        if other_host {
+            let Said::Welcome(welcome) = said else { panic!("{said:?}") };
+            assert_eq!(welcome.slots, 1_024);
+        } else {
+            let Said::Reject(reject) = said else { panic!("{said:?}") };
+            assert_eq!((reject.reason, reject.push_back_ms), (RejectReason::NoRoom, 50));
         }
     }
 }
