@@ -197,12 +197,17 @@ fn server_slot_answers_about_a_call_tell_the_session_s_time() {
             let Output::Transmit { .. } = bench.server.poll_output(bench.now, &mut answer) else {
                 continue;
             };
-            let time_us = match decode(&answer).unwrap().1 {
-                Pdu::Reply(reply) => reply.session_time_us,
-                Pdu::Refuse(refuse) => refuse.session_time_us,
-                Pdu::Unseen(unseen) => unseen.session_time_us,
-                Pdu::Working(working) => working.session_time_us,
-                _ => continue, // nothing that a busy session lives by
+            let pdu = decode(&answer).unwrap().1;
+            let time_us = if let Pdu::Reply(reply) = pdu {
+                reply.session_time_us
+            } else if let Pdu::Refuse(refuse) = pdu {
+                refuse.session_time_us
+            } else if let Pdu::Unseen(unseen) = pdu {
+                unseen.session_time_us
+            } else if let Pdu::Working(working) = pdu {
+                working.session_time_us
+            } else {
+                continue; // nothing that a busy session lives by
             };
             assert_eq!(time_us, 9_000_000, "{state:?}, {sequence}");
         }
