@@ -214,16 +214,20 @@ fn rule_6_resolve_turns_doubt_into_a_promise_that_holds() {
 #[test]
 fn rule_6_no_call_that_ran_is_denied_by_an_id_taken_too_early_or_too_late() {
     let clerk = Clerk::default();
-    let (early, late, resolution) = found(&clerk, |_, _| {}, || {
-        let desk = desk("sim://desk");
-        let call = desk.start().count();
-        let early = call.id();
-        rest(Duration::from_millis(300));
-        assert_eq!(desk.count().unwrap(), 2, "by now the first has ended");
-        let late = call.id();
-        assert_eq!(call.wait().unwrap(), 1);
-        (early, late, desk.resolve(rpc_runtime::CallId::UNSENT))
-    });
+    let (early, late, resolution) = found(
+        &clerk,
+        |_, _| {},
+        || {
+            let desk = desk("sim://desk");
+            let call = desk.start().count();
+            let early = call.id();
+            rest(Duration::from_millis(300));
+            assert_eq!(desk.count().unwrap(), 2, "by now the first has ended");
+            let late = call.id();
+            assert_eq!(call.wait().unwrap(), 1);
+            (early, late, desk.resolve(rpc_runtime::CallId::UNSENT))
+        },
+    );
     assert_eq!(early, None, "no session was open");
     assert!(late.is_some(), "the place of a call that has ended is known");
     assert_eq!(resolution.unwrap_err().execution(), Execution::Unknown);
