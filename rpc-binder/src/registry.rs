@@ -287,10 +287,7 @@ impl Registry {
         limit(registration.addresses.len(), Limit::Addresses, ADDRESSES_MAX)?;
         for address in &registration.addresses {
             limit(address.len(), Limit::AddressBytes, ADDRESS_BYTES_MAX)?;
-            if !address.contains("://") || !address.bytes().all(|byte| byte.is_ascii_graphic()) {
-                let reason = format!("{address:?} is no address: write scheme://place");
-                return Err(malformed(reason));
-            }
+            record::check_address(address).map_err(malformed)?;
         }
         if registration.methods > self.limits.methods_max {
             return Err(BinderError::Limit { of: Limit::Methods, max: self.limits.methods_max });

@@ -17,8 +17,10 @@
 //! Does not know sockets, clocks or threads but through [`World`], so that the same server runs in
 //! the simulator.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use crate::address::Address;
 use crate::driver::{Link, LinkError, World};
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::ids::{Incarnation, ServerId};
@@ -233,12 +235,24 @@ impl Server {
         Ok(())
     }
 
+    /// Whether a binder can be told where the server is: a server at all addresses does not know.
+    fn check_registrable(&self) -> Result<(), CallError> {
+        let is_told = self.registering.is_empty() || !self.advertised.is_empty();
+        if is_told || !self.link.locals().into_iter().any(is_anywhere) {
+            return Ok(());
+        }
+        let text = "a server at all addresses of its host cannot be registered unless it says at \
+                    which one it is found: call `advertise(\"udp://HOST:PORT\")`";
+        Err(CallError::new(ErrorKind::Misconfigured, Execution::NotExecuted).with_detail(text))
+    }
+
     fn start(self) -> Result<running::Started, CallError> {
         let mut rng = self.world.rng();
         let identity = ServerIdentity {
             id: self.id.unwrap_or_else(|| ServerId(rng.next_nonzero())),
             incarnation: self.incarnation.unwrap_or_else(|| self.world.incarnation()),
         };
+        self.check_registrable()?;
         let (exports, methods) = self.exports.checked()?;
         let urls = urls(&*self.link, &self.scheme, &self.place);
         let exported = Exported {
@@ -255,12 +269,30 @@ impl Server {
     }
 }
 
+/// Whether a server listens at all addresses of its host, none of which it knows.
+const fn is_anywhere(address: Address) -> bool {
+    match address {
+        Address::Ip(address) => address.ip().is_unspecified(),
+        Address::Virtual(_) => false,
+    }
+}
+
+/// The address at which to call a server from its own host.
+const fn callable(mut address: SocketAddr) -> SocketAddr {
+    if is_anywhere(Address::Ip(address)) {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    address
+}
+
 /// The URLs under which the link can be reached.
 fn urls(link: &dyn Link, scheme: &str, place: &str) -> Vec<String> {
-    use crate::address::Address;
     let url = |address| match address {
-        Address::Ip(address) if scheme.is_empty() => format!("udp://{address}"),
-        Address::Ip(address) => format!("{scheme}://{address}"),
+        Address::Ip(address) if scheme.is_empty() => format!("udp://{}", callable(address)),
+        Address::Ip(address) => format!("{scheme}://{}", callable(address)),
         Address::Virtual(_) => format!("sim://{place}"),
     };
     link.locals().into_iter().map(url).collect()

@@ -87,7 +87,8 @@ impl Drained {
 }
 
 impl Running {
-    /// The server's URL, for [`connect`](crate::Channel::connect).
+    /// The server's URL, for [`connect`](crate::Channel::connect). That of a server at all addresses
+    /// (`0.0.0.0`) leads to it from its own host.
     #[must_use]
     pub fn url(&self) -> String {
         self.urls.first().cloned().unwrap_or_default()

@@ -14,6 +14,7 @@ use crate::service::{Dispatched, Incoming};
 use crate::time::Duration;
 use crate::wire::{RefuseReason, ReplyStatus, SealedVerdict};
 
+mod addresses;
 mod peer;
 #[cfg(feature = "sim")]
 mod simulated;
