@@ -37,7 +37,7 @@ mod running;
 mod state;
 mod workers;
 
-pub use registration::{Exported, Lease, Registrar};
+pub use registration::{Exported, Lease, Registrar, Standing};
 pub use running::{Drained, Running};
 
 use exports::Exports;
@@ -191,6 +191,9 @@ impl Server {
     }
 
     /// Announces the server to a binder once it serves, and takes that back when it stops.
+    ///
+    /// A server that keeps its id ([`Server::id`]) over a crash waits here until the lease of its
+    /// former life is over, unless the binder was given its [`claim`](crate::Binder::claim).
     pub fn register<R: Registrar + Clone + 'static>(mut self, registrar: &R) -> Self {
         self.registering.push(Registering::with(registrar.clone()));
         self

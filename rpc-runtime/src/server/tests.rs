@@ -470,7 +470,11 @@ impl Registrar for Notes {
     }
 }
 
-impl Lease for Entry {}
+impl Lease for Entry {
+    fn standing(&self) -> Standing {
+        Standing { directory: "notes".to_owned(), trouble: None }
+    }
+}
 
 impl Drop for Entry {
     fn drop(&mut self) {
