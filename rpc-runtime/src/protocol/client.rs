@@ -136,6 +136,8 @@ pub struct Client {
     hellos_sent: u32,
     /// When the session's server was heard last; `None` if that must be found out anew.
     last_heard: Option<Instant>,
+    /// When a session was resumed last.
+    resumed: Option<Instant>,
     timers: Timers<TimerKey>,
     hello_timer: TimerId,
     ack_timer: TimerId,
@@ -185,6 +187,7 @@ impl Client {
             maybe_sequence: 0,
             hellos_sent: 0,
             last_heard: Some(now),
+            resumed: None,
             timers,
             hello_timer,
             ack_timer,
@@ -392,6 +395,9 @@ impl Client {
         if matches!(call.stage, Stage::Waiting) {
             self.waiting.retain(|&waiting| waiting != key);
         }
+        let was_sent = matches!(outcome, Outcome::Sent);
+        self.counters.maybe_dropped +=
+            u64::from(call.spec.semantics == Semantics::Maybe && !was_sent);
         let hellos = self.hellos_sent - call.hellos_before;
         let evidence = Evidence {
             transmissions: if call.transmissions > 0 { call.transmissions } else { hellos },

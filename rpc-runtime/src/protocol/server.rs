@@ -18,7 +18,7 @@ use super::limits::REPLY_BYTES_MAX;
 use super::outbox::{Outbox, Pool};
 use super::timers::Timers;
 use super::{Explanations, Limits, Output, Reason, ServerCounters};
-use crate::address::Address;
+use crate::address::{Address, Host};
 use crate::hash::{Hasher, SipKey};
 use crate::ids::{
     CallId, ClientId, GenerationId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId,
@@ -146,6 +146,13 @@ struct Known {
     sessions: Vec<SessionId>,
 }
 
+/// What one host holds of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Share {
+    sessions: usize,
+    slots: usize,
+}
+
 /// The machine.
 #[derive(Debug)]
 pub struct Server {
@@ -163,6 +170,8 @@ pub struct Server {
     stored_bytes: usize,
     slots_granted: usize,
     durable: Durable,
+    /// What each host holds of the sessions; none that holds nothing.
+    hosts: BTreeMap<Host, Share>,
     draining: Option<Instant>,
     timers: Timers<TimerKey>,
     outbox: Outbox<ServerEvent>,
@@ -215,6 +224,7 @@ impl Server {
             stored_bytes: 0,
             slots_granted: 0,
             durable: Durable::default(),
+            hosts: BTreeMap::new(),
             draining: None,
             timers: Timers::new(),
             outbox: Outbox::new(),

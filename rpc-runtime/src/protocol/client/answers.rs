@@ -24,7 +24,7 @@ impl Client {
             Pdu::Cookie(cookie) => return self.on_cookie(now, envelope, cookie),
             Pdu::Welcome(welcome) => return self.on_welcome(now, envelope, welcome),
             Pdu::Reject(reject) => return self.on_reject(now, reject),
-            Pdu::NoSession(answer) => return self.on_no_session(now, envelope, answer),
+            Pdu::NoSession(_) => return self.on_no_session(now, envelope),
             Pdu::Reply(_)
             | Pdu::Refuse(_)
             | Pdu::Working(_)
@@ -60,8 +60,12 @@ impl Client {
 
     fn handle_answer(&mut self, now: Instant, space: Space, pdu: &Pdu<'_>) {
         match pdu {
-            Pdu::Reply(reply) => self.on_reply(now, space, reply),
+            Pdu::Reply(reply) => {
+                self.hear_time(now, reply.session_time_us);
+                self.on_reply(now, space, reply);
+            }
             Pdu::Refuse(refuse) => {
+                self.hear_time(now, refuse.session_time_us);
                 // A refusal for want of the generation says nothing of the call: the server has
                 // deleted what it knew (C3).
                 let outcome = if refuse.reason == RefuseReason::Generation {
@@ -69,7 +73,7 @@ impl Client {
                 } else {
                     Outcome::Refused {
                         reason: refuse.reason,
-                        push_back: Duration::from_millis(u64::from(refuse.push_back_ms)),
+                        push_back: self.push_back(refuse.push_back_ms),
                         detail: refuse.detail.to_owned(),
                     }
                 };
@@ -82,8 +86,14 @@ impl Client {
                 };
                 self.settle(now, (space, sealed.slot, sealed.sequence), outcome);
             }
-            Pdu::Working(working) => self.on_working(now, space, working),
-            Pdu::Unseen(unseen) => self.on_unseen(now, space, unseen),
+            Pdu::Working(working) => {
+                self.hear_time(now, working.session_time_us);
+                self.on_working(now, space, working);
+            }
+            Pdu::Unseen(unseen) => {
+                self.hear_time(now, unseen.session_time_us);
+                self.on_unseen(now, space, unseen);
+            }
             Pdu::Goaway(_) => self.on_goaway(now),
             Pdu::Bye(_) => self.on_bye(now),
             Pdu::Hello(_)
@@ -99,6 +109,14 @@ impl Client {
             | Pdu::Seal(_)
             | Pdu::Owner(_)
             | Pdu::Alive(_) => unreachable!("sorted out by handle_pdu"),
+        }
+    }
+
+    /// The server's clock as read when it answered: a session that is never idle, and so says HELLO
+    /// never again, has no other news of it.
+    fn hear_time(&mut self, now: Instant, time_us: u64) {
+        if let Link::Live(session) = &mut self.link {
+            session.renew_base(now, time_us);
         }
     }
 
@@ -171,9 +189,6 @@ impl Client {
 
     /// The server is at it: probe from now on. A busy slot is asked again instead.
     fn on_working(&mut self, now: Instant, space: Space, working: &Working) {
-        if let Link::Live(session) = &mut self.link {
-            session.renew_base(now, working.session_time_us);
-        }
         let place = (space, working.slot, working.sequence);
         let Some(index) = self.expected(place) else { return };
         let State::Busy(key) = self.table(space).slots[index].state else { return };

@@ -12,6 +12,9 @@ use crate::wire::{Pdu, Seal};
 impl Client {
     /// Asks what became of `id`: the server answers with the stored reply, or promises never to run
     /// the call. Certain only while the session lives and no later call has used the slot.
+    ///
+    /// [`CallId::UNSENT`] names no call, and so denies none: whoever had it from a call that waited
+    /// for a place cannot know what became of that call since.
     pub fn resolve(&mut self, now: Instant, id: CallId, deadline: Instant) -> CallKey {
         let key = self.insert(Call::resolve(now, id, deadline, self.hellos_sent));
         let is_known = match id.space {
@@ -21,10 +24,6 @@ impl Client {
             }
             Space::Maybe => false,
         };
-        if id == CallId::UNSENT {
-            self.end(now, key, Outcome::Sealed); // it never left
-            return key;
-        }
         if !is_known {
             self.end(now, key, Outcome::InDoubt(DoubtCause::SessionLost));
             return key;

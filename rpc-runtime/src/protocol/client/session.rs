@@ -7,8 +7,8 @@ use crate::protocol::{DoubtCause, NotSentCause, Outcome};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    self, Bye, ByeReason, COOKIE_BYTES, Cookie, Envelope, Hello, NoSession, Nonce,
-    PROTOCOL_VERSION, Pdu, RejectReason, Welcome,
+    self, Bye, ByeReason, COOKIE_BYTES, Cookie, Envelope, Hello, Nonce, PROTOCOL_VERSION, Pdu,
+    RejectReason, Welcome,
 };
 
 /// Where the connection stands.
@@ -97,6 +97,17 @@ impl Client {
     /// Opens a session, or resumes `resume`.
     pub(super) fn open(&mut self, now: Instant, resume: Option<Session>) {
         self.hello(now, resume, None);
+    }
+
+    /// Whether a session may be resumed that seems to need it: not twice within a time-out, so that a
+    /// server which takes it back as soon as it has granted it makes no storm. Calls ask again.
+    pub(super) fn may_resume(&self, now: Instant) -> bool {
+        self.resumed.is_none_or(|when| now.since(when) >= self.trip.timeout())
+    }
+
+    /// How long a server is left alone that asks for it.
+    pub(super) fn push_back(&self, push_back_ms: u32) -> Duration {
+        Duration::from_millis(u64::from(push_back_ms)).min(self.limits.push_back_max)
     }
 
     fn hello(&mut self, now: Instant, resume: Option<Session>, cookie: Option<[u8; COOKIE_BYTES]>) {
@@ -221,7 +232,7 @@ impl Client {
             id: envelope.session,
             server,
             incarnation,
-            lease: Duration::from_millis(u64::from(welcome.lease_ms)),
+            lease: Duration::from_millis(u64::from(welcome.lease_ms)).max(self.limits.lease_min),
             slots_max: usize::try_from(welcome.slots.min(self.limits.slots_max)).unwrap_or(1),
             generation: welcome.generation,
             base: (now, welcome.session_time_us),
@@ -230,6 +241,7 @@ impl Client {
             Some(resumed) if resumed.id == session.id => {
                 self.link = Link::Live(session);
                 self.adopt_generation(now, &session, false);
+                self.resumed = Some(now);
                 self.resend_all(now);
             }
             resumed => {
@@ -257,7 +269,7 @@ impl Client {
             self.counters.stale += 1;
             return;
         }
-        let push_back = Duration::from_millis(u64::from(reject.push_back_ms));
+        let push_back = self.push_back(reject.push_back_ms);
         let wire::Reject { reason, server, highest, version_min, version_max, .. } = *reject;
         let versions = (version_min, version_max);
         self.rejected = Some(Reject { reason, server, highest, versions, push_back });
@@ -293,13 +305,12 @@ impl Client {
     }
 
     /// NOSESSION proves nothing before the server has said so to a HELLO (M14).
-    pub(super) fn on_no_session(&mut self, now: Instant, envelope: &Envelope, answer: &NoSession) {
+    pub(super) fn on_no_session(&mut self, now: Instant, envelope: &Envelope) {
         let Link::Live(session) = self.link else {
             self.counters.stale += 1;
             return;
         };
-        let _ = answer;
-        if envelope.session == session.id {
+        if envelope.session == session.id && self.may_resume(now) {
             self.open(now, Some(session));
         } else {
             self.counters.stale += 1;

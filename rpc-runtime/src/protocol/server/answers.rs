@@ -65,6 +65,7 @@ impl Slot {
                 fragments: 1,
                 transmission,
                 status: stored.status,
+                session_time_us: clock.session_time_us,
                 body: &stored.body,
             })),
             State::Refused { reason, push_back, name } => Some(Pdu::Refuse(Refuse {
@@ -72,6 +73,7 @@ impl Slot {
                 sequence,
                 reason: *reason,
                 push_back_ms: millis(*push_back),
+                session_time_us: clock.session_time_us,
                 detail: explain(*reason, *name),
             })),
             State::Sealed => Some(Pdu::Sealed(sealed(SealedVerdict::NotExecuted))),

@@ -263,7 +263,9 @@ impl Server {
         } else if sequence == last {
             self.on_durable_stop(now, place, ask, pdu);
         } else if let Pdu::Ping(_) = pdu {
-            self.send_durable(place.0, &Pdu::Unseen(Unseen { slot, sequence, last, stamp }));
+            let session_time_us = self.sessions.get(&id).map_or(0, |session| session.time_us(now));
+            let unseen = Unseen { slot, sequence, last, stamp, session_time_us };
+            self.send_durable(place.0, &Pdu::Unseen(unseen));
         } else {
             self.seal_durable_unseen(now, place, ask);
         }

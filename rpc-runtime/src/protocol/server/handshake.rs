@@ -2,8 +2,8 @@
 
 use super::super::cookie;
 use super::session::Session;
-use super::{Known, NO_NONCE, Origin, Server, ServerEvent, TimerKey};
-use crate::address::Address;
+use super::{Known, NO_NONCE, Origin, Server, ServerEvent, Share, TimerKey};
+use crate::address::{Address, Host};
 use crate::ids::{ClientId, Incarnation, Sequence, SessionId, SlotIndex, Space};
 use crate::time::{Duration, Instant};
 use crate::wire::{
@@ -14,8 +14,10 @@ use crate::wire::{
 /// Clients without a session that are still remembered, so that an old life stays fenced.
 const CLIENTS_REMEMBERED_MAX: usize = 65_536;
 
-/// How many HELLOs as large could still be granted what one gets now.
+/// How many HELLOs as large could still be granted what one gets now: from all hosts, and from its
+/// own. A host of many clients has to share less than a server of few hosts.
 const GRANTS_LEFT_MIN: usize = 16;
+const HOST_GRANTS_LEFT_MIN: usize = 256;
 
 impl Server {
     pub(super) fn on_hello(&mut self, now: Instant, origin: Origin, hello: &Hello) {
@@ -138,8 +140,10 @@ impl Server {
             return self.reject(origin, hello, RejectReason::Draining, own, self.limits.push_back);
         }
         let of_client = self.clients.get(&hello.client).map_or(0, |known| known.sessions.len());
-        let slots = self.slots_to_grant(hello.slots);
+        let share = self.hosts.get(&origin.from.host()).copied().unwrap_or_default();
+        let slots = self.slots_to_grant(hello.slots, share);
         if self.sessions.len() >= self.limits.sessions_max
+            || share.sessions >= self.limits.host_sessions_max
             || of_client >= self.limits.client_sessions_max
             || slots == 0
         {
@@ -153,6 +157,9 @@ impl Server {
         session.remember(hello.nonce);
         session.proved = self.has_good_cookie(now, origin, hello);
         self.slots_granted += slots as usize;
+        let share = self.hosts.entry(session.host).or_default();
+        share.sessions += 1;
+        share.slots += slots as usize;
         self.sessions.insert(id, session);
         self.sessions_unused += 1;
         let known = Known { highest: client.1, sessions: Vec::new() };
@@ -162,11 +169,13 @@ impl Server {
     }
 
     /// How many slots a client that wants `wanted` gets: a sixteenth of what is left at most, so that
-    /// many can still come when few are left. None if none is left.
-    fn slots_to_grant(&self, wanted: u32) -> u32 {
+    /// many can still come when few are left, and a smaller part of what is left to its host, which
+    /// holds `share`. None if none is left.
+    fn slots_to_grant(&self, wanted: u32, share: Share) -> u32 {
         let left = self.limits.slots_granted_max.saturating_sub(self.slots_granted);
-        let share = u32::try_from(left.div_ceil(GRANTS_LEFT_MIN)).unwrap_or(u32::MAX);
-        wanted.clamp(1, self.limits.slots_max).min(share)
+        let left_to_host = self.limits.host_slots_max.saturating_sub(share.slots);
+        let most = left.div_ceil(GRANTS_LEFT_MIN).min(left_to_host.div_ceil(HOST_GRANTS_LEFT_MIN));
+        wanted.clamp(1, self.limits.slots_max).min(u32::try_from(most).unwrap_or(u32::MAX))
     }
 
     fn welcome(&mut self, now: Instant, id: SessionId, hello: &Hello) {
@@ -314,6 +323,7 @@ impl Server {
         assert!(session.live_calls == 0, "a session outlives its calls");
         self.timers.remove(session.lease_timer);
         self.slots_granted -= session.slots_max as usize;
+        self.give_back(session.host, session.slots_max as usize);
         for slot in session.slots.into_values() {
             self.stored_bytes -= slot.stored_bytes;
             if let Some(timer) = slot.timer {
@@ -327,6 +337,18 @@ impl Server {
         self.detach(id, session.generation);
         self.counters.sessions_closed += 1;
         self.outbox.event(ServerEvent::SessionClosed(id));
+    }
+}
+
+impl Server {
+    /// A session that was `host`'s is gone, and its slots.
+    fn give_back(&mut self, host: Host, slots: usize) {
+        let Some(share) = self.hosts.get_mut(&host) else { return };
+        share.sessions -= 1;
+        share.slots -= slots;
+        if share.sessions == 0 {
+            self.hosts.remove(&host);
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use super::super::timers::TimerId;
 use super::super::window::Window;
 use super::answers::Clock;
 use super::slot::Slot;
-use crate::address::Address;
+use crate::address::{Address, Host};
 use crate::ids::{ClientId, GenerationId, Incarnation, SessionId, SlotIndex};
 use crate::time::{Duration, Instant};
 use crate::wire::Nonce;
@@ -21,6 +21,8 @@ pub(super) struct Session {
     pub(super) client: ClientId,
     pub(super) incarnation: Incarnation,
     pub(super) address: Address,
+    /// Whose share of the server it is, wherever its client goes.
+    pub(super) host: Host,
     /// The life of the client that spoke last: a later one may ask what an earlier one left.
     pub(super) speaker: Incarnation,
     /// Where else the client seems to be, and how many bytes came from there and were not answered.
@@ -62,6 +64,7 @@ impl Session {
             client: client.0,
             incarnation: client.1,
             address,
+            host: address.host(),
             speaker: client.1,
             elsewhere: None,
             proved: false,

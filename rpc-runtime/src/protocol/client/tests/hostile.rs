@@ -209,7 +209,10 @@ fn pdu_of(letter: Letter, bench: &Bench, nonce: Nonce) -> Pdu<'static> {
             session_time_us: [0, u64::MAX][pick % 2],
             stamp: [0, 1, bench.now.as_micros(), u64::MAX][pick % 4],
         }),
-        11 => Pdu::Unseen(Unseen { slot, sequence, last: Sequence(0), stamp: 0 }),
+        11 => {
+            let session_time_us = [0, u64::MAX][pick % 2];
+            Pdu::Unseen(Unseen { slot, sequence, last: Sequence(0), session_time_us, stamp: 0 })
+        }
         12 => [PING_BACK, HELLO_BACK][pick % 2],
         _ => {
             let mut answer = terminal[pick % terminal.len()].0;

@@ -106,6 +106,7 @@ pub(super) const fn reply_in(slot: u32, sequence: u64, status: ReplyStatus) -> P
         sequence: Sequence(sequence),
         attempt: 1,
         handler_us: 0,
+        session_time_us: 7_000_000,
         fragment: 0,
         fragments: 1,
         transmission: 1,
@@ -124,7 +125,8 @@ pub(super) fn returned() -> Outcome {
 
 pub(super) const fn refuse(sequence: u64, reason: RefuseReason) -> Pdu<'static> {
     let (slot, sequence) = (SlotIndex(0), Sequence(sequence));
-    Pdu::Refuse(Refuse { slot, sequence, reason, push_back_ms: 40, detail: "no" })
+    let (push_back_ms, session_time_us) = (40, 7_000_000);
+    Pdu::Refuse(Refuse { slot, sequence, reason, push_back_ms, session_time_us, detail: "no" })
 }
 
 pub(super) fn refused(reason: RefuseReason) -> Outcome {
@@ -150,7 +152,7 @@ pub(super) const fn working(sequence: u64, running: u64) -> Pdu<'static> {
 
 pub(super) const fn unseen(sequence: u64) -> Pdu<'static> {
     let (slot, sequence, last) = (SlotIndex(0), Sequence(sequence), Sequence(0));
-    Pdu::Unseen(Unseen { slot, sequence, last, stamp: 0 })
+    Pdu::Unseen(Unseen { slot, sequence, last, session_time_us: 7_000_000, stamp: 0 })
 }
 
 pub(super) const fn no_session() -> Pdu<'static> {

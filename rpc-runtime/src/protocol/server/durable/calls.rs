@@ -22,13 +22,20 @@ impl Server {
         if request.sequence < last {
             self.counters.duplicates_suppressed += 1;
         } else if request.sequence == last {
-            self.on_durable_duplicate(now, place, request);
+            self.on_durable_duplicate(now, id, place, request);
         } else {
             self.on_durable_new(now, id, place, request);
         }
     }
 
-    fn on_durable_duplicate(&mut self, now: Instant, place: Place, request: &Request<'_>) {
+    fn on_durable_duplicate(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        place: Place,
+        request: &Request<'_>,
+    ) {
+        let session_time_us = self.sessions.get(&id).map_or(0, |session| session.time_us(now));
         let Some(slot) = self.durable_slot(place) else { return };
         let (index, sequence) = (request.slot, request.sequence);
         if slot.is_mismatch(request.digest) {
@@ -39,6 +46,7 @@ impl Server {
                 sequence,
                 reason: RefuseReason::IdentityInUse,
                 push_back_ms: 0,
+                session_time_us,
                 detail: "",
             };
             return self.send_durable(place.0, &Pdu::Refuse(refuse));
