@@ -27,7 +27,7 @@ use crate::ids::{
 use crate::random::Rng;
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
-use crate::wire::{self, Envelope, Goaway, GoawayReason, Nonce, Pdu};
+use crate::wire::{self, Envelope, ForeignHello, Goaway, GoawayReason, Nonce, Pdu};
 use durable::Durable;
 use session::Session;
 
@@ -250,7 +250,10 @@ impl Server {
                     rest = after;
                 }
                 Err(_) => {
-                    self.counters.malformed += 1;
+                    match ForeignHello::read(rest) {
+                        Some(hello) => self.refuse_version(from, &hello),
+                        None => self.counters.malformed += 1,
+                    }
                     return;
                 }
             }

@@ -7,8 +7,8 @@ use crate::address::{Address, Host};
 use crate::ids::{ClientId, Incarnation, Sequence, SessionId, SlotIndex, Space};
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    Bye, ByeReason, Cookie, Envelope, HEADER_BYTES, Hello, NoSession, PROTOCOL_VERSION, Pdu,
-    Reject, RejectReason, Welcome,
+    Bye, ByeReason, Cookie, Envelope, ForeignHello, HEADER_BYTES, Hello, NoSession,
+    PROTOCOL_VERSION, Pdu, Reject, RejectReason, Welcome,
 };
 
 /// Clients without a session that are still remembered, so that an old life stays fenced.
@@ -223,6 +223,23 @@ impl Server {
         };
         let envelope = self.stranger(&origin.envelope);
         self.outbox.send(origin.from, &envelope, &Pdu::Reject(reject));
+    }
+
+    /// A client of another version learns which ones there are, from an answer that it can read.
+    pub(super) fn refuse_version(&mut self, from: Address, hello: &ForeignHello) {
+        self.counters.rejected += 1;
+        let reject = Reject {
+            nonce: hello.nonce,
+            server: self.identity.id,
+            highest: self.identity.incarnation,
+            reason: RejectReason::Version,
+            version_min: PROTOCOL_VERSION,
+            version_max: PROTOCOL_VERSION,
+            pad: 0,
+            push_back_ms: 0,
+        };
+        let envelope = self.stranger(&hello.envelope);
+        self.outbox.send_as(hello.version, from, &envelope, &Pdu::Reject(reject));
     }
 
     /// The session that a slot PDU belongs to. Answers what belongs to none, or comes from an

@@ -27,7 +27,7 @@ fn a_server_at_all_addresses_is_registered_only_where_it_was_told_that_it_is() {
         let notes = Notes(Arc::default());
         let error = server_at(place).register(&notes).spawn().expect_err("says no address");
         assert_eq!(error.kind(), ErrorKind::Misconfigured);
-        assert!(error.to_string().contains("`advertise`"), "{error}");
+        assert!(error.to_string().contains("`advertise("), "{error}");
         assert!(notes.0.lock().unwrap().is_empty());
         let told = server_at(place).register(&notes).advertise("udp://192.0.2.1:7");
         let _running = told.spawn().expect("starts");
