@@ -92,7 +92,8 @@ proptest! {
         let (mut bytes, places) = encoded(&entries);
         let whole = entries.len() - 1;
         let torn_bytes = kept.index(bytes.len() - places[whole]);
-        bytes.truncate(places[whole] + torn_bytes);
+        let missing = bytes.split_off(places[whole] + torn_bytes);
+        prop_assume!(!garbage.starts_with(&missing)); // that would make it whole
         bytes.extend_from_slice(&garbage);
         let damaged_bytes = torn_bytes + garbage.len();
         prop_assert_eq!(Ledger::of(&bytes), Ledger { damaged_bytes, ..added(&entries[..whole]) });
