@@ -144,7 +144,8 @@ fn limits(rng: &mut dyn Rng) -> Limits {
     limits.reply_bytes_stored_max = pick(rng, &[1_300, 5_000, 1 << 20]);
     limits.retransmit_initial = Duration::from_millis(60);
     limits.retransmit_ceiling = Duration::from_millis(250);
-    limits.lease_unused = Duration::from_millis(500);
+    limits.lease_min = Duration::from_millis(500);
+    limits.lease_unused = limits.lease_min;
     limits.lease = Duration::from_millis(pick(rng, &[500, 1_000, 5_000]));
     limits
 }
