@@ -12,10 +12,12 @@
 //! No lock is held across a system call. The pattern is Leader/Followers (Schmidt et al., 2000).
 
 pub mod journal;
+mod recovery;
 mod options;
 mod budget;
 mod verdict;
 mod connection;
+mod recording;
 mod attend;
 mod registry;
 mod route;
@@ -31,4 +33,5 @@ pub use call::Call;
 pub use channel::{Channel, ChannelStats};
 pub use marshalled::Marshalled;
 pub use options::Options;
-pub use verdict::Resolution;
+pub use recovery::RecordedCall;
+pub use verdict::{Reply, Resolution};

@@ -56,6 +56,7 @@ impl Plan {
             semantics: self.semantics,
             deadline: now + self.patience,
             depth: 0,
+            recorded: false,
         };
         Planned { connection: 0, spec, arguments: Vec::new(), cancel_at: None }
     }
