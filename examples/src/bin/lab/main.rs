@@ -4,6 +4,7 @@
 
 mod echo;
 mod experiment;
+mod printer;
 mod render;
 mod simulated;
 mod sockets;
@@ -36,6 +37,19 @@ enum Command {
     Compare(Compare),
     /// How many calls a second the simulator makes.
     Speed(Measure),
+    /// The textbook's printer: who asks again after a crash, and what is on paper then.
+    Printer(Show),
+}
+
+/// What to show.
+#[derive(Args, Debug)]
+struct Show {
+    /// Seed of the simulated world.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What to compare.
@@ -101,6 +115,7 @@ fn main() -> ExitCode {
     let done = match command.unwrap_or(Command::Compare(compare)) {
         Command::Compare(compare) => run(&compare),
         Command::Speed(measure) => run_speed(&measure),
+        Command::Printer(show) => run_printer(&show),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -156,6 +171,22 @@ fn run_speed(measure: &Measure) -> Result<bool, Box<dyn Error>> {
         println!("{line}");
     }
     Ok(speeds.iter().all(|speed: &Speed| speed.is_clean))
+}
+
+/// Prints the printer's table; true if every cell is the textbook's.
+fn run_printer(show: &Show) -> Result<bool, Box<dyn Error>> {
+    let rows = printer::rows(show.seed)?;
+    if show.json {
+        for row in &rows {
+            println!("{}", serde_json::to_string(row)?);
+        }
+    } else {
+        println!("{}", printer::table(&rows));
+    }
+    for complaint in rows.iter().filter_map(printer::Row::complaint) {
+        eprintln!("lab: not what the textbook says: {complaint}");
+    }
+    Ok(rows.iter().all(|row| row.complaint().is_none()))
 }
 
 fn experiments(compare: &Compare) -> Result<Vec<Experiment>, Box<dyn Error>> {
