@@ -6,6 +6,7 @@ mod echo;
 mod experiment;
 mod printer;
 mod render;
+mod retries;
 mod simulated;
 mod sockets;
 mod speed;
@@ -39,6 +40,8 @@ enum Command {
     Speed(Measure),
     /// The textbook's printer: who asks again after a crash, and what is on paper then.
     Printer(Show),
+    /// A retry storm over three layers with the last one dead.
+    Retries(Show),
 }
 
 /// What to show.
@@ -116,6 +119,7 @@ fn main() -> ExitCode {
         Command::Compare(compare) => run(&compare),
         Command::Speed(measure) => run_speed(&measure),
         Command::Printer(show) => run_printer(&show),
+        Command::Retries(show) => run_retries(&show),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -187,6 +191,19 @@ fn run_printer(show: &Show) -> Result<bool, Box<dyn Error>> {
         eprintln!("lab: not what the textbook says: {complaint}");
     }
     Ok(rows.iter().all(|row| row.complaint().is_none()))
+}
+
+/// Prints what retries add; true if the budget held.
+fn run_retries(show: &Show) -> Result<bool, Box<dyn Error>> {
+    let rows = retries::rows(show.seed)?;
+    if show.json {
+        for row in &rows {
+            println!("{}", serde_json::to_string(row)?);
+        }
+    } else {
+        println!("{}", retries::table(&rows));
+    }
+    Ok(rows.iter().all(retries::Row::is_kept))
 }
 
 fn experiments(compare: &Compare) -> Result<Vec<Experiment>, Box<dyn Error>> {

@@ -101,13 +101,8 @@ impl Order {
 }
 
 impl Strategy {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::Always,
-        Self::Never,
-        Self::OnlyWhenAcked,
-        Self::OnlyWhenNotAcked,
-        Self::ExactlyOnce,
-    ];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Always, Self::Never, Self::OnlyWhenAcked, Self::OnlyWhenNotAcked, Self::ExactlyOnce];
 
     pub(crate) fn word(self) -> &'static str {
         match self {

@@ -63,8 +63,8 @@ struct Stage {
 /// Runs the job; how often it is printed in the end.
 pub(super) fn run(seed: u64, strategy: Strategy, order: Order) -> Result<u64, Box<dyn Error>> {
     let simulation = Simulation::new(seed);
-    let (server, client) = simulation
-        .with(|control| (control.add_host("printer"), control.add_host("client")));
+    let (server, client) =
+        simulation.with(|control| (control.add_host("printer"), control.add_host("client")));
     let disk = SimDisk::new(seed, 0);
     disk.set_flush_takes(STEP);
     let stage = Stage {
@@ -182,10 +182,13 @@ impl Printer for Stage {
         match self.order {
             Order::MessagePrintCrash | Order::MessageCrash | Order::CrashBeforeMessage => {
                 let paper = Arc::clone(&self.paper);
-                here().spawn("printing", Box::new(move || {
-                    sim::sleep(STEP);
-                    paper.fetch_add(1, Ordering::Relaxed);
-                }));
+                here().spawn(
+                    "printing",
+                    Box::new(move || {
+                        sim::sleep(STEP);
+                        paper.fetch_add(1, Ordering::Relaxed);
+                    }),
+                );
             }
             Order::PrintMessageCrash | Order::PrintCrash | Order::CrashBeforePrint => {
                 self.paper.fetch_add(1, Ordering::Relaxed);
