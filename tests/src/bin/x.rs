@@ -12,6 +12,7 @@ cargo x TASK
   core       the core built without mio, with the simulator
   bless      rewrite golden files (expansions, compile-fail texts), then read the diff
   sim ARGS   the simulation campaign: --seeds N, --seed S --trace, --planted all
+  oracle     what the simulator counts against closed forms: --calls N, --bias 0.1
   lab ARGS   the lab
   bench      the benches
   docs       the documentation, warnings denied
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
             ),
         ],
         Some("sim") => vec![("cargo", release("campaign", &rest), &[])],
+        Some("oracle") => vec![("cargo", release("oracle", &rest), &[])],
         Some("lab") => vec![("cargo", release("lab", &rest), &[])],
         Some("bench") => vec![("cargo", vec!["bench", "-p", "benches"], &[])],
         Some("docs") => vec![(
