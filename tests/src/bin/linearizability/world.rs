@@ -123,7 +123,8 @@ fn set_up(control: &mut Control, mut day: Day, object: Object) {
     limits.calls_queued_max = pick(&mut rng, &[1, 64]);
     limits.retransmit_initial = Duration::from_millis(60);
     limits.retransmit_ceiling = Duration::from_millis(250);
-    limits.lease_unused = Duration::from_millis(500);
+    limits.lease_min = Duration::from_millis(500);
+    limits.lease_unused = limits.lease_min;
     limits.lease = Duration::from_millis(pick(&mut rng, &[500, 5_000]));
     control.net.set_faults(faults(&mut rng));
     place_server(control, &day);
