@@ -1,9 +1,11 @@
 //! What generated code calls. Not for people: outside semantic versioning.
 
+use std::mem;
+
 use serde::Serialize;
 
 pub use crate::marshal::{Args, Bad};
-pub use crate::service::{Dispatched, Incoming};
+pub use crate::service::{Dispatched, Ended, Handling, Incoming};
 
 use crate::binder::{Binder, BinderUrl};
 use crate::client::Channel;
@@ -41,8 +43,8 @@ pub fn serve<'a, O: Outcome>(
 ) -> Dispatched {
     let Incoming { arguments, reply } = incoming;
     match call(&mut Args::of(arguments)) {
-        Ok(outcome) => returned::<O, ()>(outcome, None, reply),
-        Err(Bad) => Dispatched { end: HandlerEnd::BadArguments, body: reply },
+        Ok(outcome) => Dispatched::Now(returned::<O, ()>(outcome, None, reply)),
+        Err(Bad) => Dispatched::Now(Ended { end: HandlerEnd::BadArguments, body: reply }),
     }
 }
 
@@ -53,8 +55,8 @@ pub fn serve_inout<'a, O: Outcome, X: Marshal>(
 ) -> Dispatched {
     let Incoming { arguments, reply } = incoming;
     match call(&mut Args::of(arguments)) {
-        Ok((outcome, in_outs)) => returned(outcome, Some(&in_outs), reply),
-        Err(Bad) => Dispatched { end: HandlerEnd::BadArguments, body: reply },
+        Ok((outcome, in_outs)) => Dispatched::Now(returned(outcome, Some(&in_outs), reply)),
+        Err(Bad) => Dispatched::Now(Ended { end: HandlerEnd::BadArguments, body: reply }),
     }
 }
 
@@ -68,19 +70,66 @@ pub fn serve_maybe<'a>(
         Ok(()) => HandlerEnd::Returned,
         Err(Bad) => HandlerEnd::BadArguments,
     };
-    Dispatched { end, body: reply }
+    Dispatched::Now(Ended { end, body: reply })
+}
+
+/// Every arm of `dispatch` of an async method with a result. `call` owns the arguments, decodes
+/// them when it is first polled, and gives their buffer back.
+pub fn serve_async<O, F>(incoming: Incoming<'_>, call: impl FnOnce(Vec<u8>) -> F) -> Dispatched
+where
+    O: Outcome,
+    F: Future<Output = (Result<O, Bad>, Vec<u8>)> + Send + 'static,
+{
+    later(incoming, call, |outcome, reply| returned::<O, ()>(outcome, None, reply))
+}
+
+/// Every arm of `dispatch` of an async method with in-out parameters.
+pub fn serve_inout_async<O, X, F>(
+    incoming: Incoming<'_>,
+    call: impl FnOnce(Vec<u8>) -> F,
+) -> Dispatched
+where
+    O: Outcome,
+    X: Marshal,
+    F: Future<Output = (Result<(O, X), Bad>, Vec<u8>)> + Send + 'static,
+{
+    later(incoming, call, |(outcome, in_outs), reply| returned(outcome, Some(&in_outs), reply))
+}
+
+/// Every arm of `dispatch` of an async `maybe` method.
+pub fn serve_maybe_async<F>(incoming: Incoming<'_>, call: impl FnOnce(Vec<u8>) -> F) -> Dispatched
+where
+    F: Future<Output = (Result<(), Bad>, Vec<u8>)> + Send + 'static,
+{
+    later(incoming, call, |(), body| Ended { end: HandlerEnd::Returned, body })
+}
+
+fn later<T, F>(
+    incoming: Incoming<'_>,
+    call: impl FnOnce(Vec<u8>) -> F,
+    end: impl FnOnce(T, Vec<u8>) -> Ended + Send + 'static,
+) -> Dispatched
+where
+    F: Future<Output = (Result<T, Bad>, Vec<u8>)> + Send + 'static,
+{
+    let Incoming { arguments, reply } = incoming;
+    let called = call(mem::take(arguments));
+    Dispatched::Later(Handling::new(async move {
+        let (result, arguments) = called.await;
+        let ended = match result {
+            Ok(result) => end(result, reply),
+            Err(Bad) => Ended { end: HandlerEnd::BadArguments, body: reply },
+        };
+        (ended, arguments)
+    }))
 }
 
 /// Marshals what a handler returned. A failed call inside becomes a report: its certainty is not
 /// about this call (contract rule 5).
-fn returned<O: Outcome, X: Serialize>(
-    outcome: O,
-    in_outs: Option<&X>,
-    mut body: Vec<u8>,
-) -> Dispatched {
+fn returned<O: Outcome, X: Serialize>(outcome: O, in_outs: Option<&X>, mut body: Vec<u8>) -> Ended {
     let report = match outcome.into_parts() {
         Ok(returned) => match append_reply(&mut body, &returned, in_outs) {
-            Ok(()) => return Dispatched { end: HandlerEnd::Returned, body },
+            Ok(()) => return Ended { end: HandlerEnd::Returned, body },
             Err(error) => CallError::failed(format!("the result cannot be marshalled: {error}"))
                 .into_handler_report(),
         },
@@ -90,5 +139,5 @@ fn returned<O: Outcome, X: Serialize>(
     if marshal::append(&mut body, &report).is_err() {
         body.clear();
     }
-    Dispatched { end: HandlerEnd::HandlerFailed, body }
+    Ended { end: HandlerEnd::HandlerFailed, body }
 }

@@ -10,7 +10,7 @@ use crate::interface::{Interface, Method};
 use crate::protocol::HandlerEnd;
 use crate::reactor;
 use crate::semantics::Semantics;
-use crate::service::{Dispatched, Incoming};
+use crate::service::{Dispatched, Ended, Incoming};
 use crate::time::Duration;
 use crate::wire::{RefuseReason, ReplyStatus, SealedVerdict};
 
@@ -122,7 +122,7 @@ impl Service for Probe {
             }
             unknown => unreachable!("no method {unknown}"),
         }
-        Dispatched { end, body }
+        Dispatched::Now(Ended { end, body })
     }
 }
 
