@@ -25,6 +25,8 @@ pub(crate) struct Method {
     pub(crate) timeout_ns: Option<u64>,
     pub(crate) timeout_span: Option<Span>,
     pub(crate) inline: bool,
+    pub(crate) inline_span: Span,
+    pub(crate) is_async: bool,
     /// Whether `inline` or `worker` was written.
     pub(crate) place_given: bool,
     pub(crate) arguments: Vec<Argument>,

@@ -221,6 +221,8 @@ fn method(function: &TraitItemFn, diagnostics: &mut Diagnostics) -> Option<Metho
         timeout_ns: None,
         timeout_span: None,
         inline: false,
+        inline_span: signature.ident.span(),
+        is_async: signature.asyncness.is_some(),
         place_given: false,
         arguments: Vec::new(),
         output: signature.output.clone(),
@@ -274,6 +276,7 @@ fn rpc_option(method: &mut Method, option: &OptionItem, diagnostics: &mut Diagno
             }
             method.place_given = true;
             method.inline = word == "inline";
+            method.inline_span = option.word.span();
         }
         "name" => {
             if let Some(name) = string(option, "name = \"transfer\"", diagnostics) {

@@ -35,6 +35,7 @@ pub(crate) fn service(service: &Service, diagnostics: &mut Diagnostics) {
     }
     for method in &service.methods {
         semantics(method, diagnostics);
+        place(method, diagnostics);
         for argument in &method.arguments {
             types::parameter(argument, diagnostics);
         }
@@ -69,9 +70,6 @@ fn function_form(function: &TraitItemFn, diagnostics: &mut Diagnostics) {
     }
     for attribute in &function.attrs {
         conditional(attribute, diagnostics);
-    }
-    if let Some(token) = &signature.asyncness {
-        diagnostics.at(token, "an async method is not built yet: leave `async` out, and use `start()` to overlap calls");
     }
     if let Some(token) = &signature.constness {
         diagnostics.at(
@@ -212,6 +210,15 @@ fn semantics(method: &Method, diagnostics: &mut Diagnostics) {
             format!("a remote call can fail, and `{name}` has no way to say so\nreturn `Result<(), rpc_runtime::CallError>` or `rpc_runtime::Result<(), YourError>`; for a call nobody waits for, mark it #[rpc(maybe)]"),
         ),
         ReturnType::Type(_, output) => types::result(output, diagnostics),
+    }
+}
+
+fn place(method: &Method, diagnostics: &mut Diagnostics) {
+    if method.inline && method.is_async {
+        diagnostics.at_span(
+            method.inline_span,
+            "`inline` and `async` contradict each other: an inline handler runs where calls are received, and must not wait: leave one of them out",
+        );
     }
 }
 

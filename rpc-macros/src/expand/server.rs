@@ -14,6 +14,8 @@ pub(super) fn service(service: &Service) -> TokenStream {
     let arms =
         service.methods.iter().enumerate().map(|(index, method)| arm(service, method, index));
     let (target, incoming, method) = (ours("target"), ours("incoming"), ours("method"));
+    let is_lent = service.methods.iter().any(|method| !method.is_async);
+    let lent = is_lent.then(|| quote!(let #target = &*self.0;));
     quote! {
         #[doc = #docs]
         #[derive(::core::fmt::Debug)]
@@ -43,7 +45,7 @@ pub(super) fn service(service: &Service) -> TokenStream {
                 #method: usize,
                 #incoming: #runtime::__private::Incoming<'_>,
             ) -> #runtime::__private::Dispatched {
-                let #target = &*self.0;
+                #lent
                 match #method {
                     #(#arms)*
                     _ => ::core::unreachable!("the server calls the methods of the table"),
@@ -62,19 +64,16 @@ fn arm(service: &Service, method: &Method, index: usize) -> TokenStream {
     let name = moved(method.name.to_token_stream(), place);
     let handler = quote_spanned!(place=> #trait_name::#name);
     let (target, incoming, args) = (ours("target"), ours("incoming"), ours("args"));
-    let count = method.arguments.len();
+    if method.is_async {
+        return async_arm(method, &runtime, &handler, index);
+    }
     if method.has_in_out() {
         let body = with_in_outs(method, &handler, place);
         return quote_spanned! {place=>
             #index => #runtime::__private::serve_inout(#incoming, |#args| { #body }),
         };
     }
-    let none = (count == 0).then(|| quote!(#args.end()?;));
-    let values = method
-        .arguments
-        .iter()
-        .enumerate()
-        .map(|(place, argument)| unmarshal(argument, place + 1 == count, &args));
+    let (none, values) = (none(method, &args), values(method, &args));
     if method.semantics == Semantics::Maybe {
         return quote! {
             #index => #runtime::__private::serve_maybe(#incoming, |#args| {
@@ -92,6 +91,55 @@ fn arm(service: &Service, method: &Method, index: usize) -> TokenStream {
     }
 }
 
+/// One async method. The future owns the arguments, so that what is decoded may borrow from them
+/// for as long as it lives, and shares the server's object.
+fn async_arm(
+    method: &Method,
+    runtime: &TokenStream,
+    handler: &TokenStream,
+    index: usize,
+) -> TokenStream {
+    let place = result_place(method);
+    let (target, incoming, args) = (ours("target"), ours("incoming"), ours("args"));
+    let (arguments, served) = (ours("arguments"), ours("served"));
+    let (serve, body) = if method.has_in_out() {
+        (quote_spanned!(place=> serve_inout_async), with_in_outs(method, handler, place))
+    } else {
+        let (none, values) = (none(method, &args), values(method, &args));
+        let serve = match method.semantics {
+            Semantics::Maybe => quote_spanned!(place=> serve_maybe_async),
+            Semantics::AtLeastOnce | Semantics::AtMostOnce => quote_spanned!(place=> serve_async),
+        };
+        let called = quote_spanned!(place=> #handler(#target, #(#values),*).await);
+        (serve, quote_spanned!(place=> #none ::core::result::Result::Ok(#called)))
+    };
+    quote_spanned! {place=>
+        #index => {
+            let #target = ::std::sync::Arc::clone(&self.0);
+            #runtime::__private::#serve(#incoming, |#arguments| async move {
+                let #served = async {
+                    let #target = &*#target;
+                    let #args = &mut #runtime::__private::Args::of(&#arguments);
+                    #body
+                };
+                (#served.await, #arguments)
+            })
+        }
+    }
+}
+
+/// What a method without parameters has to check.
+fn none(method: &Method, args: &syn::Ident) -> Option<TokenStream> {
+    method.arguments.is_empty().then(|| quote!(#args.end()?;))
+}
+
+/// The parameters, each decoded where it is passed.
+fn values(method: &Method, args: &syn::Ident) -> Vec<TokenStream> {
+    let count = method.arguments.len();
+    let value = |(place, argument)| unmarshal(argument, place + 1 == count, args);
+    method.arguments.iter().enumerate().map(value).collect()
+}
+
 /// Decodes all parameters, calls, and gives back what came and the in-out parameters.
 fn with_in_outs(method: &Method, handler: &TokenStream, place: Span) -> TokenStream {
     let (target, args, out) = (ours("target"), ours("args"), ours("out"));
@@ -107,9 +155,10 @@ fn with_in_outs(method: &Method, handler: &TokenStream, place: Span) -> TokenStr
     });
     let passed = named().map(|(argument, local)| pass(argument, &local));
     let back = named().filter(|(argument, _)| argument.kind == Kind::InOut).map(|(_, local)| local);
+    let wait = method.is_async.then(|| quote_spanned!(place=> .await));
     quote_spanned! {place=>
         #(#lets)*
-        let #out = #handler(#target, #(#passed),*);
+        let #out = #handler(#target, #(#passed),*) #wait;
         ::core::result::Result::Ok((#out, (#(#back,)*)))
     }
 }
