@@ -17,6 +17,7 @@ use crate::wire::{RefuseReason, ReplyStatus, SealedVerdict};
 mod peer;
 #[cfg(feature = "sim")]
 mod simulated;
+mod waiting;
 
 use peer::{Answer, Peer};
 
