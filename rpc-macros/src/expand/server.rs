@@ -115,7 +115,7 @@ fn async_arm(
     };
     quote_spanned! {place=>
         #index => {
-            let #target = ::std::sync::Arc::clone(&self.0);
+            let #target = ::core::clone::Clone::clone(&self.0);
             #runtime::__private::#serve(#incoming, |#arguments| async move {
                 let #served = async {
                     let #target = &*#target;

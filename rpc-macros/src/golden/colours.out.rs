@@ -256,7 +256,7 @@ impl<
         let target = &*self.0;
         match method {
             0usize => {
-                let target = ::std::sync::Arc::clone(&self.0);
+                let target = ::core::clone::Clone::clone(&self.0);
                 ::rpc_runtime::__private::serve_async(
                     incoming,
                     |arguments| async move {
@@ -280,7 +280,7 @@ impl<
                 )
             }
             1usize => {
-                let target = ::std::sync::Arc::clone(&self.0);
+                let target = ::core::clone::Clone::clone(&self.0);
                 ::rpc_runtime::__private::serve_async(
                     incoming,
                     |arguments| async move {
@@ -297,7 +297,7 @@ impl<
                 )
             }
             2usize => {
-                let target = ::std::sync::Arc::clone(&self.0);
+                let target = ::core::clone::Clone::clone(&self.0);
                 ::rpc_runtime::__private::serve_maybe_async(
                     incoming,
                     |arguments| async move {
@@ -319,7 +319,7 @@ impl<
                 )
             }
             3usize => {
-                let target = ::std::sync::Arc::clone(&self.0);
+                let target = ::core::clone::Clone::clone(&self.0);
                 ::rpc_runtime::__private::serve_inout_async(
                     incoming,
                     |arguments| async move {

@@ -73,7 +73,7 @@ fn receive(shared: &Arc<Shared>, link: &dyn Link) {
         drop(state);
         errands.run(shared);
         match job {
-            Some(job) => went = Some(job.run(&shared)),
+            Some(job) => went = Some(job.run(shared)),
             None => received = link.receive(&mut buffer, wake),
         }
     }
