@@ -63,9 +63,11 @@ impl Connection {
             if leaves {
                 state.leader = None;
                 state.receive_buffer = std::mem::take(&mut buffer);
-                state.promote(&mut errands);
+                let has_heir = state.promote(&mut errands);
                 if own.is_some() {
                     self.arrange(&mut state, &mut errands);
+                    // The background thread may have left to let this one lead.
+                    errands.open_background |= !has_heir && state.has_futures();
                 }
                 drop(state);
                 self.run(errands);
@@ -161,7 +163,11 @@ impl Connection {
             } else {
                 drop(state); // a caller leads by now; the lock is taken again below
             }
-            state_asleep(&mut self.lock())
+            let mut state = self.lock();
+            let is_wanted = state.leader.is_none() && state.has_futures();
+            let until = state_asleep(&mut state);
+            // A future that was polled just before took this thread to be receiving.
+            if is_wanted { Some(Instant::START) } else { until }
         } else {
             let until = state_asleep(&mut state);
             drop(state);

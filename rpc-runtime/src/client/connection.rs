@@ -391,14 +391,20 @@ impl State {
         }
     }
 
-    /// The next thread to receive, when the leader leaves.
-    pub(super) fn promote(&mut self, errands: &mut Errands) {
+    /// Whether futures wait, for which no thread of their own receives.
+    pub(super) fn has_futures(&self) -> bool {
+        self.core.outstanding() > 0 && self.waits.iter().any(|wait| wait.waker.is_some())
+    }
+
+    /// The next thread to receive, when the leader leaves; says whether there is one.
+    pub(super) fn promote(&mut self, errands: &mut Errands) -> bool {
         while let Some((key, gate)) = self.followers.pop_front() {
             if !self.is_finished(key) {
                 errands.gates.push(gate);
-                return;
+                return true;
             }
         }
+        false
     }
 }
 
