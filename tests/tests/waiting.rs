@@ -1,6 +1,8 @@
 //! Async methods from end to end, over UDP and in the simulator: who waits, who is called off, who
 //! inherits what.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::pin;
