@@ -228,7 +228,6 @@ fn every_mistake_in_a_method_has_its_own_words() {
 #[test]
 fn what_is_not_built_yet_is_refused_and_never_ignored() {
     for word in [
-        "exactly_once",
         "orphan = \"gentle\"",
         "expires = \"1s\"",
         "no_cancel",
@@ -243,6 +242,22 @@ fn what_is_not_built_yet_is_refused_and_never_ignored() {
             "{told:?}"
         );
     }
+}
+
+#[test]
+fn async_methods_beside_exactly_once_are_refused_each_with_a_way_out() {
+    let told = messages(
+        "",
+        "trait T { #[rpc(exactly_once)] async fn pay(&self) -> R; async fn look(&self) -> R; fn quit(&self) -> R; }",
+    );
+    let ways_out: Vec<_> = told.iter().map(|message| message.lines().last().unwrap()).collect();
+    assert_eq!(
+        ways_out,
+        [
+            "leave `async` out of `pay`; its callers can still overlap calls with `start()`",
+            "leave `async` out of `look`, or move it to an interface without `exactly_once`",
+        ]
+    );
 }
 
 #[test]

@@ -27,6 +27,7 @@ pub(crate) struct Method {
     pub(crate) inline: bool,
     pub(crate) inline_span: Span,
     pub(crate) is_async: bool,
+    pub(crate) async_span: Span,
     /// Whether `inline` or `worker` was written.
     pub(crate) place_given: bool,
     pub(crate) arguments: Vec<Argument>,
@@ -40,6 +41,7 @@ pub(crate) enum Semantics {
     Maybe,
     AtLeastOnce,
     AtMostOnce,
+    ExactlyOnce,
 }
 
 impl Semantics {
@@ -48,6 +50,7 @@ impl Semantics {
             Self::Maybe => "maybe",
             Self::AtLeastOnce => "at_least_once",
             Self::AtMostOnce => "at_most_once",
+            Self::ExactlyOnce => "exactly_once",
         }
     }
 
@@ -56,6 +59,7 @@ impl Semantics {
             Self::Maybe => "Maybe",
             Self::AtLeastOnce => "AtLeastOnce",
             Self::AtMostOnce => "AtMostOnce",
+            Self::ExactlyOnce => "ExactlyOnce",
         }
     }
 
@@ -70,6 +74,10 @@ impl Semantics {
             Self::AtMostOnce => {
                 "A remote call runs **at most once**, whatever the network does. A failed call says \
                  whether it ran."
+            }
+            Self::ExactlyOnce => {
+                "A remote call takes effect **exactly once**, over crashes of the server too, as long as \
+                 somebody keeps asking. A failed call says whether it ran."
             }
         }
     }
@@ -108,6 +116,13 @@ pub(crate) enum Kind {
     CowBytes,
     /// `&mut T`: copied in, copied back.
     InOut,
+}
+
+impl Service {
+    /// Whether its calls run in transactions of a store.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.methods.iter().any(|method| method.semantics == Semantics::ExactlyOnce)
+    }
 }
 
 impl Method {

@@ -36,6 +36,9 @@ pub(crate) fn service(service: &Service, diagnostics: &mut Diagnostics) {
     for method in &service.methods {
         semantics(method, diagnostics);
         place(method, diagnostics);
+        if method.is_async && service.is_durable() {
+            outlives_transaction(method, diagnostics);
+        }
         for argument in &method.arguments {
             types::parameter(argument, diagnostics);
         }
@@ -220,6 +223,20 @@ fn place(method: &Method, diagnostics: &mut Diagnostics) {
             "`inline` and `async` contradict each other: an inline handler runs where calls are received, and must not wait: leave one of them out",
         );
     }
+}
+
+/// All calls of a durable service run in transactions, whatever their semantics.
+fn outlives_transaction(method: &Method, diagnostics: &mut Diagnostics) {
+    let name = &method.name;
+    let instead = if method.semantics == Semantics::ExactlyOnce {
+        format!("leave `async` out of `{name}`; its callers can still overlap calls with `start()`")
+    } else {
+        format!("leave `async` out of `{name}`, or move it to an interface without `exactly_once`")
+    };
+    diagnostics.at_span(
+        method.async_span,
+        format!("an interface with an `exactly_once` method cannot have an async one yet: the transaction does not outlive the handler's thread\n{instead}"),
+    );
 }
 
 fn wire_names(methods: &[Method], diagnostics: &mut Diagnostics) {

@@ -26,6 +26,7 @@ mod service;
 mod refusal;
 pub mod context;
 pub mod scheme;
+pub mod store;
 pub mod client;
 pub mod server;
 pub mod binder;
@@ -106,6 +107,8 @@ pub use rpc_macros::rpc;
 /// - A server holds as many handlers that wait as [`Limits::calls_running_max`] says; what comes on
 ///   top is refused, and did not run.
 /// - Futures must be `Send`. A handler that computes for long, or blocks, keeps its worker as long.
+/// - A trait with an `exactly_once` method has no async ones: all its calls run in transactions, which
+///   do not outlive the handler's thread. Callers can overlap such calls with `start()`.
 /// - A trait with an async method is not dyn-compatible: write `&impl Shop` where `&dyn Shop` would
 ///   stand.
 ///
@@ -113,4 +116,4 @@ pub use rpc_macros::rpc;
 pub use rpc_macros::service;
 pub use semantics::Semantics;
 pub use server::Server;
-pub use service::{Service, Stub};
+pub use service::{Done, Service, Stub};

@@ -1,11 +1,13 @@
 //! What generated code calls. Not for people: outside semantic versioning.
 
 use std::mem;
+use std::sync::Arc;
 
 use serde::Serialize;
 
 pub use crate::marshal::{Args, Bad};
-pub use crate::service::{Dispatched, Ended, Handling, Incoming};
+pub use crate::server::Ledger;
+pub use crate::service::{Answer, Dispatched, Handling, Incoming};
 
 use crate::binder::{Binder, BinderUrl};
 use crate::client::Channel;
@@ -13,7 +15,8 @@ use crate::error::CallError;
 use crate::marshal::{self, Marshal};
 use crate::outcome::{Outcome, append_reply};
 use crate::protocol::HandlerEnd;
-use crate::service::Stub;
+use crate::service::{Done, Stub, durable};
+use crate::store::{Durable, Store};
 
 /// A stub's `connect`.
 ///
@@ -40,11 +43,11 @@ pub fn import<S: Stub>(binder: &Binder) -> Result<S, CallError> {
 pub fn serve<'a, O: Outcome>(
     incoming: Incoming<'a>,
     call: impl FnOnce(&mut Args<'a>) -> Result<O, Bad>,
-) -> Dispatched {
-    let Incoming { arguments, reply } = incoming;
+) -> Answer {
+    let Incoming { arguments, reply, .. } = incoming;
     match call(&mut Args::of(arguments)) {
-        Ok(outcome) => Dispatched::Now(returned::<O, ()>(outcome, None, reply)),
-        Err(Bad) => Dispatched::Now(Ended { end: HandlerEnd::BadArguments, body: reply }),
+        Ok(outcome) => returned::<O, ()>(outcome, None, reply),
+        Err(Bad) => Answer { end: HandlerEnd::BadArguments, body: reply },
     }
 }
 
@@ -52,11 +55,11 @@ pub fn serve<'a, O: Outcome>(
 pub fn serve_inout<'a, O: Outcome, X: Marshal>(
     incoming: Incoming<'a>,
     call: impl FnOnce(&mut Args<'a>) -> Result<(O, X), Bad>,
-) -> Dispatched {
-    let Incoming { arguments, reply } = incoming;
+) -> Answer {
+    let Incoming { arguments, reply, .. } = incoming;
     match call(&mut Args::of(arguments)) {
-        Ok((outcome, in_outs)) => Dispatched::Now(returned(outcome, Some(&in_outs), reply)),
-        Err(Bad) => Dispatched::Now(Ended { end: HandlerEnd::BadArguments, body: reply }),
+        Ok((outcome, in_outs)) => returned(outcome, Some(&in_outs), reply),
+        Err(Bad) => Answer { end: HandlerEnd::BadArguments, body: reply },
     }
 }
 
@@ -64,13 +67,13 @@ pub fn serve_inout<'a, O: Outcome, X: Marshal>(
 pub fn serve_maybe<'a>(
     incoming: Incoming<'a>,
     call: impl FnOnce(&mut Args<'a>) -> Result<(), Bad>,
-) -> Dispatched {
-    let Incoming { arguments, reply } = incoming;
+) -> Answer {
+    let Incoming { arguments, reply, .. } = incoming;
     let end = match call(&mut Args::of(arguments)) {
         Ok(()) => HandlerEnd::Returned,
         Err(Bad) => HandlerEnd::BadArguments,
     };
-    Dispatched::Now(Ended { end, body: reply })
+    Answer { end, body: reply }
 }
 
 /// Every arm of `dispatch` of an async method with a result. `call` owns the arguments, decodes
@@ -101,24 +104,24 @@ pub fn serve_maybe_async<F>(incoming: Incoming<'_>, call: impl FnOnce(Vec<u8>) -
 where
     F: Future<Output = (Result<(), Bad>, Vec<u8>)> + Send + 'static,
 {
-    later(incoming, call, |(), body| Ended { end: HandlerEnd::Returned, body })
+    later(incoming, call, |(), body| Answer { end: HandlerEnd::Returned, body })
 }
 
 fn later<T, F>(
     incoming: Incoming<'_>,
     call: impl FnOnce(Vec<u8>) -> F,
-    end: impl FnOnce(T, Vec<u8>) -> Ended + Send + 'static,
+    end: impl FnOnce(T, Vec<u8>) -> Answer + Send + 'static,
 ) -> Dispatched
 where
     F: Future<Output = (Result<T, Bad>, Vec<u8>)> + Send + 'static,
 {
-    let Incoming { arguments, reply } = incoming;
+    let Incoming { arguments, reply, .. } = incoming;
     let called = call(mem::take(arguments));
     Dispatched::Later(Handling::new(async move {
         let (result, arguments) = called.await;
         let ended = match result {
             Ok(result) => end(result, reply),
-            Err(Bad) => Ended { end: HandlerEnd::BadArguments, body: reply },
+            Err(Bad) => Answer { end: HandlerEnd::BadArguments, body: reply },
         };
         (ended, arguments)
     }))
@@ -126,10 +129,14 @@ where
 
 /// Marshals what a handler returned. A failed call inside becomes a report: its certainty is not
 /// about this call (contract rule 5).
-fn returned<O: Outcome, X: Serialize>(outcome: O, in_outs: Option<&X>, mut body: Vec<u8>) -> Ended {
+fn returned<O: Outcome, X: Serialize>(
+    outcome: O,
+    in_outs: Option<&X>,
+    mut body: Vec<u8>,
+) -> Answer {
     let report = match outcome.into_parts() {
         Ok(returned) => match append_reply(&mut body, &returned, in_outs) {
-            Ok(()) => return Ended { end: HandlerEnd::Returned, body },
+            Ok(()) => return Answer { end: HandlerEnd::Returned, body },
             Err(error) => CallError::failed(format!("the result cannot be marshalled: {error}"))
                 .into_handler_report(),
         },
@@ -139,5 +146,29 @@ fn returned<O: Outcome, X: Serialize>(outcome: O, in_outs: Option<&X>, mut body:
     if marshal::append(&mut body, &report).is_err() {
         body.clear();
     }
-    Ended { end: HandlerEnd::HandlerFailed, body }
+    Answer { end: HandlerEnd::HandlerFailed, body }
+}
+
+/// What a durable service does with a call and its transaction.
+pub type DurableBody<S> =
+    Arc<dyn Fn(&mut <S as Store>::Tx<'_>, usize, Incoming<'_>) -> Done + Send + Sync>;
+
+/// What `on` of a durable call gives.
+pub const fn done(ended: Answer) -> Done {
+    Done(ended)
+}
+
+/// `dispatch` of a durable service.
+pub fn serve_durable<S: Store>(
+    store: &Arc<Durable<S>>,
+    body: &DurableBody<S>,
+    method: usize,
+    incoming: Incoming<'_>,
+) -> Dispatched {
+    let body = Arc::clone(body);
+    Dispatched::Now(durable::run(
+        store,
+        Arc::new(move |tx: &mut S::Tx<'_>, incoming: Incoming<'_>| body(tx, method, incoming).0),
+        incoming,
+    ))
 }

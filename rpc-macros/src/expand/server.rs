@@ -7,15 +7,19 @@ use super::{interface_name, located, named, ours, result_place};
 use crate::model::{Argument, Kind, Method, Semantics, Service};
 
 pub(super) fn service(service: &Service) -> TokenStream {
+    if service.is_durable() { durable(service) } else { plain(service) }
+}
+
+/// A service whose calls run on one object.
+fn plain(service: &Service) -> TokenStream {
     let Service { visibility, runtime, trait_name, .. } = service;
     let name = named(service, "Service");
     let interface = interface_name(service);
     let docs = format!("Serves calls of [`{trait_name}`] with an object that implements it.");
-    let arms =
-        service.methods.iter().enumerate().map(|(index, method)| arm(service, method, index));
     let (target, incoming, method) = (ours("target"), ours("incoming"), ours("method"));
     let is_lent = service.methods.iter().any(|method| !method.is_async);
     let lent = is_lent.then(|| quote!(let #target = &*self.0;));
+    let dispatch = dispatch(service, now_or_later);
     quote! {
         #[doc = #docs]
         #[derive(::core::fmt::Debug)]
@@ -46,75 +50,176 @@ pub(super) fn service(service: &Service) -> TokenStream {
                 #incoming: #runtime::__private::Incoming<'_>,
             ) -> #runtime::__private::Dispatched {
                 #lent
-                match #method {
-                    #(#arms)*
-                    _ => ::core::unreachable!("the server calls the methods of the table"),
-                }
+                #dispatch
             }
         }
     }
 }
 
-/// One method. Every token stands at the method's result, so that what the compiler says about the
-/// result's type shows there.
-fn arm(service: &Service, method: &Method, index: usize) -> TokenStream {
+/// A service whose calls run in transactions, each on an object built around its own.
+fn durable(service: &Service) -> TokenStream {
+    let Service { visibility, runtime, trait_name, .. } = service;
+    let (name, call) = (named(service, "Service"), named(service, "Call"));
+    let interface = interface_name(service);
+    let docs = format!(
+        "Serves calls of [`{trait_name}`] in transactions of a store: what a call does and what it \
+         replies are committed together, or neither is."
+    );
+    let call_docs = format!(
+        "A call of [`{trait_name}`], waiting for the object to run on: see [`{name}::durable`]."
+    );
+    let (target, incoming, method) = (ours("target"), ours("incoming"), ours("method"));
+    let dispatch = dispatch(service, now);
+    quote! {
+        #[doc = #call_docs]
+        #[derive(::core::fmt::Debug)]
+        #visibility struct #call<'c> {
+            method: usize,
+            incoming: #runtime::__private::Incoming<'c>,
+        }
+
+        impl #call<'_> {
+            /// Runs the call on an object built around the open transaction.
+            pub fn on(self, #target: &impl #trait_name) -> #runtime::Done {
+                let (#method, #incoming) = (self.method, self.incoming);
+                #runtime::__private::done(#dispatch)
+            }
+        }
+
+        #[doc = #docs]
+        #visibility struct #name<S: #runtime::store::Store>(
+            ::std::sync::Arc<#runtime::store::Durable<S>>,
+            #runtime::__private::DurableBody<S>,
+        );
+
+        impl<S: #runtime::store::Store> #name<S> {
+            /// Serves calls with what `body` makes of each call's transaction: it builds an object
+            /// around the transaction and runs the call on it. A body may run more than once for a
+            /// call, each time on a transaction of its own; one of them is committed.
+            #[must_use]
+            pub fn durable(
+                store: &::std::sync::Arc<#runtime::store::Durable<S>>,
+                body: impl Fn(&mut S::Tx<'_>, #call<'_>) -> #runtime::Done
+                    + ::core::marker::Send
+                    + ::core::marker::Sync
+                    + 'static,
+            ) -> Self {
+                Self(
+                    ::std::sync::Arc::clone(store),
+                    ::std::sync::Arc::new(move |tx, method, incoming| {
+                        body(tx, #call { method, incoming })
+                    }),
+                )
+            }
+        }
+
+        impl<S: #runtime::store::Store> ::core::fmt::Debug for #name<S> {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                ::core::fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl<S: #runtime::store::Store> #runtime::Service for #name<S> {
+            fn interface(&self) -> &'static #runtime::Interface {
+                &#interface
+            }
+
+            fn ledger(
+                &self,
+            ) -> ::core::option::Option<::std::sync::Arc<dyn #runtime::__private::Ledger>> {
+                ::core::option::Option::Some(::core::clone::Clone::clone(&self.0) as _)
+            }
+
+            fn dispatch(
+                &self,
+                #method: usize,
+                #incoming: #runtime::__private::Incoming<'_>,
+            ) -> #runtime::__private::Dispatched {
+                #runtime::__private::serve_durable(&self.0, &self.1, #method, #incoming)
+            }
+        }
+    }
+}
+
+/// The table of methods as code: one arm each.
+fn dispatch(service: &Service, arm: impl Fn(&Service, &Method) -> TokenStream) -> TokenStream {
+    let method = ours("method");
+    let arms = service.methods.iter().enumerate().map(|(index, method)| {
+        let body = arm(service, method);
+        quote!(#index => #body,)
+    });
+    quote! {
+        match #method {
+            #(#arms)*
+            _ => ::core::unreachable!("the server calls the methods of the table"),
+        }
+    }
+}
+
+/// One method, whose answer is there at once or comes from a future.
+fn now_or_later(service: &Service, method: &Method) -> TokenStream {
+    if method.is_async {
+        return later(service, method);
+    }
     let place = result_place(method);
     let runtime = moved(service.runtime.to_token_stream(), place);
-    let trait_name = moved(service.trait_name.to_token_stream(), place);
-    let name = moved(method.name.to_token_stream(), place);
-    let handler = quote_spanned!(place=> #trait_name::#name);
+    let answer = now(service, method);
+    quote_spanned!(place=> #runtime::__private::Dispatched::Now(#answer))
+}
+
+/// The answer of a method that runs to its end.
+fn now(service: &Service, method: &Method) -> TokenStream {
+    let place = result_place(method);
+    let runtime = moved(service.runtime.to_token_stream(), place);
+    let handler = handler(service, method, place);
     let (target, incoming, args) = (ours("target"), ours("incoming"), ours("args"));
-    if method.is_async {
-        return async_arm(method, &runtime, &handler, index);
-    }
     if method.has_in_out() {
         let body = with_in_outs(method, &handler, place);
         return quote_spanned! {place=>
-            #index => #runtime::__private::serve_inout(#incoming, |#args| { #body }),
+            #runtime::__private::serve_inout(#incoming, |#args| { #body })
         };
     }
     let (none, values) = (none(method, &args), values(method, &args));
     if method.semantics == Semantics::Maybe {
         return quote! {
-            #index => #runtime::__private::serve_maybe(#incoming, |#args| {
+            #runtime::__private::serve_maybe(#incoming, |#args| {
                 #none
                 #handler(#target, #(#values),*);
                 ::core::result::Result::Ok(())
-            }),
+            })
         };
     }
     quote_spanned! {place=>
-        #index => #runtime::__private::serve(#incoming, |#args| {
+        #runtime::__private::serve(#incoming, |#args| {
             #none
             ::core::result::Result::Ok(#handler(#target, #(#values),*))
-        }),
+        })
     }
 }
 
-/// One async method. The future owns the arguments, so that what is decoded may borrow from them
-/// for as long as it lives, and shares the server's object.
-fn async_arm(
-    method: &Method,
-    runtime: &TokenStream,
-    handler: &TokenStream,
-    index: usize,
-) -> TokenStream {
+/// The future of an async method. It owns the arguments, so that what is decoded may borrow from
+/// them for as long as it lives, and shares the server's object.
+fn later(service: &Service, method: &Method) -> TokenStream {
     let place = result_place(method);
+    let runtime = moved(service.runtime.to_token_stream(), place);
+    let handler = handler(service, method, place);
     let (target, incoming, args) = (ours("target"), ours("incoming"), ours("args"));
     let (arguments, served) = (ours("arguments"), ours("served"));
     let (serve, body) = if method.has_in_out() {
-        (quote_spanned!(place=> serve_inout_async), with_in_outs(method, handler, place))
+        (quote_spanned!(place=> serve_inout_async), with_in_outs(method, &handler, place))
     } else {
         let (none, values) = (none(method, &args), values(method, &args));
         let serve = match method.semantics {
             Semantics::Maybe => quote_spanned!(place=> serve_maybe_async),
-            Semantics::AtLeastOnce | Semantics::AtMostOnce => quote_spanned!(place=> serve_async),
+            Semantics::AtLeastOnce | Semantics::AtMostOnce | Semantics::ExactlyOnce => {
+                quote_spanned!(place=> serve_async)
+            }
         };
         let called = quote_spanned!(place=> #handler(#target, #(#values),*).await);
         (serve, quote_spanned!(place=> #none ::core::result::Result::Ok(#called)))
     };
     quote_spanned! {place=>
-        #index => {
+        {
             let #target = ::core::clone::Clone::clone(&self.0);
             #runtime::__private::#serve(#incoming, |#arguments| async move {
                 let #served = async {
@@ -126,6 +231,13 @@ fn async_arm(
             })
         }
     }
+}
+
+/// The trait's method, so that no other of the same name is meant.
+fn handler(service: &Service, method: &Method, place: Span) -> TokenStream {
+    let trait_name = moved(service.trait_name.to_token_stream(), place);
+    let name = moved(method.name.to_token_stream(), place);
+    quote_spanned!(place=> #trait_name::#name)
 }
 
 /// What a method without parameters has to check.

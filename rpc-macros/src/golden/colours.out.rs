@@ -339,12 +339,14 @@ impl<
                 )
             }
             4usize => {
-                ::rpc_runtime::__private::serve(
-                    incoming,
-                    |args| {
-                        args.end()?;
-                        ::core::result::Result::Ok(Colours::fast(target))
-                    },
+                ::rpc_runtime::__private::Dispatched::Now(
+                    ::rpc_runtime::__private::serve(
+                        incoming,
+                        |args| {
+                            args.end()?;
+                            ::core::result::Result::Ok(Colours::fast(target))
+                        },
+                    ),
                 )
             }
             _ => ::core::unreachable!("the server calls the methods of the table"),

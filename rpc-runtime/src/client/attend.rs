@@ -63,11 +63,9 @@ impl Connection {
             if leaves {
                 state.leader = None;
                 state.receive_buffer = std::mem::take(&mut buffer);
-                let has_heir = state.promote(&mut errands);
+                state.promote(&mut errands);
                 if own.is_some() {
                     self.arrange(&mut state, &mut errands);
-                    // The background thread may have left to let this one lead.
-                    errands.open_background |= !has_heir && state.has_futures();
                 }
                 drop(state);
                 self.run(errands);
@@ -163,11 +161,7 @@ impl Connection {
             } else {
                 drop(state); // a caller leads by now; the lock is taken again below
             }
-            let mut state = self.lock();
-            let is_wanted = state.leader.is_none() && state.has_futures();
-            let until = state_asleep(&mut state);
-            // A future that was polled just before took this thread to be receiving.
-            if is_wanted { Some(Instant::START) } else { until }
+            state_asleep(&mut self.lock())
         } else {
             let until = state_asleep(&mut state);
             drop(state);

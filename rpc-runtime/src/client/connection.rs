@@ -51,7 +51,6 @@ pub(super) struct State {
     pub(super) receive_buffer: Vec<u8>,
     spare_gates: Vec<Arc<dyn Gate>>,
     spare_errands: Vec<Errands>,
-    pub(super) maybe_dropped: u64,
     /// When the last call was started.
     last_start: Instant,
     /// For calls made again, and the jitter of their waits.
@@ -118,7 +117,6 @@ impl Connection {
             receive_buffer: vec![0; 2_048],
             spare_gates: Vec::new(),
             spare_errands: Vec::new(),
-            maybe_dropped: 0,
             last_start: Instant::START,
             budget: RetryBudget::new(now),
             rng,
@@ -363,6 +361,12 @@ impl State {
         self.finished.remove(&key)
     }
 
+    /// The place of a call that is under way, or has ended and was not asked for.
+    pub(super) fn call_id(&self, key: CallKey) -> Option<CallId> {
+        let ended = self.finished.get(&key).map(|finished| finished.call);
+        ended.or_else(|| self.core.call_id(key)).filter(|id| *id != CallId::UNSENT)
+    }
+
     pub(super) fn is_finished(&self, key: CallKey) -> bool {
         self.waits.get(key.index()).is_none_or(|wait| wait.key != Some(key))
     }
@@ -391,20 +395,14 @@ impl State {
         }
     }
 
-    /// Whether futures wait, for which no thread of their own receives.
-    pub(super) fn has_futures(&self) -> bool {
-        self.core.outstanding() > 0 && self.waits.iter().any(|wait| wait.waker.is_some())
-    }
-
-    /// The next thread to receive, when the leader leaves; says whether there is one.
-    pub(super) fn promote(&mut self, errands: &mut Errands) -> bool {
+    /// The next thread to receive, when the leader leaves.
+    pub(super) fn promote(&mut self, errands: &mut Errands) {
         while let Some((key, gate)) = self.followers.pop_front() {
             if !self.is_finished(key) {
                 errands.gates.push(gate);
-                return true;
+                return;
             }
         }
-        false
     }
 }
 

@@ -11,10 +11,7 @@ use crate::driver::World;
 use crate::protocol::{Execute, HandlerEnd, Ticket};
 use crate::server::pending::Pending;
 use crate::server::state::Shared;
-use crate::service::{Dispatched, Ended, Incoming};
-
-/// The most that a caller is told of a panic's text, in bytes.
-const PANIC_TEXT_BYTES_MAX: usize = 200;
+use crate::service::{self, Answer, Dispatched, DurableCall, Incoming};
 
 /// An execution that has begun.
 #[derive(Debug)]
@@ -25,6 +22,7 @@ pub(super) struct Job {
     /// A buffer of the core's, lent for the reply.
     pub(super) reply: Vec<u8>,
     pub(super) context: CallContext,
+    pub(super) durable: Option<DurableCall>,
 }
 
 /// An execution that has ended.
@@ -67,9 +65,9 @@ impl Work {
 impl Job {
     /// Runs the handler to its end, or, if it is async, until it waits for the first time.
     pub(super) fn run(self, shared: &Arc<Shared>) -> Went {
-        let Self { ticket, method, mut arguments, reply, context } = self;
+        let Self { ticket, method, mut arguments, reply, context, durable } = self;
         let (service, method) = shared.exports.find(method);
-        let incoming = Incoming { arguments: &mut arguments, reply };
+        let incoming = Incoming { arguments: &mut arguments, reply, durable };
         let entered = context.enter();
         // A handler's own state may be left half changed by its panic. That is for the service to
         // guard against, as with any lock that is poisoned; nothing of ours is in there.
@@ -90,10 +88,10 @@ impl Done {
     pub(super) fn new(
         ticket: Ticket,
         arguments: Vec<u8>,
-        ended: Ended,
+        ended: Answer,
         context: CallContext,
     ) -> Self {
-        let Ended { end, body } = ended;
+        let Answer { end, body } = ended;
         let has_given_up = matches!(end, HandlerEnd::HandlerFailed) && context.cancelled();
         let end = if has_given_up { HandlerEnd::Cancelled { partial: true } } else { end };
         context.close();
@@ -102,22 +100,8 @@ impl Done {
 }
 
 /// The end of a handler that panicked.
-pub(super) fn panicked(payload: &(dyn Any + Send)) -> Ended {
-    Ended { end: HandlerEnd::Panicked, body: panic_text(payload).as_bytes().to_vec() }
-}
-
-/// What a caller is told of a panic: its text if it has one, cut at a whole character.
-fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text");
-    let mut len = text.len().min(PANIC_TEXT_BYTES_MAX);
-    while !text.is_char_boundary(len) {
-        len -= 1;
-    }
-    &text[..len]
+pub(super) fn panicked(payload: &(dyn Any + Send)) -> Answer {
+    Answer { end: HandlerEnd::Panicked, body: service::panic_text(payload).as_bytes().to_vec() }
 }
 
 /// A context to use for one call after another, unless a handler keeps it.
@@ -145,21 +129,5 @@ impl Contexts {
 
     pub(super) fn give_back(&mut self, context: CallContext) {
         self.spare = Some(context);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panics_text_is_told_whatever_its_type_and_cut_at_a_whole_character() {
-        assert_eq!(panic_text(&"out of paper"), "out of paper");
-        assert_eq!(panic_text(&"out of paper".to_owned()), "out of paper");
-        assert_eq!(panic_text(&42), "no text");
-        let long = "ä".repeat(101) + "x";
-        assert_eq!(panic_text(&long), "ä".repeat(100));
-        let odd = "x".to_owned() + &"ä".repeat(150);
-        assert_eq!(panic_text(&odd).len(), 199);
     }
 }

@@ -22,7 +22,7 @@ use crate::context::CallContext;
 use crate::protocol::{HandlerEnd, Ticket};
 use crate::server::dispatch::{Done, Went, panicked};
 use crate::server::state::Shared;
-use crate::service::{Ended, Handling};
+use crate::service::{Answer, Handling};
 
 /// An async handler that has begun and not ended.
 pub(super) struct Pending {
@@ -52,7 +52,7 @@ impl Pending {
     /// Polls the handler once, or calls it off if nobody wants the call any more.
     pub(super) fn run(mut self) -> Went {
         if self.context.cancelled() {
-            let ended = Ended { end: HandlerEnd::Cancelled { partial: true }, body: Vec::new() };
+            let ended = Answer { end: HandlerEnd::Cancelled { partial: true }, body: Vec::new() };
             return self.ended(ended, Vec::new());
         }
         let handling = self.handling.as_mut().expect("it has not ended");
@@ -68,7 +68,7 @@ impl Pending {
     }
 
     /// The handler has ended so; what is left of it is dropped first.
-    fn ended(mut self, ended: Ended, arguments: Vec<u8>) -> Went {
+    fn ended(mut self, ended: Answer, arguments: Vec<u8>) -> Went {
         let ended = match self.drop_handler() {
             Ok(()) => ended,
             Err(payload) => panicked(&*payload),

@@ -11,11 +11,13 @@ use std::thread::ThreadId;
 use crate::address::Address;
 use crate::context::CallContext;
 use crate::driver::{Gate, Link, World};
+use crate::ids::{CallId, GenerationId, Space};
 use crate::protocol::{self, Begin, Execute, Output, ServerCounters, ServerEvent, Ticket};
 use crate::server::dispatch::{Contexts, Done, Job, Went, Work};
 use crate::server::exports::Exports;
 use crate::server::pending::{Parked, Pending};
 use crate::server::workers;
+use crate::service::DurableCall;
 use crate::time::Instant;
 
 /// Buffers for datagrams that a thread keeps from one turn to the next.
@@ -45,6 +47,8 @@ pub(super) struct State {
     queue: VecDeque<Execute>,
     /// Calls for the receiving thread.
     inline: VecDeque<Execute>,
+    /// For the store; the core bounds how many can be waiting.
+    pub(super) questions: VecDeque<ServerEvent>,
     /// The handlers that threads run, for cancellations.
     serving: Vec<(Ticket, CallContext)>,
     /// The async handlers that no thread runs.
@@ -88,6 +92,7 @@ impl Shared {
             link: Some(link),
             queue: VecDeque::new(),
             inline: VecDeque::new(),
+            questions: VecDeque::new(),
             serving: Vec::with_capacity(workers_max + 1),
             parked: Parked::default(),
             resumes_first: false,
@@ -129,7 +134,7 @@ impl Shared {
         let Ok(mut state) = self.state.lock() else { return };
         let mut errands = Errands::default();
         if state.parked.call_for(ticket) {
-            state.summon(&mut errands);
+            state.call_worker(&mut errands);
         }
         drop(state);
         errands.run(self);
@@ -149,6 +154,13 @@ impl State {
                     errands.cancels.extend(context.cloned());
                 }
                 Output::Event(ServerEvent::SessionClosed(_)) => {}
+                Output::Event(
+                    event @ (ServerEvent::OpenGeneration { .. }
+                    | ServerEvent::ForgetGeneration { .. }),
+                ) => {
+                    self.questions.push_back(event);
+                    self.call_worker(errands);
+                }
                 Output::Transmit { to } => errands.send_to(to),
                 Output::Wait { until, .. } => break until,
             }
@@ -168,11 +180,11 @@ impl State {
             return;
         }
         self.queue.push_back(call);
-        self.summon(errands);
+        self.call_worker(errands);
     }
 
-    /// There is work for one worker more.
-    fn summon(&mut self, errands: &mut Errands) {
+    /// Sees to it that a worker looks what there is to do.
+    fn call_worker(&mut self, errands: &mut Errands) {
         if let Some(worker) = self.idle.pop() {
             errands.gates.extend(self.gates[worker].clone());
         } else if self.gates.len() < self.workers_max {
@@ -236,8 +248,9 @@ impl State {
         }
         let context = turn.contexts.for_call(turn.world, &call);
         self.serving.push((call.ticket, context.clone()));
+        let durable = durable_call(&call, self.core.reply_bytes_max(call.method));
         let Execute { ticket, method, arguments, .. } = call;
-        Some(Job { ticket, method, arguments, reply: self.core.take_buffer(), context })
+        Some(Job { ticket, method, arguments, reply: self.core.take_buffer(), context, durable })
     }
 
     /// A thread is through with a handler, for now or for good.
@@ -253,7 +266,7 @@ impl State {
                 let was_full = self.is_full();
                 self.finish(now, done, contexts);
                 if was_full && !self.queue.is_empty() {
-                    self.summon(errands);
+                    self.call_worker(errands);
                 }
             }
             Went::Waits(pending) if self.is_stopping => errands.abandoned.push(pending),
@@ -267,7 +280,7 @@ impl State {
     /// The receiving thread leaves async handlers to the workers.
     pub(super) fn hand_over(&mut self, errands: &mut Errands) {
         if self.parked.is_anybody_called() {
-            self.summon(errands);
+            self.call_worker(errands);
         }
     }
 
@@ -332,6 +345,19 @@ impl State {
         errands.link = self.link.take();
         errands.must_wake_receiver = true;
     }
+}
+
+/// A durable call's place in the store.
+fn durable_call(call: &Execute, reply_bytes_max: usize) -> Option<DurableCall> {
+    let CallId { session, space, slot, sequence } = call.ticket.call_id();
+    (space == Space::Durable).then_some(DurableCall {
+        client: call.client,
+        generation: GenerationId(session.0),
+        slot,
+        sequence,
+        digest: call.digest,
+        reply_bytes_max,
+    })
 }
 
 /// When somebody has to look at the core again; `None` is never.

@@ -10,10 +10,11 @@ use crate::interface::{Interface, Method};
 use crate::protocol::HandlerEnd;
 use crate::reactor;
 use crate::semantics::Semantics;
-use crate::service::{Dispatched, Ended, Incoming};
+use crate::service::{self, Dispatched, Incoming};
 use crate::time::Duration;
 use crate::wire::{RefuseReason, ReplyStatus, SealedVerdict};
 
+mod addresses;
 mod peer;
 #[cfg(feature = "sim")]
 mod simulated;
@@ -123,7 +124,7 @@ impl Service for Probe {
             }
             unknown => unreachable!("no method {unknown}"),
         }
-        Dispatched::Now(Ended { end, body })
+        Dispatched::Now(service::Answer { end, body })
     }
 }
 
@@ -470,7 +471,11 @@ impl Registrar for Notes {
     }
 }
 
-impl Lease for Entry {}
+impl Lease for Entry {
+    fn standing(&self) -> Standing {
+        Standing { directory: "notes".to_owned(), trouble: None }
+    }
+}
 
 impl Drop for Entry {
     fn drop(&mut self) {

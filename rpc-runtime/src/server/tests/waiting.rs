@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::task::{Poll, Waker};
 
 use super::*;
-use crate::service::Handling;
+use crate::service::{self, Handling};
 
 static HALL: Interface = Interface::new(
     "hall",
@@ -103,7 +103,7 @@ impl Service for Hall {
         let (arguments, reply) = (std::mem::take(incoming.arguments), incoming.reply);
         if method == WORK {
             said.tell("worked");
-            return Dispatched::Now(Ended { end: HandlerEnd::Returned, body: arguments });
+            return Dispatched::Now(service::Answer { end: HandlerEnd::Returned, body: arguments });
         }
         Dispatched::Later(Handling::new(async move {
             said.tell("entered");
@@ -120,7 +120,7 @@ impl Service for Hall {
             drop(held);
             let mut body = reply;
             body.extend_from_slice(&arguments);
-            (Ended { end: HandlerEnd::Returned, body }, arguments)
+            (service::Answer { end: HandlerEnd::Returned, body }, arguments)
         }))
     }
 }
