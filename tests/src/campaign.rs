@@ -9,7 +9,7 @@ mod users;
 use rpc_runtime::fault::Faults;
 use rpc_runtime::ids::{ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
-    Client, ClientIdentity, Limits, MethodEntry, Server, ServerIdentity, Target,
+    Client, ClientIdentity, Limits, MethodEntry, OrphanPolicy, Server, ServerIdentity, Target,
 };
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
@@ -178,6 +178,7 @@ fn place_server(
             name: u32::try_from(fingerprint).unwrap_or(0),
             semantics,
             reply_bytes_max: limits.reply_bytes_max,
+            orphans: OrphanPolicy::default(),
         })
         .collect();
     let machine = Server::new(identity, limits.clone(), methods, Box::new(control.rng(host)));

@@ -8,6 +8,7 @@ mod session;
 mod slots;
 mod answers;
 mod resolve;
+mod orphans;
 #[cfg(test)]
 mod tests;
 

@@ -9,11 +9,13 @@ mod session;
 mod handshake;
 mod calls;
 mod stop;
+mod orphans;
 mod answers;
 
 use std::collections::BTreeMap;
 
 use super::limits::REPLY_BYTES_MAX;
+use super::orphan::OrphanPolicy;
 use super::outbox::{Outbox, Pool};
 use super::timers::Timers;
 use super::{Explanations, HandlerEnd, Limits, Output, Reason, ServerCounters};
@@ -40,6 +42,8 @@ pub struct MethodEntry {
     pub semantics: Semantics,
     /// Room reserved for its reply before it begins, in bytes.
     pub reply_bytes_max: u32,
+    /// What is done about its calls when their caller may be gone.
+    pub orphans: OrphanPolicy,
 }
 
 /// Who a server is, in which life.
@@ -238,10 +242,10 @@ impl Server {
             }
             Pdu::Ack(ack) => self.on_ack(now, origin, ack),
             Pdu::Bye(_) => self.on_bye(now, origin),
-            // Quanta and owners are asked for by nobody yet; the rest is for clients.
-            Pdu::Extend(_)
-            | Pdu::Alive(_)
-            | Pdu::Cookie(_)
+            Pdu::Extend(extend) => self.on_extend(now, origin, extend),
+            Pdu::Alive(alive) => self.on_alive(now, origin, alive),
+            // The rest is for clients.
+            Pdu::Cookie(_)
             | Pdu::Welcome(_)
             | Pdu::Reject(_)
             | Pdu::Reply(_)

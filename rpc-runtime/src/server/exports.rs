@@ -8,8 +8,8 @@ use std::fmt;
 
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::interface::Interface;
-use crate::protocol::MethodEntry;
 use crate::protocol::limits::REPLY_BYTES_MAX;
+use crate::protocol::{MethodEntry, OrphanPolicy};
 use crate::service::Service;
 
 /// The services of a server, and where each method of the common table leads.
@@ -64,6 +64,7 @@ impl Exports {
                     name: interface.name_hash(method),
                     semantics: described.semantics(),
                     reply_bytes_max: u32::try_from(REPLY_BYTES_MAX).expect("fits a datagram"),
+                    orphans: OrphanPolicy::default(),
                 });
                 self.routes.push(Route { service, method, is_inline: described.is_inline() });
             }

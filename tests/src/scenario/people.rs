@@ -2,8 +2,8 @@
 
 use rpc_runtime::ids::{ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
-    Client, ClientCounters, ClientIdentity, Limits, MethodEntry, Server, ServerCounters,
-    ServerIdentity, Target,
+    Client, ClientCounters, ClientIdentity, Limits, MethodEntry, OrphanPolicy, Server,
+    ServerCounters, ServerIdentity, Target,
 };
 use rpc_runtime::sim::HostId;
 use rpc_runtime::sim::checker::Fact;
@@ -209,6 +209,7 @@ impl World {
             name: u32::try_from(fingerprint).expect("a small number"),
             semantics,
             reply_bytes_max: limits.reply_bytes_max,
+            orphans: OrphanPolicy::default(),
         };
         let methods = METHODS.map(entry).to_vec();
         let handlers = Handlers { tempers: tempers.clone(), notebook: self.notebook.clone() };

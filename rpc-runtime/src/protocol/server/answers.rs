@@ -40,7 +40,8 @@ impl Server {
             let attempt = slot.attempt;
             let pdu = match &slot.state {
                 State::Queued(live) | State::Running(live) => {
-                    let left = now.until(live.not_after).as_micros();
+                    let ends = live.quantum_ends.map_or(live.not_after, |e| e.min(live.not_after));
+                    let left = now.until(ends).as_micros();
                     let quantum_left_us = u64::try_from(left).unwrap_or(u64::MAX);
                     Some(Pdu::Working(Working { quantum_left_us, ..working }))
                 }
@@ -70,6 +71,17 @@ impl Server {
                 self.outbox.send(to, &envelope, &pdu);
             }
         }
+    }
+
+    /// WORKING, unasked, for a call that has been under way for a while.
+    pub(super) fn report(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        slot: SlotIndex,
+        sequence: Sequence,
+    ) {
+        self.answer(now, id, Ask { slot, sequence, stamp: 0, transmission: 0 });
     }
 
     /// WORKING for a call whose slot executes `running`.

@@ -100,7 +100,7 @@ impl Server {
             // Two calls never share a slot's memory: the older one is called off, the newer one is
             // to ask again (protocol tables, H1).
             self.send_working(now, id, Ask { slot, sequence, stamp: 0, transmission: 0 }, last);
-            self.call_off(id, slot);
+            self.call_off(now, id, slot);
             return;
         }
         if fenced {
@@ -163,6 +163,7 @@ impl Server {
         let room = reply_bytes(entry.semantics, entry.reply_bytes_max);
         let not_after = self.not_after(now, id, request);
         let arguments = self.pool.copy(request.arguments);
+        let report_at = now + self.limits.working_after;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.live_calls += 1;
         self.sessions_unused -= usize::from(!session.used);
@@ -179,12 +180,19 @@ impl Server {
             not_after,
             reply_bytes_max: entry.reply_bytes_max,
             transmission: request.transmission,
+            method,
+            report_at: Some(report_at),
             cancelled: false,
             stopped: false,
+            quantum: 1,
+            quantum_ends: None,
+            asked: None,
+            owner: None,
+            stubborn_at: None,
         });
         let key = TimerKey::Call(id, request.slot);
         let timer = *slot.timer.get_or_insert_with(|| self.timers.add(key));
-        self.timers.set(timer, now + self.limits.working_after);
+        self.timers.set(timer, report_at);
         let call = call_id(id, request.slot, request.sequence);
         let ticket = Ticket { call, attempt: slot.attempt, not_after };
         self.stored_bytes += room;
@@ -295,7 +303,9 @@ impl Server {
         };
         let State::Queued(live) = slot.state else { return false };
         if now < live.not_after {
-            return slot.begin();
+            let begins = slot.begin();
+            self.watch(now, id, index);
+            return begins;
         }
         // An execution that was promised nothing is refused; a further one is just not made.
         let first = slot.attempt == 1;
@@ -395,24 +405,6 @@ impl Server {
         }
         self.stored_bytes -= slot.stored_bytes;
         slot.stored_bytes = 0;
-    }
-
-    /// A call has been under way for a while: report it once, then tell it when its caller's
-    /// patience is over (the quantum is the remaining deadline until quanta exist).
-    pub(super) fn on_call_timer(&mut self, now: Instant, id: SessionId, index: SlotIndex) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let Some(slot) = session.slot(index) else { return };
-        let (sequence, timer) = (slot.last, slot.timer);
-        let Some(live) = slot.live() else { return };
-        if now >= live.not_after {
-            self.call_off_running(id, index);
-            return;
-        }
-        let not_after = live.not_after;
-        if let Some(timer) = timer {
-            self.timers.set(timer, not_after);
-        }
-        self.answer(now, id, Ask { slot: index, sequence, stamp: 0, transmission: 0 });
     }
 }
 

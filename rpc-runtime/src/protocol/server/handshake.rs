@@ -50,7 +50,7 @@ impl Server {
             return self.reject(origin, hello, reason, highest, Duration::ZERO);
         }
         if incarnation > highest {
-            self.fence_below(client, incarnation);
+            self.fence_below(now, client, incarnation);
         }
         if !self.resume(now, origin, hello) {
             self.open(now, origin, hello);
@@ -92,8 +92,9 @@ impl Server {
             && cookie::is_good(self.key, now, origin.from, hello.client, hello.cookie)
     }
 
-    /// A later life of `client` begins: its older sessions begin nothing more (C9).
-    fn fence_below(&mut self, client: ClientId, incarnation: Incarnation) {
+    /// A later life of `client` begins: its older sessions begin nothing more (C9), and what runs in
+    /// them is treated as an orphan may be.
+    fn fence_below(&mut self, now: Instant, client: ClientId, incarnation: Incarnation) {
         if self.clients.len() >= CLIENTS_REMEMBERED_MAX {
             self.clients.retain(|_, known| !known.sessions.is_empty());
         }
@@ -105,6 +106,7 @@ impl Server {
                 session.fenced = true;
             }
             self.seal_queued(id);
+            self.judge_orphans(now, id, incarnation);
         }
     }
 
@@ -262,7 +264,8 @@ impl Server {
             let mut others = known.sessions.iter().filter_map(|id| self.sessions.get(id));
             others.find(|other| other.address == from && (other.used || other.proved))
         };
-        session.address == from || (session.fenced && of_another().is_some())
+        let own = session.address == from || session.home == from;
+        own || (session.fenced && of_another().is_some())
     }
 
     pub(super) fn on_bye(&mut self, now: Instant, origin: Origin) {

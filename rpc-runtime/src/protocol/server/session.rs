@@ -20,6 +20,8 @@ pub(super) struct Session {
     pub(super) client: ClientId,
     pub(super) incarnation: Incarnation,
     pub(super) address: Address,
+    /// Where the life that opened it was heard last: its calls' owner is asked for there.
+    pub(super) home: Address,
     /// The life of the client that spoke last: a later one may ask what an earlier one left.
     pub(super) speaker: Incarnation,
     /// Where else the client seems to be, and how many bytes came from there and were not answered.
@@ -59,6 +61,7 @@ impl Session {
             client: client.0,
             incarnation: client.1,
             address,
+            home: address,
             speaker: client.1,
             elsewhere: None,
             proved: false,
@@ -107,6 +110,9 @@ impl Session {
     pub(super) fn hear(&mut self, now: Instant, from: Address, speaker: Incarnation) {
         self.address = from;
         self.speaker = speaker;
+        if speaker == self.incarnation {
+            self.home = from;
+        }
         self.elsewhere = None;
         if !self.fenced {
             self.last_heard = now;
