@@ -35,6 +35,7 @@ pub(crate) fn service(service: &Service, diagnostics: &mut Diagnostics) {
     }
     for method in &service.methods {
         semantics(method, diagnostics);
+        orphans(method, diagnostics);
         for argument in &method.arguments {
             types::parameter(argument, diagnostics);
         }
@@ -212,6 +213,31 @@ fn semantics(method: &Method, diagnostics: &mut Diagnostics) {
             format!("a remote call can fail, and `{name}` has no way to say so\nreturn `Result<(), rpc_runtime::CallError>` or `rpc_runtime::Result<(), YourError>`; for a call nobody waits for, mark it #[rpc(maybe)]"),
         ),
         ReturnType::Type(_, output) => types::result(output, diagnostics),
+    }
+}
+
+/// What is done about orphans: of a `maybe` call nobody is the caller, and what must run to its end
+/// cannot expire.
+fn orphans(method: &Method, diagnostics: &mut Diagnostics) {
+    let given = [
+        ("expires", method.expires_span),
+        ("orphan", method.orphan_span),
+        ("no_cancel", method.no_cancel_span),
+    ];
+    if method.semantics == Semantics::Maybe {
+        for (word, span) in given {
+            if let Some(span) = span {
+                diagnostics.at_span(
+                    span,
+                    format!("`{word}` has no meaning for a `maybe` call: nobody waits for it, so nothing cancels it; leave it out"),
+                );
+            }
+        }
+    } else if let (Some(_), Some(no_cancel)) = (method.expires_span, method.no_cancel_span) {
+        diagnostics.at_span(
+            no_cancel,
+            "`expires` and `no_cancel` contradict each other: what must run to its end cannot expire",
+        );
     }
 }
 
