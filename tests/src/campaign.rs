@@ -6,10 +6,13 @@
 
 mod users;
 
+use std::str::FromStr;
+
 use rpc_runtime::fault::Faults;
 use rpc_runtime::ids::{ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
-    Client, ClientIdentity, Limits, MethodEntry, OrphanPolicy, Server, ServerIdentity, Target,
+    Client, ClientIdentity, Limits, MethodEntry, OrphanPolicy, OrphanStrategy, Server,
+    ServerIdentity, Target,
 };
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
@@ -50,14 +53,70 @@ const END: Duration = Duration::from_secs(24);
 /// How often the tables' sizes are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Runs one seed; keeps the last `trace_lines` events.
+/// What the campaign's servers do about orphans.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Orphans {
+    /// Each method something else.
+    #[default]
+    All,
+    /// All the same.
+    Only(OrphanStrategy),
+}
+
+impl FromStr for Orphans {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        Ok(match word {
+            "all" => Self::All,
+            "default" => Self::Only(OrphanStrategy::ExpireAndGentle),
+            "expiration" => Self::Only(OrphanStrategy::Expire),
+            "gentle" => Self::Only(OrphanStrategy::Gentle),
+            "reincarnation" => Self::Only(OrphanStrategy::Reincarnate),
+            _ => {
+                return Err(format!(
+                    "no strategy is named `{word}`; \
+                     known: all, default, expiration, gentle, reincarnation"
+                ));
+            }
+        })
+    }
+}
+
+impl Orphans {
+    /// What holds for a method.
+    fn policy(self, rng: &mut dyn Rng, quantum: Duration) -> OrphanPolicy {
+        let strategy = match self {
+            Self::Only(strategy) => strategy,
+            Self::All => pick(
+                rng,
+                &[
+                    OrphanStrategy::ExpireAndGentle,
+                    OrphanStrategy::Expire,
+                    OrphanStrategy::Gentle,
+                    OrphanStrategy::Reincarnate,
+                ],
+            ),
+        };
+        let policy = OrphanPolicy::new(strategy, quantum);
+        if self == Self::All && rng.chance(0.1) { policy.no_cancel() } else { policy }
+    }
+}
+
+/// Runs one seed under all orphan strategies; keeps the last `trace_lines` events.
 #[must_use]
 pub fn run(seed: u64, trace_lines: usize) -> Report {
+    run_under(seed, trace_lines, Orphans::All)
+}
+
+/// Runs one seed; keeps the last `trace_lines` events.
+#[must_use]
+pub fn run_under(seed: u64, trace_lines: usize, orphans: Orphans) -> Report {
     let simulation = Simulation::new(seed);
     let journal = Journal::new(false);
     simulation.with(|control| {
         control.trace.keep(trace_lines);
-        set_up(control, &journal);
+        set_up(control, orphans, &journal);
     });
     simulation.run_until(Instant::START + SETTLED);
     let before = simulation.with(|control| control.net.counters().sent);
@@ -80,7 +139,7 @@ pub fn run(seed: u64, trace_lines: usize) -> Report {
 }
 
 /// The day's plan.
-fn set_up(control: &mut Control, journal: &Journal) {
+fn set_up(control: &mut Control, orphans: Orphans, journal: &Journal) {
     let mut rng = control.scenario_rng(0);
     let limits = limits(&mut rng);
     let faults = faults(&mut rng);
@@ -91,13 +150,16 @@ fn set_up(control: &mut Control, journal: &Journal) {
         (0..=rng.below(3)).map(|n| control.add_host(&format!("client-{n}"))).collect();
     for (n, &host) in servers.iter().enumerate() {
         let identity = server_identity(control, host, n as u64);
-        place_server(control, host, identity, &limits, journal);
-        plan_server(control, &mut rng, host, n as u64, &limits, journal);
+        let day = Day { limits: limits.clone(), orphans, journal: journal.clone() };
+        place_server(control, host, identity, &day);
+        plan_server(control, &mut rng, host, n as u64, &day);
     }
     for (n, &host) in clients.iter().enumerate() {
         drift(control, &mut rng, host);
         let calls = 4 + rng.below(14);
-        let id = ClientId(100 + n as u64);
+        // Now and then two processes live under one name, as a machine and its copy do.
+        let is_twin = n > 0 && rng.chance(0.15);
+        let id = ClientId(100 + if is_twin { 0 } else { n as u64 });
         place_client(control, &Life { host, id, calls, servers: &servers }, &limits, journal);
         plan_client(
             control,
@@ -133,6 +195,8 @@ fn limits(rng: &mut dyn Rng) -> Limits {
     limits.retransmit_ceiling = Duration::from_millis(250);
     limits.lease_unused = Duration::from_millis(500);
     limits.lease = Duration::from_millis(pick(rng, &[500, 1_000, 5_000]));
+    limits.quantum = Duration::from_millis(pick(rng, &[30, 150, 600]));
+    limits.grace = Duration::from_millis(pick(rng, &[60, 400]));
     limits
 }
 
@@ -164,13 +228,17 @@ fn server_identity(control: &mut Control, host: HostId, n: u64) -> ServerIdentit
     ServerIdentity { id: ServerId(1 + n), incarnation: control.incarnation(host) }
 }
 
-fn place_server(
-    control: &mut Control,
-    host: HostId,
-    identity: ServerIdentity,
-    limits: &Limits,
-    journal: &Journal,
-) {
+/// What holds for all servers of a day.
+#[derive(Clone, Debug)]
+struct Day {
+    limits: Limits,
+    orphans: Orphans,
+    journal: Journal,
+}
+
+fn place_server(control: &mut Control, host: HostId, identity: ServerIdentity, day: &Day) {
+    let Day { limits, orphans, journal } = day;
+    let mut rng = control.rng(host);
     let methods = METHODS
         .iter()
         .map(|&(fingerprint, semantics)| MethodEntry {
@@ -178,7 +246,7 @@ fn place_server(
             name: u32::try_from(fingerprint).unwrap_or(0),
             semantics,
             reply_bytes_max: limits.reply_bytes_max,
-            orphans: OrphanPolicy::default(),
+            orphans: orphans.policy(&mut rng, limits.quantum),
         })
         .collect();
     let machine = Server::new(identity, limits.clone(), methods, Box::new(control.rng(host)));
@@ -190,16 +258,9 @@ fn place_server(
 }
 
 /// Crashes, restarts, drains; sometimes another server comes back at the address.
-fn plan_server(
-    control: &mut Control,
-    rng: &mut dyn Rng,
-    host: HostId,
-    n: u64,
-    limits: &Limits,
-    journal: &Journal,
-) {
+fn plan_server(control: &mut Control, rng: &mut dyn Rng, host: HostId, n: u64, day: &Day) {
     for _ in 0..rng.below(3) {
-        let (limits, journal) = (limits.clone(), journal.clone());
+        let day = day.clone();
         let at = Instant::START + Duration::from_micros(rng.below(3_800_000));
         let down = Duration::from_micros(rng.below(300_000));
         let stranger = rng.chance(0.15);
@@ -216,7 +277,7 @@ fn plan_server(
                 control.restart(host);
                 let n = if stranger { n + 50 } else { n };
                 let identity = server_identity(control, host, n);
-                place_server(control, host, identity, &limits, &journal);
+                place_server(control, host, identity, &day);
             });
         });
     }
@@ -274,9 +335,18 @@ fn plan_client(
     limits: &Limits,
     journal: &Journal,
 ) {
-    if !rng.chance(0.25) {
-        return;
+    for _ in 0..pick(rng, &[0, 0, 1, 1, 2]) {
+        plan_restart(control, rng, life, limits, journal);
     }
+}
+
+fn plan_restart(
+    control: &mut Control,
+    rng: &mut dyn Rng,
+    life: &Life<'_>,
+    limits: &Limits,
+    journal: &Journal,
+) {
     let (host, calls) = (life.host, life.calls);
     let id = if rng.chance(0.7) { life.id } else { ClientId(life.id.0 + 1_000) };
     let (servers, limits, journal) = (life.servers.to_vec(), limits.clone(), journal.clone());

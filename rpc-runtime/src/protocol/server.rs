@@ -85,6 +85,8 @@ pub struct Execute {
     pub not_after: Instant,
     /// Who calls.
     pub client: ClientId,
+    /// In which life.
+    pub life: Incarnation,
     /// From where.
     pub peer: Address,
     /// How many calls this one is nested in.
@@ -98,6 +100,13 @@ pub enum ServerEvent {
     Execute(Execute),
     /// Tell the handler that nobody wants its call any more.
     Cancel(Ticket),
+    /// A later life of a client was welcomed: what its lives below left begins no more.
+    Fenced {
+        /// Whose.
+        client: ClientId,
+        /// That life.
+        below: Incarnation,
+    },
     /// A session is gone; its calls have ended before.
     SessionClosed(SessionId),
 }
@@ -334,6 +343,16 @@ impl Server {
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What holds for the calls of a method, by its place in the list given to [`Server::new`].
+    ///
+    /// # Panics
+    ///
+    /// There is no such method.
+    #[must_use]
+    pub fn orphan_policy(&self, method: usize) -> OrphanPolicy {
+        self.methods[method].orphans
     }
 
     /// What it has counted.

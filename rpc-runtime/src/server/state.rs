@@ -127,7 +127,7 @@ impl State {
                     let serving = self.serving.iter().find(|(served, _)| *served == ticket);
                     errands.cancels.extend(serving.map(|(_, context)| context.clone()));
                 }
-                Output::Event(ServerEvent::SessionClosed(_)) => {}
+                Output::Event(ServerEvent::Fenced { .. } | ServerEvent::SessionClosed(_)) => {}
                 Output::Transmit { to } => errands.send_to(to),
                 Output::Wait { until, .. } => break until,
             }

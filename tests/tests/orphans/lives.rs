@@ -3,11 +3,11 @@
 
 use std::sync::atomic::Ordering;
 
+use rpc_runtime::Channel;
 use rpc_runtime::ids::ClientId;
 use rpc_runtime::orphans::{self, OrphanStrategy};
 use rpc_runtime::sim::{HostId, sleep};
 use rpc_runtime::time::Duration;
-use rpc_runtime::Channel;
 
 use super::chain::{Chain as _, ChainClient};
 use super::simulated::{World, ms};

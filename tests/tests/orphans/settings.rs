@@ -36,7 +36,10 @@ fn refused(server: Server) -> String {
 #[test]
 fn a_quantum_of_nothing_is_refused_and_the_error_says_what_to_do() {
     let text = refused(server().quantum(Duration::ZERO));
-    assert!(text.contains("the server's quantum is 0ns, and nobody can answer that fast"), "{text}");
+    assert!(
+        text.contains("the server's quantum is 0ns, and nobody can answer that fast"),
+        "{text}"
+    );
     assert!(text.contains("give it 1ms or more"), "{text}");
     let text = refused(server().grace(Duration::from_micros(1)));
     assert!(text.contains("the server's grace period is 1µs"), "{text}");

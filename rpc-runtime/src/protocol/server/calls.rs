@@ -2,7 +2,9 @@
 
 use super::answers::{Ask, fitted};
 use super::slot::{Live, State, Stored};
-use super::{Begin, Execute, Origin, Server, ServerEvent, Ticket, TimerKey, call_id, status_of};
+use super::{
+    Begin, Execute, MethodEntry, Origin, Server, ServerEvent, Ticket, TimerKey, call_id, status_of,
+};
 use crate::ids::{CallId, Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::HandlerEnd;
 use crate::semantics::Semantics;
@@ -52,8 +54,12 @@ impl Server {
             && !fenced
             && request.semantics == Semantics::AtLeastOnce // whatever its digest claims
             && match self.why_not(now, id, request) {
-                // A draining server ends what it began.
-                None | Some((RefuseReason::Draining, _)) => true,
+                None => true,
+                // A draining server ends what it began, as far as it has room.
+                Some((RefuseReason::Draining, _)) => {
+                    let method = self.by_fingerprint.get(&request.method);
+                    method.is_some_and(|&method| !self.is_full(&self.methods[method]))
+                }
                 Some(_) => false,
             };
         let Some(entry) = self.sessions.get_mut(&id).and_then(|session| session.slot(request.slot))
@@ -149,11 +155,15 @@ impl Server {
         if self.draining.is_some() {
             return Some((RefuseReason::Draining, push_back));
         }
+        self.is_full(&method).then_some((RefuseReason::Overload, push_back))
+    }
+
+    /// Whether there is no room for a call of `method`.
+    const fn is_full(&self, method: &MethodEntry) -> bool {
         let room = reply_bytes(method.semantics, method.reply_bytes_max);
-        let full = self.queued >= self.limits.calls_queued_max
+        self.queued >= self.limits.calls_queued_max
             || self.running >= self.limits.calls_running_max
-            || self.stored_bytes + room > self.limits.reply_bytes_stored_max;
-        full.then_some((RefuseReason::Overload, push_back))
+            || self.stored_bytes + room > self.limits.reply_bytes_stored_max
     }
 
     /// Takes a call, or a further execution of an `at_least_once` call, into its slot.
@@ -168,9 +178,11 @@ impl Server {
         session.live_calls += 1;
         self.sessions_unused -= usize::from(!session.used);
         session.used = true;
-        let (client, peer) = (session.client, session.address);
+        let (client, life, peer) = (session.client, session.incarnation, session.address);
         let Some(slot) = session.slot(request.slot) else { return };
-        slot.attempt = if slot.last == request.sequence { slot.attempt + 1 } else { 1 };
+        let again = slot.last == request.sequence;
+        slot.attempt = if again { slot.attempt + 1 } else { 1 };
+        let quantum = if again { slot.quantum.wrapping_add(1) } else { 1 };
         slot.last = request.sequence;
         slot.digest = request.digest;
         slot.stored_bytes = room;
@@ -184,7 +196,7 @@ impl Server {
             report_at: Some(report_at),
             cancelled: false,
             stopped: false,
-            quantum: 1,
+            quantum,
             quantum_ends: None,
             asked: None,
             owner: None,
@@ -199,7 +211,7 @@ impl Server {
         self.queued += 1;
         self.counters.accepted += 1;
         let depth = request.depth;
-        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth };
+        let execute = Execute { ticket, method, arguments, not_after, client, life, peer, depth };
         self.outbox.event(ServerEvent::Execute(execute));
     }
 
@@ -250,13 +262,14 @@ impl Server {
         session.live_calls += 1;
         self.sessions_unused -= usize::from(!session.used);
         session.used = true;
-        let (client, peer, depth) = (session.client, session.address, request.depth);
+        let (client, life, peer) = (session.client, session.incarnation, session.address);
+        let depth = request.depth;
         let call = CallId { space: Space::Maybe, ..call_id(id, SlotIndex(0), request.sequence) };
         let ticket = Ticket { call, attempt: 1, not_after };
         let arguments = self.pool.copy(request.arguments);
         self.queued += 1;
         self.counters.accepted += 1;
-        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth };
+        let execute = Execute { ticket, method, arguments, not_after, client, life, peer, depth };
         self.outbox.event(ServerEvent::Execute(execute));
     }
 
@@ -336,6 +349,7 @@ impl Server {
         let State::Running(live) = slot.state else {
             unreachable!("only `finish` ends what `begin` began")
         };
+        slot.quantum = live.quantum;
         let (status, body) = fitted(status_of(end), body, live.reply_bytes_max);
         let handler_us = u32::try_from(now.since(live.arrived).as_micros()).unwrap_or(u32::MAX);
         let bad_arguments = end == HandlerEnd::BadArguments;

@@ -101,7 +101,11 @@ impl Server {
         let known = Known { highest: incarnation, sessions: Vec::new() };
         let known = self.clients.entry(client).or_insert(known);
         known.highest = incarnation;
-        for id in known.sessions.clone() {
+        let older = known.sessions.clone();
+        if !older.is_empty() {
+            self.outbox.event(ServerEvent::Fenced { client, below: incarnation });
+        }
+        for id in older {
             if let Some(session) = self.sessions.get_mut(&id) {
                 session.fenced = true;
             }

@@ -113,9 +113,12 @@ impl Server {
         match extend.answer {
             Answer::Yes => {
                 live.quantum = live.quantum.wrapping_add(1);
-                live.quantum_ends = Some(asked.at + quantum);
-                live.asked = None;
+                let ends = asked.at + quantum;
+                live.quantum_ends = Some(ends);
+                // So late that the next one is over too: its grace period runs already.
+                live.asked = (ends < now).then_some(Asked { at: ends, again: now });
                 self.counters.quanta_granted += 1;
+                self.check_quantum(now, id, extend.slot);
                 self.arm(id, extend.slot);
             }
             Answer::No => self.call_off_running(now, id, extend.slot, Why::QuantumRefused),
@@ -138,7 +141,10 @@ impl Server {
                 OnFence::Cancel => self.call_off_running(now, id, index, Why::Reincarnated),
                 OnFence::AskOwner if live.cancelled => {}
                 OnFence::AskOwner => {
-                    live.owner = Some(OwnerAsked { announced, tries: 0, again: now });
+                    // Asked for already: the question is another from now on, its end stays.
+                    let fresh = OwnerAsked { announced, tries: 0, again: now };
+                    let asked = live.owner.map(|asked| OwnerAsked { announced, ..asked });
+                    live.owner = Some(asked.unwrap_or(fresh));
                     self.check_owner(now, id, index);
                     self.arm(id, index);
                 }

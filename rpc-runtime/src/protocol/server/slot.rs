@@ -25,6 +25,9 @@ pub(super) struct Slot {
     pub(super) digest: u64,
     /// Executions of the last call.
     pub(super) attempt: u32,
+    /// The last quantum of the execution before, whose answers may still come: the next execution
+    /// counts on.
+    pub(super) quantum: u32,
     pub(super) timer: Option<TimerId>,
     /// Bytes reserved or used in the store of replies.
     pub(super) stored_bytes: usize,

@@ -360,6 +360,7 @@ impl Bench {
                 Output::Event(ServerEvent::Execute(call)) => self.queue.push(call),
                 Output::Event(ServerEvent::Cancel(ticket)) => self.cancelled.push(ticket),
                 Output::Event(ServerEvent::SessionClosed(session)) => self.closed.push(session),
+                Output::Event(ServerEvent::Fenced { .. }) => {}
                 Output::Transmit { to } => {
                     assert!(buffer.len() <= DATAGRAM_BYTES_MAX);
                     let mut rest = &buffer[..];

@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use super::super::checker::Fact;
+use super::super::checker::{Bounds, Fact, Fenced, Watched};
 use super::super::node::{Node, NodeOutput};
 use super::Journal;
 use crate::address::Address;
-use crate::ids::{Incarnation, ServerId};
-use crate::protocol::HandlerEnd;
-use crate::protocol::Output;
+use crate::ids::{Incarnation, ServerId, Space};
+use crate::protocol::limits::OWNER_TRIES;
 use crate::protocol::{Begin, Execute, Server, ServerEvent, Ticket};
+use crate::protocol::{HandlerEnd, OnFence, Output};
 use crate::time::{Duration, Instant};
 
 /// One execution as planned by a [`Behaviour`].
@@ -35,6 +35,7 @@ pub trait Behaviour: Send + fmt::Debug {
 struct Running {
     ticket: Ticket,
     call: u64,
+    execution: u64,
     ends: Instant,
     work: Work,
     reply: Vec<u8>,
@@ -50,6 +51,8 @@ pub struct ServerNode<B> {
     workers: usize,
     queue: VecDeque<Execute>,
     running: Vec<Running>,
+    /// The last time it looked at a clock: when it died, if it does.
+    last_seen: Instant,
 }
 
 impl<B: Behaviour> ServerNode<B> {
@@ -62,7 +65,8 @@ impl<B: Behaviour> ServerNode<B> {
         journal: Journal,
     ) -> Self {
         let (queue, running) = (VecDeque::new(), Vec::new());
-        Self { machine, identity, behaviour, journal, workers, queue, running }
+        let last_seen = Instant::START;
+        Self { machine, identity, behaviour, journal, workers, queue, running, last_seen }
     }
 
     /// The machine, to drain it or to read its counters.
@@ -90,6 +94,11 @@ impl<B: Behaviour> ServerNode<B> {
                 }
                 self.end_due(now);
             }
+            ServerEvent::Fenced { client, below } => {
+                let (server, incarnation) = self.identity;
+                let fenced = Fenced { server, incarnation, client, below };
+                self.journal.note(now, Fact::Fenced(fenced));
+            }
             ServerEvent::SessionClosed(_) => {}
         }
     }
@@ -116,15 +125,48 @@ impl<B: Behaviour> ServerNode<B> {
         }
         let (server, incarnation) = self.identity;
         self.journal.note(now, Fact::Began { call, server, incarnation });
-        let running = Running { ticket: execute.ticket, call, ends: now + work.takes, work, reply };
-        self.running.push(running);
+        let execution = self.journal.next_execution();
+        if let Some(bounds) = self.bounds(execute, &work) {
+            let (client, life) = (execute.client, execute.life);
+            self.journal.note(
+                now,
+                Fact::Watched(Watched {
+                    execution,
+                    call,
+                    client,
+                    life,
+                    server,
+                    incarnation,
+                    bounds,
+                }),
+            );
+        }
+        let (ticket, ends) = (execute.ticket, now + work.takes);
+        self.running.push(Running { ticket, call, execution, ends, work, reply });
         self.end_due(now);
+    }
+
+    /// How long an execution may go on without its caller; `None` for one that does not stop.
+    fn bounds(&self, execute: &Execute, work: &Work) -> Option<Bounds> {
+        let policy = self.machine.orphan_policy(execute.method);
+        let is_maybe = execute.ticket.call_id().space == Space::Maybe;
+        if policy.no_cancel || is_maybe || !work.heeds_cancel {
+            return None;
+        }
+        let limits = self.machine.limits();
+        let on_fence = |which, bound| (policy.on_fence == which).then_some(bound);
+        Some(Bounds {
+            expires: policy.quantum.map(|quantum| quantum + limits.grace),
+            reincarnates: on_fence(OnFence::Cancel, Duration::ZERO),
+            gentle: on_fence(OnFence::AskOwner, limits.retransmit_initial * OWNER_TRIES),
+        })
     }
 
     /// Ends the executions whose time has come, in the order in which they began.
     fn end_due(&mut self, now: Instant) {
         while let Some(due) = self.running.iter().position(|running| running.ends <= now) {
-            let Running { ticket, call, work, reply, .. } = self.running.remove(due);
+            let Running { ticket, call, execution, work, reply, .. } = self.running.remove(due);
+            self.journal.note(now, Fact::Over { execution });
             if work.end == HandlerEnd::Returned {
                 self.journal.note(now, Fact::Returned { call, reply: reply.clone() });
             }
@@ -140,10 +182,12 @@ fn number_in(arguments: &[u8]) -> u64 {
 
 impl<B: Behaviour + 'static> Node for ServerNode<B> {
     fn handle_datagram(&mut self, now: Instant, from: Address, datagram: &[u8]) {
+        self.last_seen = now;
         self.machine.handle_datagram(now, from, datagram);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.last_seen = now;
         self.end_due(now);
         self.machine.handle_timeout(now);
     }
@@ -160,6 +204,15 @@ impl<B: Behaviour + 'static> Node for ServerNode<B> {
                     return NodeOutput::Wait { until };
                 }
             }
+        }
+    }
+}
+
+/// With a server's process all that it executes dies.
+impl<B> Drop for ServerNode<B> {
+    fn drop(&mut self) {
+        for running in &self.running {
+            self.journal.note(self.last_seen, Fact::Over { execution: running.execution });
         }
     }
 }

@@ -9,6 +9,7 @@ mod seeds;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rpc_tests::campaign::Orphans;
 
 /// Simulate crashes, restarts, partitions and faults of every kind over many seeds.
 #[derive(Parser, Debug)]
@@ -26,6 +27,10 @@ struct Cli {
     /// With --seed: print the last events.
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// What servers do about orphans: all (each method something else), default, expiration, gentle
+    /// or reincarnation.
+    #[arg(long, default_value = "all")]
+    orphans: Orphans,
     /// Plant a bug by name, or `all`, in a copy of the sources, and see it caught.
     #[arg(long)]
     planted: Option<String>,
@@ -38,8 +43,8 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match (&cli.planted, cli.seed) {
         (Some(name), _) => bugs::hunt(name, cli.seeds.min(1_000), cli.json),
-        (None, Some(seed)) => Ok(seeds::replay(seed, cli.trace, cli.json)),
-        (None, None) => seeds::run(cli.first, cli.seeds, cli.json),
+        (None, Some(seed)) => Ok(seeds::replay(seed, cli.orphans, cli.trace, cli.json)),
+        (None, None) => seeds::run(cli.first, cli.seeds, cli.orphans, cli.json),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

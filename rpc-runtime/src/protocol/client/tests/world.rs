@@ -160,7 +160,11 @@ impl World {
         loop {
             match self.server.poll_output(time, &mut bytes) {
                 Output::Event(ServerEvent::Execute(call)) => self.queue.push(call),
-                Output::Event(ServerEvent::Cancel(_) | ServerEvent::SessionClosed(_)) => {}
+                Output::Event(
+                    ServerEvent::Cancel(_)
+                    | ServerEvent::Fenced { .. }
+                    | ServerEvent::SessionClosed(_),
+                ) => {}
                 Output::Transmit { to: address } => {
                     self.said.push(Datagram { to_server: false, address, bytes: bytes.clone() });
                 }

@@ -120,6 +120,20 @@ fn server_slot_extend_late_yes_lengthens_nothing() {
 }
 
 #[test]
+fn server_slot_extend_yes_that_comes_after_the_next_quantum_ends_that_one_in_its_own_grace() {
+    let quantum = Duration::from_millis(100);
+    let mut bench = Bench::under(OrphanPolicy::new(OrphanStrategy::Expire, quantum));
+    bench.prepare(Prepared::Running);
+    bench.pass(quantum + GRACE - TICK);
+    let yes = bench.send(&Pdu::Extend(extend(LAST, 1, Answer::Yes)));
+    assert_eq!(yes, [ask(2)], "asked at once");
+    bench.pass(quantum);
+    assert!(bench.cancelled.is_empty());
+    bench.pass(TICK);
+    assert_eq!(bench.cancelled.len(), 1, "two quanta and one grace period after it began");
+}
+
+#[test]
 fn server_slot_extend_equal_running_current_no_cancels_at_once() {
     let mut bench = asked();
     bench.extend(LAST, 1, Answer::No);
@@ -150,6 +164,23 @@ fn server_slot_extend_that_was_not_asked_for_is_dropped() {
         assert_eq!(bench.pass(QUANTUM).last(), Some(&ask(1)));
         assert_eq!(bench.counters().stale, 1);
     }
+}
+
+#[test]
+fn server_slot_extend_to_an_earlier_execution_at_least_once_is_dropped() {
+    let mut bench = Bench::new();
+    bench.request_again(LAST);
+    bench.begin();
+    let quantum = OrphanPolicy::default().quantum.unwrap();
+    let far = Request { remaining_us: u64::MAX, ..bench.call_of(AGAIN, LAST) };
+    bench.finish(HandlerEnd::Returned, b"reply");
+    bench.send(&Pdu::Request(Request { not_after_us: u64::MAX, ..far }));
+    bench.begin();
+    assert_eq!(bench.pass(quantum).last(), Some(&ask(2)), "quanta count on");
+    bench.extend(LAST, 1, Answer::Yes);
+    assert_eq!(bench.counters().quanta_granted, 0);
+    bench.extend(LAST, 2, Answer::Yes);
+    assert_eq!(bench.counters().quanta_granted, 1);
 }
 
 #[test]
@@ -372,18 +403,35 @@ fn server_session_fenced_owner_answers_that_name_something_else_are_dropped() {
 }
 
 #[test]
-fn server_session_fenced_by_a_third_life_asks_anew_and_takes_no_answer_to_the_first_question() {
+fn server_session_fenced_by_a_third_life_asks_another_question_and_not_for_longer() {
     let mut bench = under(OrphanStrategy::Gentle);
     bench.come_back();
+    let interval = Limits::default().retransmit_initial;
+    bench.pass(interval / 2);
+    bench.life = Incarnation(NEXT_LIFE.0 + 1);
+    let hello = bench.hello();
+    bench.opened(&hello);
+    bench.alive(LIFE, Answer::Yes);
+    assert_eq!(bench.counters().owners_found, 0, "that was the first question");
+    let said = bench.pass(interval / 2);
+    let [.., Said::Owner(owner)] = said[..] else { panic!("{said:?}") };
+    assert_eq!(owner.announced, bench.life);
+    bench.pass(interval * (OWNER_TRIES - 1));
+    assert_eq!(bench.cancelled.len(), 1);
+}
+
+#[test]
+fn server_session_fenced_by_a_third_life_after_an_answer_asks_anew() {
+    let mut bench = under(OrphanStrategy::Gentle);
+    bench.come_back();
+    bench.alive(LIFE, Answer::Yes);
     bench.life = Incarnation(NEXT_LIFE.0 + 1);
     let hello = bench.hello();
     bench.opened(&hello);
     let announced: Vec<_> = bench.owners.iter().map(|(_, _, owner)| owner.announced).collect();
     assert_eq!(announced, [NEXT_LIFE, bench.life]);
     bench.alive(LIFE, Answer::Yes);
-    assert_eq!(bench.counters().owners_found, 0);
-    bench.pass(Duration::from_secs(2));
-    assert_eq!(bench.cancelled.len(), 1);
+    assert_eq!(bench.counters().owners_found, 1, "a copy of the first answer");
 }
 
 #[test]
