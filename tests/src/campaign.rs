@@ -352,6 +352,8 @@ fn plan_restart(
     let (servers, limits, journal) = (life.servers.to_vec(), limits.clone(), journal.clone());
     let at = Instant::START + Duration::from_micros(rng.below(2_000_000));
     control.at(at, move |control| {
+        // A look at a node lets it do what is due; only then are its calls all there (seed 307494).
+        control.node(host, |_: &mut ClientNode<Caller>, _| ());
         let calls_lost =
             control.node(host, |node: &mut ClientNode<Caller>, _| node.calls()).unwrap_or_default();
         journal.note(control.now(), Fact::ClientGone { calls: calls_lost });
