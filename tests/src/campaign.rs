@@ -1,9 +1,12 @@
 //! One seed, one bad day: servers crash and come back, or others come in their place; clients
 //! restart; the network loses, doubles, delays, damages and splits. In the end the checker judges.
 //!
-//! Machines only, without threads, so that a minute tries hundreds of thousands of calls. What the
-//! day brings is drawn from the seed alone.
+//! Machines only, without threads, so that a minute tries hundreds of thousands of calls; every so
+//! often a chain of services with blocking code beside them. What the day brings is drawn from the
+//! seed alone.
 
+mod chains;
+mod forgery;
 mod users;
 
 use std::str::FromStr;
@@ -128,12 +131,18 @@ pub fn run_under(seed: u64, trace_lines: usize, orphans: Orphans) -> Report {
             journal.note(control.now(), Fact::Noise { what });
         }
     });
-    let violations = journal.finish(Instant::START + END);
+    let mut violations = journal.finish(Instant::START + END);
+    let mut trace_hash = simulation.trace_hash();
+    if seed.is_multiple_of(chains::EVERY) {
+        let journal = Journal::new(false);
+        trace_hash ^= chains::run(seed, &journal);
+        violations.extend(journal.finish(Instant::START + END));
+    }
     Report {
         seed,
         tally: journal.tally(),
         violations,
-        trace_hash: simulation.trace_hash(),
+        trace_hash,
         trace: simulation.with(|control| control.trace.lines().collect()),
     }
 }
@@ -170,6 +179,7 @@ fn set_up(control: &mut Control, orphans: Orphans, journal: &Journal) {
         );
     }
     plan_partitions(control, &mut rng, &servers, &clients);
+    forgery::plan(control, &mut rng, &servers, journal);
     control.at(Instant::START + FAULTS_END, |control| {
         control.net.set_faults(Faults::default());
         control.net.mend_all();

@@ -17,7 +17,7 @@ pub use orphans::{Bounds, Fenced, Watched};
 use serde::Serialize;
 
 use crate::error::Execution;
-use crate::ids::{Incarnation, ServerId};
+use crate::ids::{ClientId, Incarnation, ServerId};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 
@@ -139,6 +139,13 @@ pub enum Fact {
     },
     /// A later life of a client was welcomed by a server.
     Fenced(Fenced),
+    /// Somebody claims to be a life of a client, and cannot prove to be there.
+    Forged {
+        /// Whose.
+        client: ClientId,
+        /// Which.
+        life: Incarnation,
+    },
     /// A figure of use, compared with its limit.
     Used {
         /// What is used.
@@ -271,6 +278,7 @@ impl Checker {
             Fact::Watched(watched) => self.ledger.watch(at, watched),
             Fact::Over { execution } => self.ledger.over(at, execution),
             Fact::Fenced(fenced) => self.ledger.fence(at, fenced),
+            Fact::Forged { client, life } => self.ledger.forge(client, life),
             Fact::Used { what, used, limit } => self.bounded(at, what, used, limit),
             Fact::Noise { what } => self.quiet(at, &what),
             Fact::Retransmitted => self.no_retransmission(at),

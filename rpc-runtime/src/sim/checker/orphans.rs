@@ -62,6 +62,8 @@ pub struct Fenced {
 pub(super) struct Ledger {
     executions: BTreeMap<u64, Entry>,
     fences: Vec<(Instant, Fenced)>,
+    /// Lives that somebody claimed who could not prove to be there.
+    forged: Vec<(ClientId, Incarnation)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +87,20 @@ impl Ledger {
 
     pub(super) fn fence(&mut self, at: Instant, fenced: Fenced) {
         self.fences.push((at, fenced));
+    }
+
+    pub(super) fn forge(&mut self, client: ClientId, life: Incarnation) {
+        self.forged.push((client, life));
+    }
+
+    /// Fences that nobody had a right to.
+    fn unproved(&self) -> Vec<(Instant, String)> {
+        let is_forged = |fenced: &Fenced| self.forged.contains(&(fenced.client, fenced.below));
+        let told = |(at, fenced): &(Instant, Fenced)| {
+            let Fenced { client, below, .. } = fenced;
+            (*at, format!("life {below} of client {client}, which proved nothing, was believed"))
+        };
+        self.fences.iter().filter(|(_, fenced)| is_forged(fenced)).map(told).collect()
     }
 
     /// Executions that went on for too long, and since when they were too late.
@@ -137,7 +153,9 @@ impl Record {
 impl Checker {
     /// Invariant 5.
     pub(super) fn orphans(&mut self, end: Instant) {
-        for (at, what) in self.ledger.late(&self.calls, end) {
+        let mut found = self.ledger.late(&self.calls, end);
+        found.extend(self.ledger.unproved());
+        for (at, what) in found {
             self.broken(Invariant::Orphans, at, what);
         }
     }
@@ -213,6 +231,14 @@ mod tests {
     fn a_caller_that_was_gone_before_the_execution_counts_from_its_beginning() {
         assert_eq!(run(EXPIRES, &[(50, gone()), (600, OVER)]), []);
         assert_eq!(run(EXPIRES, &[(50, gone()), (620, OVER)]), [Invariant::Orphans]);
+    }
+
+    #[test]
+    fn a_life_that_proved_nothing_fences_nothing() {
+        let forged = |life| Fact::Forged { client: ClientId(3), life: Incarnation(life) };
+        assert_eq!(run(EXPIRES, &[(150, forged(7)), (300, fenced(6)), (400, OVER)]), []);
+        let believed = [(150, forged(6)), (300, fenced(6)), (400, OVER)];
+        assert_eq!(run(EXPIRES, &believed), [Invariant::Orphans]);
     }
 
     #[test]
