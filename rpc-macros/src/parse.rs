@@ -14,6 +14,7 @@ const RPC_OPTIONS: &[&str] = &[
     "maybe",
     "at_least_once",
     "at_most_once",
+    "exactly_once",
     "name",
     "timeout",
     "expires",
@@ -25,7 +26,6 @@ const RPC_OPTIONS: &[&str] = &[
 
 /// Words of the grammar whose mechanism does not exist yet, and what to use until it does.
 const NOT_YET: &[(&str, &str)] = &[
-    ("exactly_once", "use `at_most_once`, and ask `resolve` where a call stays in doubt"),
     ("ack", "leave it out: a message must fit one datagram"),
     ("hedge", "leave it out, and start a second call where one takes too long"),
     ("broadcast", "use `maybe` for each server"),
@@ -274,12 +274,16 @@ fn rpc_option(method: &mut Method, option: &OptionItem, diagnostics: &mut Diagno
     let word = option.word.to_string();
     let bare = option.value.is_none();
     match word.as_str() {
-        "maybe" | "at_least_once" | "at_most_once" | "no_cancel" | "inline" | "worker" if !bare => {
+        "maybe" | "at_least_once" | "at_most_once" | "exactly_once" | "no_cancel" | "inline"
+        | "worker"
+            if !bare =>
+        {
             diagnostics.at(&option.value, format!("`{word}` stands alone: leave the value out"));
         }
         "maybe" => semantics(method, Semantics::Maybe, &option.word, diagnostics),
         "at_least_once" => semantics(method, Semantics::AtLeastOnce, &option.word, diagnostics),
         "at_most_once" => semantics(method, Semantics::AtMostOnce, &option.word, diagnostics),
+        "exactly_once" => semantics(method, Semantics::ExactlyOnce, &option.word, diagnostics),
         "inline" | "worker" => {
             if method.place_given {
                 diagnostics

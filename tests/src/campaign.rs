@@ -7,24 +7,23 @@
 
 mod chains;
 mod forgery;
+mod knobs;
+mod servers;
 mod users;
 
-use std::str::FromStr;
-
 use rpc_runtime::fault::Faults;
-use rpc_runtime::ids::{ClientId, Incarnation, MethodFingerprint, ServerId};
-use rpc_runtime::protocol::{
-    Client, ClientIdentity, Limits, MethodEntry, OrphanPolicy, OrphanStrategy, Server,
-    ServerIdentity, Target,
-};
+use rpc_runtime::ids::{ClientId, Incarnation, ServerId};
+use rpc_runtime::protocol::{Client, ClientIdentity, Limits, Target};
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
 use rpc_runtime::sim::checker::{Fact, Tally, Violation};
-use rpc_runtime::sim::nodes::{ClientNode, Journal, ServerNode};
+use rpc_runtime::sim::nodes::{ClientNode, Disk, Journal};
 use rpc_runtime::sim::{Control, HostId, Simulation};
 use rpc_runtime::time::{Duration, Instant};
 
-use users::{Caller, Handlers};
+pub use knobs::{Calls, Knobs, Orphans};
+use servers::{Day, Site};
+use users::Caller;
 
 /// What came of one seed.
 #[derive(Clone, Debug)]
@@ -42,8 +41,12 @@ pub struct Report {
 }
 
 /// The methods that the campaign's servers offer: one of each semantics.
-pub const METHODS: [(u64, Semantics); 3] =
-    [(11, Semantics::Maybe), (12, Semantics::AtLeastOnce), (13, Semantics::AtMostOnce)];
+pub const METHODS: [(u64, Semantics); 4] = [
+    (11, Semantics::Maybe),
+    (12, Semantics::AtLeastOnce),
+    (13, Semantics::AtMostOnce),
+    (14, Semantics::ExactlyOnce),
+];
 
 /// When nobody starts a call any more.
 const CALLS_LAST: Duration = Duration::from_secs(6);
@@ -56,70 +59,14 @@ const END: Duration = Duration::from_secs(24);
 /// How often the tables' sizes are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// What the campaign's servers do about orphans.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Orphans {
-    /// Each method something else.
-    #[default]
-    All,
-    /// All the same.
-    Only(OrphanStrategy),
-}
-
-impl FromStr for Orphans {
-    type Err = String;
-
-    fn from_str(word: &str) -> Result<Self, String> {
-        Ok(match word {
-            "all" => Self::All,
-            "default" => Self::Only(OrphanStrategy::ExpireAndGentle),
-            "expiration" => Self::Only(OrphanStrategy::Expire),
-            "gentle" => Self::Only(OrphanStrategy::Gentle),
-            "reincarnation" => Self::Only(OrphanStrategy::Reincarnate),
-            _ => {
-                return Err(format!(
-                    "no strategy is named `{word}`; \
-                     known: all, default, expiration, gentle, reincarnation"
-                ));
-            }
-        })
-    }
-}
-
-impl Orphans {
-    /// What holds for a method.
-    fn policy(self, rng: &mut dyn Rng, quantum: Duration) -> OrphanPolicy {
-        let strategy = match self {
-            Self::Only(strategy) => strategy,
-            Self::All => pick(
-                rng,
-                &[
-                    OrphanStrategy::ExpireAndGentle,
-                    OrphanStrategy::Expire,
-                    OrphanStrategy::Gentle,
-                    OrphanStrategy::Reincarnate,
-                ],
-            ),
-        };
-        let policy = OrphanPolicy::new(strategy, quantum);
-        if self == Self::All && rng.chance(0.1) { policy.no_cancel() } else { policy }
-    }
-}
-
-/// Runs one seed under all orphan strategies; keeps the last `trace_lines` events.
-#[must_use]
-pub fn run(seed: u64, trace_lines: usize) -> Report {
-    run_under(seed, trace_lines, Orphans::All)
-}
-
 /// Runs one seed; keeps the last `trace_lines` events.
 #[must_use]
-pub fn run_under(seed: u64, trace_lines: usize, orphans: Orphans) -> Report {
+pub fn run(seed: u64, trace_lines: usize, knobs: Knobs) -> Report {
     let simulation = Simulation::new(seed);
     let journal = Journal::new(false);
-    simulation.with(|control| {
+    let disks = simulation.with(|control| {
         control.trace.keep(trace_lines);
-        set_up(control, orphans, &journal);
+        set_up(control, knobs, &journal)
     });
     simulation.run_until(Instant::START + SETTLED);
     let before = simulation.with(|control| control.net.counters().sent);
@@ -131,6 +78,9 @@ pub fn run_under(seed: u64, trace_lines: usize, orphans: Orphans) -> Report {
             journal.note(control.now(), Fact::Noise { what });
         }
     });
+    for (call, times) in disks.iter().flat_map(|disk| disk.effects()) {
+        journal.note(Instant::START + END, Fact::Kept { call, times });
+    }
     let mut violations = journal.finish(Instant::START + END);
     let mut trace_hash = simulation.trace_hash();
     if seed.is_multiple_of(chains::EVERY) {
@@ -148,7 +98,7 @@ pub fn run_under(seed: u64, trace_lines: usize, orphans: Orphans) -> Report {
 }
 
 /// The day's plan.
-fn set_up(control: &mut Control, orphans: Orphans, journal: &Journal) {
+fn set_up(control: &mut Control, knobs: Knobs, journal: &Journal) -> Vec<Disk> {
     let mut rng = control.scenario_rng(0);
     let limits = limits(&mut rng);
     let faults = faults(&mut rng);
@@ -157,23 +107,32 @@ fn set_up(control: &mut Control, orphans: Orphans, journal: &Journal) {
         (0..=rng.below(2)).map(|n| control.add_host(&format!("server-{n}"))).collect();
     let clients: Vec<HostId> =
         (0..=rng.below(3)).map(|n| control.add_host(&format!("client-{n}"))).collect();
+    let day = Day { limits: limits.clone(), orphans: knobs.orphans, journal: journal.clone() };
+    let mut disks = Vec::new();
     for (n, &host) in servers.iter().enumerate() {
-        let identity = server_identity(control, host, n as u64);
-        let day = Day { limits: limits.clone(), orphans, journal: journal.clone() };
-        place_server(control, host, identity, &day);
-        plan_server(control, &mut rng, host, n as u64, &day);
+        let identity = servers::identity(control, host, n as u64);
+        let (disk, other) = (Disk::default(), Disk::default());
+        disks.extend([disk.clone(), other.clone()]);
+        let site = Site { host, n: n as u64, disk, other };
+        servers::place(control, host, identity, &site.disk, &day);
+        servers::plan(control, &mut rng, &site, &day);
     }
     for (n, &host) in clients.iter().enumerate() {
         drift(control, &mut rng, host);
-        let calls = 4 + rng.below(14);
+        let (calls, kinds) = (4 + rng.below(14), knobs.calls);
         // Now and then two processes live under one name, as a machine and its copy do.
         let is_twin = n > 0 && rng.chance(0.15);
         let id = ClientId(100 + if is_twin { 0 } else { n as u64 });
-        place_client(control, &Life { host, id, calls, servers: &servers }, &limits, journal);
+        place_client(
+            control,
+            &Life { host, id, calls, kinds, servers: &servers },
+            &limits,
+            journal,
+        );
         plan_client(
             control,
             &mut rng,
-            &Life { host, id, calls, servers: &servers },
+            &Life { host, id, calls, kinds, servers: &servers },
             &limits,
             journal,
         );
@@ -184,7 +143,8 @@ fn set_up(control: &mut Control, orphans: Orphans, journal: &Journal) {
         control.net.set_faults(Faults::default());
         control.net.mend_all();
     });
-    look(control, servers, journal.clone());
+    servers::look(control, servers, journal.clone());
+    disks
 }
 
 /// One of `choices`.
@@ -203,7 +163,8 @@ fn limits(rng: &mut dyn Rng) -> Limits {
     limits.reply_bytes_stored_max = pick(rng, &[1_300, 5_000, 1 << 20]);
     limits.retransmit_initial = Duration::from_millis(60);
     limits.retransmit_ceiling = Duration::from_millis(250);
-    limits.lease_unused = Duration::from_millis(500);
+    limits.lease_min = Duration::from_millis(500);
+    limits.lease_unused = limits.lease_min;
     limits.lease = Duration::from_millis(pick(rng, &[500, 1_000, 5_000]));
     limits.quantum = Duration::from_millis(pick(rng, &[30, 150, 600]));
     limits.grace = Duration::from_millis(pick(rng, &[60, 400]));
@@ -234,78 +195,12 @@ fn drift(control: &mut Control, rng: &mut dyn Rng, host: HostId) {
     control.set_drift(host, ppm);
 }
 
-fn server_identity(control: &mut Control, host: HostId, n: u64) -> ServerIdentity {
-    ServerIdentity { id: ServerId(1 + n), incarnation: control.incarnation(host) }
-}
-
-/// What holds for all servers of a day.
-#[derive(Clone, Debug)]
-struct Day {
-    limits: Limits,
-    orphans: Orphans,
-    journal: Journal,
-}
-
-fn place_server(control: &mut Control, host: HostId, identity: ServerIdentity, day: &Day) {
-    let Day { limits, orphans, journal } = day;
-    let mut rng = control.rng(host);
-    let methods = METHODS
-        .iter()
-        .map(|&(fingerprint, semantics)| MethodEntry {
-            fingerprint: MethodFingerprint(fingerprint),
-            name: u32::try_from(fingerprint).unwrap_or(0),
-            semantics,
-            reply_bytes_max: limits.reply_bytes_max,
-            orphans: orphans.policy(&mut rng, limits.quantum),
-        })
-        .collect();
-    let machine = Server::new(identity, limits.clone(), methods, Box::new(control.rng(host)));
-    let handlers = Handlers::new(Box::new(control.rng(host)));
-    let workers = 1 + usize::try_from(control.rng(host).below(4)).unwrap_or(0);
-    let identity = (identity.id, identity.incarnation);
-    let node = ServerNode::new(machine, identity, handlers, workers, journal.clone());
-    control.place(host, node);
-}
-
-/// Crashes, restarts, drains; sometimes another server comes back at the address.
-fn plan_server(control: &mut Control, rng: &mut dyn Rng, host: HostId, n: u64, day: &Day) {
-    for _ in 0..rng.below(3) {
-        let day = day.clone();
-        let at = Instant::START + Duration::from_micros(rng.below(3_800_000));
-        let down = Duration::from_micros(rng.below(300_000));
-        let stranger = rng.chance(0.15);
-        control.at(at, move |control| {
-            if !control.is_up(host) {
-                return;
-            }
-            control.crash(host);
-            let back = control.now() + down;
-            control.at(back, move |control| {
-                if control.is_up(host) {
-                    return;
-                }
-                control.restart(host);
-                let n = if stranger { n + 50 } else { n };
-                let identity = server_identity(control, host, n);
-                place_server(control, host, identity, &day);
-            });
-        });
-    }
-    if rng.chance(0.1) {
-        let at = Instant::START + Duration::from_micros(rng.below(3_000_000));
-        control.at(at, move |control| {
-            control.node(host, |node: &mut ServerNode<Handlers>, now| {
-                node.machine().drain(now, Duration::from_secs(1));
-            });
-        });
-    }
-}
-
 /// A client's process.
 struct Life<'s> {
     host: HostId,
     id: ClientId,
     calls: u64,
+    kinds: Calls,
     servers: &'s [HostId],
 }
 
@@ -333,7 +228,7 @@ fn place_client(control: &mut Control, life: &Life<'_>, limits: &Limits, journal
             (machine, (id, Incarnation::NONE))
         })
         .collect();
-    let caller = Caller::new(Box::new(rng), life.servers.len(), life.calls);
+    let caller = Caller::new(Box::new(rng), life.servers.len(), life.calls, life.kinds);
     control.place(life.host, ClientNode::new(machines, caller, journal.clone()));
 }
 
@@ -357,7 +252,7 @@ fn plan_restart(
     limits: &Limits,
     journal: &Journal,
 ) {
-    let (host, calls) = (life.host, life.calls);
+    let (host, calls, kinds) = (life.host, life.calls, life.kinds);
     let id = if rng.chance(0.7) { life.id } else { ClientId(life.id.0 + 1_000) };
     let (servers, limits, journal) = (life.servers.to_vec(), limits.clone(), journal.clone());
     let at = Instant::START + Duration::from_micros(rng.below(2_000_000));
@@ -369,7 +264,12 @@ fn plan_restart(
         journal.note(control.now(), Fact::ClientGone { calls: calls_lost });
         control.crash(host);
         control.restart(host);
-        place_client(control, &Life { host, id, calls, servers: &servers }, &limits, &journal);
+        place_client(
+            control,
+            &Life { host, id, calls, kinds, servers: &servers },
+            &limits,
+            &journal,
+        );
     });
 }
 
@@ -397,29 +297,5 @@ fn plan_partitions(
             control.net.mend(client, server);
             control.net.mend(server, client);
         });
-    }
-}
-
-/// Looks at every server's tables, again and again.
-fn look(control: &mut Control, servers: Vec<HostId>, journal: Journal) {
-    let now = control.now();
-    for &host in &servers {
-        control.node(host, |node: &mut ServerNode<Handlers>, now| {
-            let server = node.machine();
-            let limits = server.limits();
-            let uses = [
-                ("sessions", server.sessions(), limits.sessions_max),
-                ("calls queued", server.queued(), limits.calls_queued_max),
-                ("calls running", server.running(), limits.calls_running_max),
-                ("bytes of replies", server.stored_bytes(), limits.reply_bytes_stored_max),
-            ];
-            for (what, used, limit) in uses {
-                let (used, limit) = (used as u64, limit as u64);
-                journal.note(now, Fact::Used { what, used, limit });
-            }
-        });
-    }
-    if now < Instant::START + SETTLED {
-        control.at(now + LOOK, move |control| look(control, servers, journal));
     }
 }

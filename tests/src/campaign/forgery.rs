@@ -1,7 +1,7 @@
 //! Somebody who is not there claims to be a client's later life: HELLOs from an address that never
 //! proves itself.
 
-use rpc_runtime::ids::{ClientId, Incarnation, SessionId, Space};
+use rpc_runtime::ids::{ClientId, GenerationId, Incarnation, SessionId, Space};
 use rpc_runtime::random::Rng;
 use rpc_runtime::sim::checker::Fact;
 use rpc_runtime::sim::nodes::Journal;
@@ -41,8 +41,9 @@ pub(super) fn plan(
             version_min: 1,
             version_max: 1,
             has_cookie: u8::from(rng.chance(0.5)),
-            pad: 0,
+            durable: u8::from(rng.chance(0.3)),
             cookie: [7; COOKIE_BYTES],
+            generation: GenerationId::NONE,
         });
         let space = Space::Session;
         let envelope = Envelope { space, target: 0, session: SessionId::NONE, incarnation: life };

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use super::super::timers::TimerId;
 use super::super::window::Window;
+use super::answers::Clock;
 use super::slot::Slot;
-use crate::address::Address;
-use crate::ids::{ClientId, Incarnation, SessionId, SlotIndex};
+use crate::address::{Address, Host};
+use crate::ids::{ClientId, GenerationId, Incarnation, SessionId, SlotIndex};
 use crate::time::{Duration, Instant};
-use crate::wire::Nonce;
+use crate::wire::{Hello, Nonce};
 
 /// Nonces of HELLOs that a session remembers, to answer their copies alike.
 const NONCES_MAX: usize = 4;
@@ -22,6 +23,8 @@ pub(super) struct Session {
     pub(super) address: Address,
     /// Where the life that opened it was heard last: its calls' owner is asked for there.
     pub(super) home: Address,
+    /// Whose share of the server it is, wherever its client goes.
+    pub(super) host: Host,
     /// The life of the client that spoke last: a later one may ask what an earlier one left.
     pub(super) speaker: Incarnation,
     /// Where else the client seems to be, and how many bytes came from there and were not answered.
@@ -43,6 +46,8 @@ pub(super) struct Session {
     /// The client said BYE: gone once nothing runs.
     pub(super) closing: bool,
     pub(super) lease_timer: TimerId,
+    /// The durable slots that it asked for.
+    pub(super) generation: GenerationId,
     nonces: [Nonce; NONCES_MAX],
     next_nonce: usize,
 }
@@ -62,6 +67,7 @@ impl Session {
             incarnation: client.1,
             address,
             home: address,
+            host: address.host(),
             speaker: client.1,
             elsewhere: None,
             proved: false,
@@ -75,6 +81,7 @@ impl Session {
             fenced: false,
             closing: false,
             lease_timer,
+            generation: GenerationId::NONE,
             nonces: [Nonce::default(); NONCES_MAX],
             next_nonce: 0,
         }
@@ -126,6 +133,17 @@ impl Session {
     pub(super) fn remember(&mut self, nonce: Nonce) {
         self.nonces[self.next_nonce] = nonce;
         self.next_nonce = (self.next_nonce + 1) % NONCES_MAX;
+    }
+
+    /// The generation that it shall have after a HELLO: the one that it has. A late HELLO from before
+    /// its client knew that one must not move it to another, whose slots know nothing of its calls.
+    pub(super) const fn wants(&self, hello: &Hello) -> GenerationId {
+        if self.generation.is_some() { self.generation } else { hello.generation }
+    }
+
+    /// The time, for answers.
+    pub(super) fn clock(&self, now: Instant) -> Clock {
+        Clock { now, session_time_us: self.time_us(now) }
     }
 
     /// The server's own time in this session, in microseconds.

@@ -11,7 +11,9 @@
 //! only [`Slot::begin`] makes a queued call run.
 
 use super::super::timers::TimerId;
+use super::MethodEntry;
 use crate::ids::{Incarnation, Sequence};
+use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{RefuseReason, ReplyStatus};
 
@@ -105,6 +107,39 @@ pub(super) struct OwnerAsked {
     pub(super) tries: u32,
     /// When again.
     pub(super) again: Instant,
+}
+
+impl Live {
+    /// A call that arrives now; of the first quantum, until somebody says otherwise.
+    pub(super) const fn queued(
+        now: Instant,
+        not_after: Instant,
+        transmission: u16,
+        (method, entry): (usize, &MethodEntry),
+        report_at: Instant,
+    ) -> Self {
+        Self {
+            repeatable: matches!(entry.semantics, Semantics::AtLeastOnce),
+            arrived: now,
+            not_after,
+            reply_bytes_max: entry.reply_bytes_max,
+            transmission,
+            method,
+            report_at: Some(report_at),
+            cancelled: false,
+            stopped: false,
+            quantum: 1,
+            quantum_ends: None,
+            asked: None,
+            owner: None,
+            stubborn_at: None,
+        }
+    }
+
+    /// How long it may go on as things stand.
+    pub(super) fn left(&self, now: Instant) -> Duration {
+        now.until(self.quantum_ends.map_or(self.not_after, |ends| ends.min(self.not_after)))
+    }
 }
 
 /// The outcome of an execution, sent again to every duplicate.

@@ -1,9 +1,11 @@
 //! The server's tests: a bench with one client, and one file for each part of the tables.
 
 use super::*;
+use crate::protocol::HandlerEnd;
 use crate::semantics::Semantics;
 use crate::wire::*;
 
+mod durable;
 mod handshake;
 mod hostile;
 mod limits;
@@ -159,6 +161,8 @@ struct Bench {
     closed: Vec<SessionId>,
     /// Questions for owners, and where to.
     owners: Vec<(Address, Envelope, Owner)>,
+    openings: Vec<(OpeningKey, GenerationId)>,
+    forgotten: Vec<GenerationId>,
 }
 
 impl Bench {
@@ -198,6 +202,8 @@ impl Bench {
             cancelled: Vec::new(),
             closed: Vec::new(),
             owners: Vec::new(),
+            openings: Vec::new(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -289,8 +295,9 @@ impl Bench {
             version_min: 1,
             version_max: 1,
             has_cookie: 0,
-            pad: 0,
+            durable: 0,
             cookie: [0; COOKIE_BYTES],
+            generation: GenerationId::NONE,
         }
     }
 
@@ -361,6 +368,12 @@ impl Bench {
                 Output::Event(ServerEvent::Cancel(ticket)) => self.cancelled.push(ticket),
                 Output::Event(ServerEvent::SessionClosed(session)) => self.closed.push(session),
                 Output::Event(ServerEvent::Fenced { .. }) => {}
+                Output::Event(ServerEvent::OpenGeneration { key, wanted, .. }) => {
+                    self.openings.push((key, wanted));
+                }
+                Output::Event(ServerEvent::ForgetGeneration { generation, .. }) => {
+                    self.forgotten.push(generation);
+                }
                 Output::Transmit { to } => {
                     assert!(buffer.len() <= DATAGRAM_BYTES_MAX);
                     let mut rest = &buffer[..];

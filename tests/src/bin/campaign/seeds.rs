@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rpc_tests::campaign::{self, Orphans, Report};
+use rpc_tests::campaign::{self, Knobs, Report};
 
 /// Failing seeds that are told.
 const TOLD_MAX: usize = 5;
@@ -33,7 +33,7 @@ struct Sums {
 pub(crate) fn run(
     first: u64,
     count: u64,
-    orphans: Orphans,
+    knobs: Knobs,
     json: bool,
 ) -> Result<bool, Box<dyn Error>> {
     let sums = Mutex::new(Sums::default());
@@ -52,7 +52,7 @@ pub(crate) fn run(
                     if seed >= first + count {
                         return;
                     }
-                    one(seed, orphans, &sums);
+                    one(seed, knobs, &sums);
                     bar.inc(1);
                 }
             });
@@ -66,11 +66,11 @@ pub(crate) fn run(
     Ok(sums.violations == 0 && sums.panicked.is_empty())
 }
 
-fn one(seed: u64, orphans: Orphans, sums: &Mutex<Sums>) {
+fn one(seed: u64, knobs: Knobs, sums: &Mutex<Sums>) {
     let run = catch_unwind(AssertUnwindSafe(|| {
-        let report = campaign::run_under(seed, 0, orphans);
+        let report = campaign::run(seed, 0, knobs);
         let differs = seed.is_multiple_of(TWICE)
-            && campaign::run_under(seed, 0, orphans).trace_hash != report.trace_hash;
+            && campaign::run(seed, 0, knobs).trace_hash != report.trace_hash;
         (report, differs)
     }));
     let mut sums = sums.lock().expect("nobody panics with the lock");
@@ -127,8 +127,8 @@ fn print(sums: &Sums, seeds: u64, seconds: f64, json: bool) {
 }
 
 /// Runs one seed; true if nothing was broken.
-pub(crate) fn replay(seed: u64, orphans: Orphans, trace: bool, json: bool) -> bool {
-    let report = campaign::run_under(seed, if trace { TRACE_LINES } else { 0 }, orphans);
+pub(crate) fn replay(seed: u64, knobs: Knobs, trace: bool, json: bool) -> bool {
+    let report = campaign::run(seed, if trace { TRACE_LINES } else { 0 }, knobs);
     for line in &report.trace {
         println!("{line}");
     }
