@@ -29,7 +29,7 @@ pub use crate::protocol::OrphanStrategy;
 /// ```
 #[must_use]
 pub fn wait_time(depth: u32, quantum: Duration, grace: Duration) -> Duration {
-    let drift = quantum.saturating_mul(CLOCK_RATE_PPM as u32 * 2) / 1_000_000;
+    let drift = quantum.saturating_mul(CLOCK_RATE_PPM * 2) / 1_000_000;
     quantum.saturating_add(drift).saturating_add(grace).saturating_mul(depth)
 }
 

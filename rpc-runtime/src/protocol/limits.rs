@@ -81,7 +81,7 @@ pub const EXTEND_TRIES: u32 = 16;
 pub const OWNER_TRIES: u32 = 8;
 
 /// Clocks of two machines differ in rate by at most this (protocol tables, C6).
-pub const CLOCK_RATE_PPM: u64 = 200;
+pub const CLOCK_RATE_PPM: u32 = 200;
 
 impl Default for Limits {
     #[expect(clippy::cast_possible_truncation, reason = "a datagram's length")]

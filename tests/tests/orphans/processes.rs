@@ -27,6 +27,7 @@ const LONG: Duration = Duration::from_secs(20);
 const PART: &str = "RPC_TEST_CHAIN_PART";
 const NEXT: &str = "RPC_TEST_CHAIN_NEXT";
 
+#[expect(clippy::print_stdout, reason = "whoever started this process reads it")]
 fn say(line: &str) {
     println!("\n{line}");
     let _ = std::io::stdout().flush();
