@@ -327,9 +327,8 @@ impl Bench {
     fn say_hello(&mut self, hello: &Hello) -> (SessionId, Said) {
         let envelope = Envelope { session: SessionId::NONE, ..self.envelope() };
         let mut all = self.send_as(self.from, &envelope, &Pdu::Hello(*hello));
-        let owner = |(to, envelope, said): &(Address, Envelope, Said)| match said {
-            Said::Owner(owner) => Some((*to, *envelope, *owner)),
-            _ => None,
+        let owner = |(to, envelope, said): &(Address, Envelope, Said)| {
+            if let Said::Owner(owner) = said { Some((*to, *envelope, *owner)) } else { None }
         };
         self.owners.extend(all.iter().filter_map(owner));
         all.retain(|answer| owner(answer).is_none());
