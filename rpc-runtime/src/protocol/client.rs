@@ -9,6 +9,7 @@ mod slots;
 mod answers;
 mod durable;
 mod resolve;
+mod orphans;
 #[cfg(test)]
 mod tests;
 
