@@ -363,16 +363,8 @@ impl<R> Future for Call<R> {
 impl Started {
     /// The end, if it has come; else the waker is called when it does.
     fn poll(&self, context: &Context<'_>) -> Option<Finished> {
-        let mut state = self.connection.lock();
-        if let Some(finished) = state.take(self.key) {
-            return Some(finished);
-        }
-        state.wake(self.key, context.waker());
-        let mut errands = state.errands();
-        self.connection.attend_now(&state, &mut errands);
-        drop(state);
-        self.connection.run(errands);
-        None
+        // A waker is others' code: it is cloned before the connection is locked.
+        self.connection.poll(self.key, context.waker().clone())
     }
 }
 
