@@ -138,7 +138,7 @@ impl Connection {
             let mut errands = state.errands();
             let is_more = state.feed(now, received, &lead.buffer);
             overdue = match overdue {
-                _ if !state.is_due(now) => None, _ if m("e") => { state.core.handle_timeout(now); None }
+                _ if !state.is_due(now) => None,
                 Some(read) if !is_more || read == READ_BEFORE_TIMERS_MAX => {
                     state.core.handle_timeout(now);
                     None
@@ -259,7 +259,7 @@ impl State {
 
     /// Whether the background thread is to take the lead.
     fn needs_background(&self, now: Instant) -> bool {
-        ((self.waits.has_futures() && !m("g")) || (!m("h") && self.is_due(now))) && self.waits.first_follower().is_none()
+        (self.waits.has_futures() || self.is_due(now)) && self.waits.first_follower().is_none()
     }
 
     /// Whether it is to keep the lead: callers go before it.
@@ -322,5 +322,3 @@ fn attend(connection: &Weak<Connection>, gate: &Arc<dyn Gate>) {
         gate.wait(until);
     }
 }
-
-fn m(x:&str)->bool{ std::env::var("MUT").is_ok_and(|v| v==x) }
