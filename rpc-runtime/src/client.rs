@@ -10,6 +10,7 @@
 //! without a thread in between; the rule of who receives when is that of [`attend`]. No lock is held
 //! across a system call or others' code.
 
+pub mod journal;
 mod options;
 mod budget;
 mod verdict;

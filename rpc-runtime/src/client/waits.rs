@@ -67,6 +67,11 @@ impl Waits {
         self.finished.remove(&key)
     }
 
+    /// The end of a call that has ended and was not asked for.
+    pub(super) fn ended(&self, key: CallKey) -> Option<&Finished> {
+        self.finished.get(&key)
+    }
+
     /// Nobody will ask for this call's end any more.
     pub(super) fn forget(&mut self, key: CallKey) -> Option<Waker> {
         let waker = self.place(key).and_then(|wait| std::mem::take(wait).waker);
