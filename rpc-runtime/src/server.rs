@@ -209,12 +209,11 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Misconfigured`] when two services or methods cannot be told apart; what a binder
-    /// said that the server was to be registered with.
+    /// [`ErrorKind::Misconfigured`] when two services or methods cannot be told apart, or no thread
+    /// is to be had; what a binder said that the server was to be registered with.
     pub fn spawn(self) -> Result<Running, CallError> {
         let mut started = self.start()?;
-        let receiving = started.receiving.take().expect("only spawn and serve take it");
-        started.world().spawn("rpc-receive", Box::new(move || receiving.run()));
+        started.receive()?;
         started.register()
     }
 
@@ -225,21 +224,14 @@ impl Server {
     /// As [`Server::spawn`].
     pub fn serve(self) -> Result<(), CallError> {
         let mut started = self.start()?;
-        let receiving = started.receiving.take().expect("only spawn and serve take it");
         if started.registering.is_empty() {
+            let receiving = started.receiving.take().expect("nobody else takes it");
             let _running = started.register()?;
             receiving.run();
         } else {
             // Registering is a call, and whoever is asked may call back: so somebody must serve.
-            let gate = started.world().gate();
-            let ended = Arc::clone(&gate);
-            let body = move || {
-                receiving.run();
-                ended.open();
-            };
-            started.world().spawn("rpc-receive", Box::new(body));
-            let _running = started.register()?;
-            gate.wait(None);
+            started.receive()?;
+            started.register()?.await_receiver(None);
         }
         Ok(())
     }

@@ -19,6 +19,9 @@
 //! So a call that was started and that nobody waits for yet takes nobody's time: what comes for it
 //! is read when one of its timers is due, or by whoever leads next.
 //!
+//! Where no background thread is to be had, whoever called it does once what it would do, and wakes
+//! all futures: they are polled again, and call it again.
+//!
 //! # Why nobody sleeps for ever
 //!
 //! Whenever the lock is free, one of these holds: somebody leads; somebody who was called has yet
@@ -31,6 +34,7 @@
 //!   call has ended: then the turn in which that happened has called the next one.
 //! - The background thread notes that it sleeps in the turn in which it saw that it is not needed.
 //!   Until then it is noted as awake, and whoever relies on that is seen by the look still to come.
+//!   If it unwinds it is noted as absent, and all who wait are called.
 //!
 //! The pattern is Leader/Followers (Schmidt et al., 2000).
 
@@ -208,8 +212,7 @@ impl Connection {
             }
             return;
         }
-        if let Some(follower) = state.waits.first_follower() {
-            errands.gates.push(Arc::clone(follower));
+        if state.call_follower(errands) {
             return;
         }
         let (until, call) = match state.attendant {
@@ -226,7 +229,43 @@ impl Connection {
     /// Starts the background thread, which was noted as awake.
     pub(super) fn start_background(self: &Arc<Self>) {
         let (connection, gate) = (Arc::downgrade(self), Arc::clone(&self.background));
-        self.world.spawn("rpc-client", Box::new(move || attend(&connection, &gate)));
+        let body = Box::new(move || attend(&connection, &gate));
+        if self.world.spawn("rpc-client", body).is_err() {
+            self.do_without_background();
+        }
+    }
+
+    /// Does once what the background thread would, and has the futures ask again.
+    fn do_without_background(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.attendant = Attendant::Absent;
+        let mut errands = state.errands();
+        if state.leader.is_none() {
+            let now;
+            (state, now) = self.catch_up(state, &mut errands);
+            if state.is_due(now) {
+                state.core.handle_timeout(now);
+                state.drain(now, &mut errands);
+            }
+            state.call_follower(&mut errands);
+        }
+        errands.wakers.extend(state.waits.take_all().filter_map(|heirs| heirs.waker));
+        drop(state);
+        self.run(errands);
+    }
+
+    /// Tells all who wait to see for themselves, for a thread that unwinds.
+    fn call_all(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock_unwinding();
+        change(&mut state);
+        let all: Vec<_> = state.waits.take_all().collect();
+        drop(state);
+        for heirs in all {
+            if let Some(gate) = heirs.gate {
+                gate.open();
+            }
+            heirs.waker.map(errands::wake);
+        }
     }
 
     /// What the background thread does between two sleeps; gives the time until which it may sleep.
@@ -251,6 +290,13 @@ impl State {
         let Received::Datagram { len, from } = received else { return false };
         self.core.handle_datagram(now, from, &buffer[..len]);
         true
+    }
+
+    /// Calls the follower that has slept longest; says whether there is one.
+    fn call_follower(&self, errands: &mut Errands) -> bool {
+        let follower = self.waits.first_follower();
+        errands.gates.extend(follower.cloned());
+        follower.is_some()
     }
 
     fn is_due(&self, now: Instant) -> bool {
@@ -297,18 +343,8 @@ impl<'c> Lead<'c> {
 
 impl Drop for Lead<'_> {
     fn drop(&mut self) {
-        if self.is_given_up {
-            return;
-        }
-        let mut state = self.connection.lock_unwinding();
-        self.give_up(&mut state);
-        let all: Vec<_> = state.waits.take_all().collect();
-        drop(state);
-        for heirs in all {
-            if let Some(gate) = heirs.gate {
-                gate.open();
-            }
-            heirs.waker.map(errands::wake);
+        if !self.is_given_up {
+            self.connection.call_all(|state| self.give_up(state));
         }
     }
 }
@@ -317,8 +353,21 @@ impl Drop for Lead<'_> {
 fn attend(connection: &Weak<Connection>, gate: &Arc<dyn Gate>) {
     loop {
         let Some(alive) = connection.upgrade() else { return };
-        let until = alive.attend_once();
+        let attending = Attending(&alive);
+        let until = attending.0.attend_once();
+        drop(attending);
         drop(alive);
         gate.wait(until);
+    }
+}
+
+/// The background thread at its work. If it unwinds, another one is started when it is needed.
+struct Attending<'c>(&'c Arc<Connection>);
+
+impl Drop for Attending<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.call_all(|state| state.attendant = Attendant::Absent);
+        }
     }
 }

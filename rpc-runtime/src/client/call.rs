@@ -330,7 +330,7 @@ impl<R> Future for Call<R> {
                 let Stage::Helper(helped) = &moving.stage else {
                     unreachable!("a helper was called a moment ago")
                 };
-                match helped.poll(context.waker()) {
+                match helped.poll(context.waker().clone()) {
                     Some(carried) => Poll::Ready(arrive(carried, moving.name, decode).0),
                     None => {
                         self.state = State::Moving(moving);

@@ -113,7 +113,7 @@ impl Thread {
             body();
             inside.open();
         };
-        here().spawn("caller", Box::new(body));
+        here().spawn("caller", Box::new(body)).unwrap();
         Self(done)
     }
 

@@ -119,7 +119,9 @@ impl Waits {
     /// All that wait, to be told to look again.
     pub(super) fn take_all(&mut self) -> impl Iterator<Item = Heirs> {
         self.futures = 0;
-        self.places.iter_mut().map(|wait| Heirs { gate: wait.gate.clone(), waker: wait.waker.take() })
+        self.places
+            .iter_mut()
+            .map(|wait| Heirs { gate: wait.gate.clone(), waker: wait.waker.take() })
     }
 
     fn place(&mut self, key: CallKey) -> Option<&mut Wait> {

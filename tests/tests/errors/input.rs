@@ -89,7 +89,9 @@ fn stand_in_the_middle(front: &Arc<dyn Link>, back: Arc<dyn Link>, desk: Address
         }),
     );
     let front = Arc::clone(front);
-    here().spawn("back", Box::new(move || pass(&*back, &*front, &|_| *visitor.lock().unwrap())));
+    here()
+        .spawn("back", Box::new(move || pass(&*back, &*front, &|_| *visitor.lock().unwrap())))
+        .unwrap();
 }
 
 /// Calls through the middle: all return what they should. Gives the client's counters.

@@ -36,8 +36,7 @@ fn no_future_is_sent_again_because_a_blocking_call_took_its_receiver_away() {
         let clock = ClockClient::on(channel);
         for _ in 0..20 {
             let theirs = clock.clone();
-            let future =
-                Thread::spawn(move || block_on(theirs.start().slow(6_000)).unwrap());
+            let future = Thread::spawn(move || block_on(theirs.start().slow(6_000)).unwrap());
             sleep(Duration::from_millis(1));
             clock.slow(1_000).unwrap();
             future.join();
