@@ -1,4 +1,5 @@
-//! Who receives when: blocking callers, futures and calls nobody waits for yet, in virtual time.
+//! Who receives when: blocking callers, futures and calls nobody waits for yet, in virtual time for
+//! the most part.
 //!
 //! The network loses nothing here, so that every delay is somebody's who was not woken.
 #![cfg(feature = "sim")]
@@ -11,10 +12,11 @@ use std::task::{Context, Poll, Wake, Waker};
 use rpc_runtime::{CallError, Channel, service};
 
 use crate::driver::{Gate, World};
-use crate::sim;
 use crate::time::{Duration, Instant};
+use crate::{reactor, sim};
 
 mod handover;
+mod threads;
 mod wakers;
 
 /// There and back again, by the simulator's network, and a little for what is computed on the way.
@@ -29,9 +31,16 @@ trait Clock {
     fn hasty(&self) -> Result<(), CallError>;
     /// Answers after so many microseconds.
     fn slow(&self, micros: u64) -> Result<(), CallError>;
+    /// Answers once it was rung.
+    fn alarm(&self) -> Result<(), CallError>;
+    /// How many wait for that.
+    fn alarms(&self) -> Result<usize, CallError>;
+    /// Has them answered.
+    fn ring(&self) -> Result<(), CallError>;
 }
 
-struct Sleeper;
+#[derive(Default)]
+struct Sleeper(Mutex<Vec<Arc<dyn Gate>>>);
 
 impl Clock for Sleeper {
     fn quick(&self) -> Result<(), CallError> {
@@ -46,10 +55,27 @@ impl Clock for Sleeper {
         sleep(Duration::from_micros(micros));
         Ok(())
     }
+
+    fn alarm(&self) -> Result<(), CallError> {
+        let gate = here().gate();
+        self.0.lock().expect("nobody panics").push(Arc::clone(&gate));
+        gate.wait(None);
+        Ok(())
+    }
+
+    fn alarms(&self) -> Result<usize, CallError> {
+        Ok(self.0.lock().expect("nobody panics").len())
+    }
+
+    fn ring(&self) -> Result<(), CallError> {
+        let gates = std::mem::take(&mut *self.0.lock().expect("nobody panics"));
+        gates.into_iter().for_each(|gate| gate.open());
+        Ok(())
+    }
 }
 
 fn here() -> Arc<dyn World> {
-    sim::current_world().expect("a simulated thread")
+    sim::current_world().unwrap_or_else(reactor::world)
 }
 
 fn now() -> Instant {
@@ -67,7 +93,7 @@ fn sleep(duration: Duration) {
 fn check(seeds: u64, body: impl Fn(&Channel) + Clone + Send + Sync + 'static) {
     sim::check(0..seeds, |world| {
         let body = body.clone();
-        world.server("clock", || ClockService::new(Sleeper));
+        world.server("clock", || ClockService::new(Sleeper::default()));
         world.client("caller", move || {
             let channel = Channel::connect("sim://clock").expect("a host of this name");
             ClockClient::on(&channel).quick().expect("the first call opens the session");
