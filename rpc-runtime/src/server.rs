@@ -190,7 +190,8 @@ impl Server {
     }
 
     /// Registers `url` in place of the address bound: where clients come in by another way than
-    /// the server sees, or when it listens at all addresses. May be called more than once.
+    /// the server sees, or when it listens at all addresses. May be called more than once: a client
+    /// whose call was not answered at one of a server's addresses makes the next one at another.
     pub fn advertise(mut self, url: &str) -> Self {
         self.advertised.push(url.to_owned());
         self
