@@ -264,7 +264,9 @@ impl Connection {
             if let Some(gate) = heirs.gate {
                 gate.open();
             }
-            heirs.waker.map(errands::wake);
+            if let Some(waker) = heirs.waker {
+                errands::wake(waker);
+            }
         }
     }
 

@@ -262,16 +262,13 @@ impl State {
 
     fn ended(&mut self, key: CallKey, finished: Finished, errands: &mut Errands) {
         errands.loss = Some(Loss::of(&finished));
-        match self.waits.end(key, finished) {
-            Ok(Heirs { gate, waker }) => {
-                errands.gates.extend(gate);
-                errands.wakers.extend(waker);
-            }
-            Err(finished) => {
-                self.core.recycle(finished.arguments);
-                if let crate::protocol::Outcome::Returned(body) = finished.outcome {
-                    self.core.recycle(body);
-                }
+        let (Heirs { gate, waker }, unwanted) = self.waits.end(key, finished);
+        errands.gates.extend(gate);
+        errands.wakers.extend(waker);
+        if let Some(finished) = unwanted {
+            self.core.recycle(finished.arguments);
+            if let crate::protocol::Outcome::Returned(body) = finished.outcome {
+                self.core.recycle(body);
             }
         }
     }

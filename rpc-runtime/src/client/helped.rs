@@ -91,7 +91,9 @@ impl Helped {
         if let Some(gate) = gate {
             gate.open();
         }
-        waker.map(errands::wake);
+        if let Some(waker) = waker {
+            errands::wake(waker);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Progress> {

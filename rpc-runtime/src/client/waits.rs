@@ -49,17 +49,13 @@ impl Waits {
         self.places[key.index()] = Wait { key: Some(key), ..Wait::default() };
     }
 
-    /// A call has ended.
-    ///
-    /// # Errors
-    ///
-    /// Gives the end back that nobody asks for any more.
-    pub(super) fn end(&mut self, key: CallKey, finished: Finished) -> Result<Heirs, Finished> {
-        let Some(wait) = self.place(key) else { return Err(finished) };
+    /// A call has ended: whom to tell, or the end itself if nobody asks for it any more.
+    pub(super) fn end(&mut self, key: CallKey, finished: Finished) -> (Heirs, Option<Finished>) {
+        let Some(wait) = self.place(key) else { return (Heirs::default(), Some(finished)) };
         let Wait { gate, waker, .. } = std::mem::take(wait);
         self.futures -= usize::from(waker.is_some());
         self.finished.insert(key, finished);
-        Ok(Heirs { gate, waker })
+        (Heirs { gate, waker }, None)
     }
 
     /// The end of a call, if it has come.
