@@ -129,9 +129,13 @@ fn main() -> Result<(), Trouble> {
     let store = Redb::open(folder.path().join("redb"))?;
     let bare = redb::Database::create(folder.path().join("bare"))?;
     contestants.extend(durable("redb", store, bare)?);
-    let postgres = server::Server::start(true);
+    let postgres = match only.is_none_or(|only| only == "postgres") {
+        true => server::Server::start(true).map(Some),
+        false => Ok(None),
+    };
     match &postgres {
-        Ok(server) => {
+        Ok(None) => {}
+        Ok(Some(server)) => {
             let bare = BarePostgres::connect(&server.config())?;
             contestants.extend(durable("postgres", Postgres::open(&server.config())?, bare)?);
         }

@@ -38,6 +38,7 @@ mod receiver;
 mod registration;
 mod running;
 mod state;
+mod storing;
 mod workers;
 
 pub use ledger::Ledger;

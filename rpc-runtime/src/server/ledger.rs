@@ -8,6 +8,7 @@ use std::fmt;
 
 use crate::ids::{ClientId, GenerationId, Incarnation, ServerId};
 use crate::protocol::{DurableRow, DurableTable};
+use crate::service::{Answer, Desk, DurableCall, durable};
 use crate::store::record::{GenerationRecord, SlotRecord};
 use crate::store::{Commit, Durable, RowKey, Rows, Store, StoreError};
 
@@ -42,6 +43,19 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
         client: ClientId,
         generation: GenerationId,
     ) -> Result<(), StoreError>;
+
+    /// Waits until all calls that were posted from there have ended, and helps.
+    fn attend(&self, desk: &Desk);
+
+    /// What the store says of a call that may have been committed.
+    ///
+    /// # Errors
+    ///
+    /// The store fails, and leaves it open.
+    fn recorded(&self, call: &DurableCall) -> Result<Answer, StoreError>;
+
+    /// Waits a moment, for a store that fails to come back.
+    fn pause(&self);
 }
 
 impl<S: Store> Ledger for Durable<S> {
@@ -89,6 +103,18 @@ impl<S: Store> Ledger for Durable<S> {
             })
         })?;
         Ok(())
+    }
+
+    fn attend(&self, desk: &Desk) {
+        self.attend(desk.seat());
+    }
+
+    fn recorded(&self, call: &DurableCall) -> Result<Answer, StoreError> {
+        durable::recorded(self, call)
+    }
+
+    fn pause(&self) {
+        self.pause();
     }
 }
 

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cache::RowCache;
 use super::group::{Ended, Group, GroupStats, Job, Seat};
 use super::record::MetaRecord;
 use super::{Commit, RowKey, Rows, Store, StoreError, StoreErrorKind};
@@ -140,12 +141,25 @@ impl<S: Store> Durable<S> {
         body: impl FnMut(&mut S::Tx<'_>) -> Commit + Send + 'static,
     ) -> Result<Ended, StoreError> {
         let seat = self.seat();
+        seat.expect_one();
         let job = Attended { body, seat: Some(Arc::clone(&seat)) };
         self.admit(Box::new(job), Some(Arc::clone(&seat)));
-        let guard = |tx: &mut S::Tx<'_>| self.guard(tx);
-        let ended = self.group.attend(&seat, &self.store, &guard);
+        self.attend(&seat);
+        let ended = seat.take_ended().expect("it was told");
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).push(seat);
         ended
+    }
+
+    /// As [`Durable::post`], for a thread that will [attend](Durable::attend) at that seat, which
+    /// the job tells of its end.
+    pub(crate) fn post_from(&self, job: Box<dyn Job<S>>, seat: Arc<Seat>) {
+        self.admit(job, Some(seat));
+    }
+
+    /// Waits until all jobs that were posted from that seat have ended, and helps.
+    pub(crate) fn attend(&self, seat: &Seat) {
+        let guard = |tx: &mut S::Tx<'_>| self.guard(tx);
+        self.group.attend(seat, &self.store, &guard);
     }
 
     /// Takes a job in without waiting; [`Durable::work`] sees that somebody runs it. The job is
@@ -250,13 +264,13 @@ where
     S: Store,
     F: FnMut(&mut S::Tx<'_>) -> Commit + Send,
 {
-    fn run(&mut self, tx: &mut S::Tx<'_>) -> Commit {
+    fn run(&mut self, tx: &mut S::Tx<'_>, _: &mut RowCache) -> Commit {
         (self.body)(tx)
     }
 
     fn ended(mut self: Box<Self>, how: Result<Ended, StoreError>) {
         if let Some(seat) = self.seat.take() {
-            seat.tell(how);
+            seat.tell_how(how);
         }
     }
 }
@@ -266,7 +280,7 @@ impl<F> Drop for Attended<F> {
     fn drop(&mut self) {
         if let Some(seat) = self.seat.take() {
             let error = StoreError::new(StoreErrorKind::Other, "the thread that led panicked");
-            seat.tell(Err(error.doubtful()));
+            seat.tell_how(Err(error.doubtful()));
         }
     }
 }

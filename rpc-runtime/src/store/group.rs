@@ -18,11 +18,14 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Commit, Store, StoreError, StoreErrorKind};
-use crate::driver::Gate;
+use super::{Commit, RowCache, RowKey, Store, StoreError, StoreErrorKind};
+
+mod seat;
+
+pub(crate) use seat::Seat;
 
 /// The most jobs in one transaction.
-pub(super) const BATCH_JOBS_MAX: usize = 64;
+pub(crate) const BATCH_JOBS_MAX: usize = 64;
 
 /// A batch that lost that many jobs is committed as far as it is known to be good, so that the
 /// others do not run again and again for the sake of jobs that fail.
@@ -50,9 +53,15 @@ impl fmt::Debug for Ended {
 
 /// A body and what is done when it has ended. Both happen on the thread of whoever leads.
 pub trait Job<S: Store>: Send {
+    /// The one row of the runtime's that it works with, if it reads and writes that through the
+    /// cache alone: it is read ahead and written behind, together with those of the others.
+    fn key(&self) -> Option<RowKey> {
+        None
+    }
+
     /// Works in a transaction. May run more than once, on a transaction of its own each time: what
     /// an earlier run found or did counts for nothing, so every run begins from the beginning.
-    fn run(&mut self, tx: &mut S::Tx<'_>) -> Commit;
+    fn run(&mut self, tx: &mut S::Tx<'_>, rows: &mut RowCache) -> Commit;
 
     /// Its last run's end. Not while the transaction is open; must not wait, for others wait for
     /// the thread that it is called on.
@@ -81,18 +90,6 @@ struct Waiting<S: Store> {
     job: Box<dyn Job<S>>,
     /// Where a thread waits that can lead, if one does.
     seat: Option<Arc<Seat>>,
-}
-
-/// Where a thread waits for its own job, or to be told to lead.
-pub(super) struct Seat {
-    gate: Arc<dyn Gate>,
-    told: Mutex<Told>,
-}
-
-#[derive(Default)]
-struct Told {
-    lead: bool,
-    ended: Option<Result<Ended, StoreError>>,
 }
 
 struct Queue<S: Store> {
@@ -156,24 +153,17 @@ impl<S: Store> Group<S> {
         }
     }
 
-    /// Waits until the job of `seat` has ended; leads if nobody does, or when told to.
-    pub(super) fn attend(
-        &self,
-        seat: &Seat,
-        store: &S,
-        guard: Guard<'_, S>,
-    ) -> Result<Ended, StoreError> {
+    /// Waits until all jobs of `seat` have ended; leads if nobody does, or when told to.
+    pub(super) fn attend(&self, seat: &Seat, store: &S, guard: Guard<'_, S>) {
         loop {
-            let mut told = seat.lock();
-            let is_told_to_lead = std::mem::take(&mut told.lead);
-            if let Some(ended) = told.ended.take() {
+            let (has_ended, is_told_to_lead) = seat.look();
+            if has_ended {
                 assert!(!is_told_to_lead, "only the leader ends jobs, and it was to be this one");
-                return ended;
+                return;
             }
-            drop(told);
             let lead = if is_told_to_lead { Some(Lead { group: self }) } else { self.try_lead() };
             let Some(mut lead) = lead else {
-                seat.gate.wait(None);
+                seat.wait();
                 continue;
             };
             while !seat.has_ended() {
@@ -192,26 +182,6 @@ impl<S: Store> Group<S> {
         let is_free = !queue.is_led && !queue.waiting.is_empty();
         queue.is_led |= is_free;
         is_free.then(|| Lead { group: self })
-    }
-}
-
-impl Seat {
-    pub(super) fn new(gate: Arc<dyn Gate>) -> Arc<Self> {
-        Arc::new(Self { gate, told: Mutex::new(Told::default()) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn has_ended(&self) -> bool {
-        self.lock().ended.is_some()
-    }
-
-    /// Tells the waiter how its job ended.
-    pub(super) fn tell(&self, ended: Result<Ended, StoreError>) {
-        self.lock().ended = Some(ended);
-        self.gate.open();
     }
 }
 
@@ -255,8 +225,7 @@ impl<'g, S: Store> Lead<'g, S> {
         drop(queue);
         let Some(seat) = seat else { return Some(self) };
         std::mem::forget(self); // the seat has it
-        seat.lock().lead = true;
-        seat.gate.open();
+        seat.tell_to_lead();
         None
     }
 
@@ -344,11 +313,21 @@ impl<S: Store> Batch<S> {
         let result = store.transact(&mut |tx| {
             stop = Stop::No;
             stats.transactions += 1;
+            let keys = jobs.iter().take(*good).filter_map(|waiting| waiting.job.key());
+            let mut rows = match RowCache::read_ahead::<S>(tx, keys) {
+                Ok(rows) => rows,
+                Err(error) => return Commit::Failed(error),
+            };
             for (index, waiting) in jobs.iter_mut().take(*good).enumerate() {
                 stats.runs += 1;
+                if waiting.job.key().is_none()
+                    && let Err(error) = rows.write_behind::<S>(tx)
+                {
+                    return Commit::Failed(error);
+                }
                 // The body begins from the beginning in every run, and is asked nothing after its
                 // panic but to be told of it.
-                let ran = catch_unwind(AssertUnwindSafe(|| waiting.job.run(tx)));
+                let ran = catch_unwind(AssertUnwindSafe(|| waiting.job.run(tx, &mut rows)));
                 let failed = match ran {
                     Ok(Commit::Keep) => continue,
                     Ok(Commit::Undo) => (Stop::Undone(index), Commit::Undo),
@@ -358,7 +337,8 @@ impl<S: Store> Batch<S> {
                 stop = failed.0;
                 return failed.1;
             }
-            guard(tx).map_or_else(Commit::Failed, |()| Commit::Keep)
+            let written = rows.write_behind::<S>(tx).and_then(|()| guard(tx));
+            written.map_or_else(Commit::Failed, |()| Commit::Keep)
         });
         (stop, result)
     }
