@@ -12,6 +12,7 @@ use crate::protocol::{Execute, HandlerEnd, Ticket};
 use crate::server::pending::Pending;
 use crate::server::state::Shared;
 use crate::server::storing::{self, Open, Settled};
+use crate::time::Instant;
 use crate::service::{self, Answer, Dispatched, DurableCall, Incoming};
 
 /// An execution that has begun.
@@ -47,6 +48,8 @@ pub(super) enum Work {
     Store(Vec<Job>),
     /// Ask the store for them.
     Ask(Vec<Open>),
+    /// Wait for more of them.
+    Gather(Instant),
 }
 
 /// How far a handler got.
@@ -60,6 +63,8 @@ pub(super) enum Went {
     Stored(Settled),
     /// To what the store says of them by now.
     Asked(Settled),
+    /// To the end of a wait for calls.
+    Gathered,
 }
 
 impl Work {
@@ -69,6 +74,10 @@ impl Work {
             Self::Resume(pending) => pending.run(),
             Self::Store(jobs) => storing::store(jobs, shared),
             Self::Ask(doubts) => storing::ask(doubts, shared),
+            Self::Gather(until) => {
+                shared.bell.wait(Some(until));
+                Went::Gathered
+            }
         }
     }
 }

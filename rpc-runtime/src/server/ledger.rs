@@ -11,6 +11,7 @@ use crate::protocol::{DurableRow, DurableTable};
 use crate::service::{Answer, Desk, DurableCall, durable};
 use crate::store::record::{GenerationRecord, SlotRecord};
 use crate::store::{Commit, Durable, RowKey, Rows, Store, StoreError};
+use crate::time::Duration;
 
 /// Slots of one generation that are read, whatever the store holds.
 const SLOTS_READ_MAX: usize = 65_536;
@@ -46,6 +47,9 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
 
     /// Waits until all calls that were posted from there have ended, and helps.
     fn attend(&self, desk: &Desk);
+
+    /// How long a commit took of late.
+    fn flush_takes(&self) -> Duration;
 
     /// What the store says of a call that may have been committed.
     ///
@@ -107,6 +111,10 @@ impl<S: Store> Ledger for Durable<S> {
 
     fn attend(&self, desk: &Desk) {
         self.attend(desk.seat());
+    }
+
+    fn flush_takes(&self) -> Duration {
+        self.flush_takes()
     }
 
     fn recorded(&self, call: &DurableCall) -> Result<Answer, StoreError> {

@@ -35,6 +35,8 @@ pub(super) struct Shared {
     pub(super) ended: Arc<dyn Gate>,
     /// Opened when a draining server has nothing left to do.
     pub(super) drained: Arc<dyn Gate>,
+    /// Where a worker waits for more calls to hand to the store.
+    pub(super) bell: Arc<dyn Gate>,
 }
 
 /// What stands behind the lock.
@@ -88,7 +90,7 @@ impl Shared {
         exports: Exports,
         workers_max: usize,
     ) -> Arc<Self> {
-        let (ended, drained) = (world.gate(), world.gate());
+        let (ended, drained, bell) = (world.gate(), world.gate(), world.gate());
         let state = State {
             core,
             now: Instant::START,
@@ -108,7 +110,7 @@ impl Shared {
             is_draining: false,
             is_stopping: false,
         };
-        Arc::new(Self { world, exports, state: Mutex::new(state), ended, drained })
+        Arc::new(Self { world, exports, state: Mutex::new(state), ended, drained, bell })
     }
 
     /// # Panics
@@ -181,6 +183,9 @@ impl State {
     fn accept(&mut self, call: Execute, shared: &Shared, errands: &mut Errands) {
         if call.ticket.call_id().space == Space::Durable {
             self.storing.calls.push_back(call);
+            if self.storing.has_gathered() {
+                errands.gates.push(Arc::clone(&shared.bell));
+            }
             self.call_keeper(errands);
             return;
         }
@@ -240,7 +245,7 @@ impl State {
             1 => self.next_queued(now, turn),
             _ => self.next_stored(now, turn),
         });
-        let is_for_store = matches!(work, Some(Work::Store(_) | Work::Ask(_)));
+        let is_for_store = matches!(work, Some(Work::Store(_) | Work::Ask(_) | Work::Gather(_)));
         if !is_for_store && self.storing.keeper == Keeper::Called {
             self.storing.keeper = Keeper::None; // perhaps it was this one that was called
         }
@@ -269,12 +274,18 @@ impl State {
     /// Begins the calls that wait for the store, as many as go into one transaction, unless another
     /// worker does that. Those that wait for the store's word go first.
     fn next_stored(&mut self, now: Instant, turn: &mut Turn<'_>) -> Option<Work> {
-        if self.storing.keeper == Keeper::Works {
+        if matches!(self.storing.keeper, Keeper::Works | Keeper::Gathers) {
             return None;
         }
         self.storing.keeper = Keeper::None;
         if !self.storing.doubts.is_empty() {
             return Some(Work::Ask(std::mem::take(&mut self.storing.doubts)));
+        }
+        if self.queue.is_empty()
+            && let Some(until) = self.storing.gathers_until(now)
+        {
+            self.storing.keeper = Keeper::Gathers;
+            return Some(Work::Gather(until));
         }
         let mut jobs = Vec::new();
         while jobs.len() < BATCH_JOBS_MAX && !self.is_full() {
@@ -318,12 +329,13 @@ impl State {
     ) {
         match went {
             Went::Ended(done) => self.finish_all(now, [done], contexts, errands),
-            Went::Stored(Settled { dones, doubts }) => {
-                self.storing.keeper = Keeper::None;
-                self.storing.doubts.extend(doubts);
-                self.finish_all(now, dones, contexts, errands);
+            Went::Stored(settled) => {
+                self.storing.stored(now, &settled);
+                self.storing.doubts.extend(settled.doubts);
+                self.finish_all(now, settled.dones, contexts, errands);
             }
-            Went::Asked(Settled { dones, doubts }) => {
+            Went::Gathered => self.storing.keeper = Keeper::None,
+            Went::Asked(Settled { dones, doubts, .. }) => {
                 self.storing.doubts.extend(doubts);
                 self.finish_all(now, dones, contexts, errands);
             }

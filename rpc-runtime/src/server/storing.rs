@@ -12,6 +12,14 @@ use crate::protocol::{Execute, Ticket};
 use crate::server::dispatch::{Done, Job, Went, panicked};
 use crate::server::state::Shared;
 use crate::service::{Answer, Desk, Dispatched, DurableCall, End, Incoming};
+use crate::store::BATCH_JOBS_MAX;
+use crate::time::{Duration, Instant};
+
+/// The longest that calls are let gather for.
+const GATHERING_MAX: Duration = Duration::from_millis(2);
+
+/// What is shorter than this is not worth a wait.
+const GATHERING_MIN: Duration = Duration::from_micros(100);
 
 /// The calls that wait for the store, and who sees to them.
 #[derive(Debug, Default)]
@@ -21,6 +29,10 @@ pub(super) struct Storing {
     pub(super) keeper: Keeper,
     /// Calls of which the store must say whether they were committed.
     pub(super) doubts: Vec<Open>,
+    /// Callers that were just answered mostly call again: until then, and up to that many calls,
+    /// they are waited for, because one flush for all costs less than one for the first and one for
+    /// the others.
+    gathers: Option<(Instant, usize)>,
 }
 
 /// The worker that sees to them.
@@ -32,6 +44,8 @@ pub(super) enum Keeper {
     Called,
     /// One hands calls to the store: no other does.
     Works,
+    /// One waits for more calls.
+    Gathers,
 }
 
 /// An execution that has begun, and whose end is the store's to say.
@@ -48,9 +62,31 @@ pub(super) struct Open {
 pub(super) struct Settled {
     pub(super) dones: Vec<Done>,
     pub(super) doubts: Vec<Open>,
+    flush_takes: Duration,
 }
 
 impl Storing {
+    /// The keeper is through with a transaction.
+    pub(super) fn stored(&mut self, now: Instant, settled: &Settled) {
+        self.keeper = Keeper::None;
+        let gathering = (settled.flush_takes / 2).min(GATHERING_MAX);
+        let callers = settled.dones.len() + settled.doubts.len() + self.calls.len();
+        let gathers = (now + gathering, callers.min(BATCH_JOBS_MAX));
+        self.gathers = (gathering >= GATHERING_MIN).then_some(gathers);
+    }
+
+    /// Until when to wait for more calls.
+    pub(super) fn gathers_until(&self, now: Instant) -> Option<Instant> {
+        let (until, callers) = self.gathers?;
+        (now < until && self.calls.len() < callers).then_some(until)
+    }
+
+    /// Whether the keeper waits for calls and has them all.
+    pub(super) fn has_gathered(&self) -> bool {
+        self.keeper == Keeper::Gathers
+            && self.gathers.is_none_or(|(_, callers)| self.calls.len() >= callers)
+    }
+
     /// Whether calls wait that nobody will look after.
     pub(super) fn wants_keeper(&self) -> bool {
         self.keeper == Keeper::None && !(self.calls.is_empty() && self.doubts.is_empty())
@@ -89,6 +125,7 @@ pub(super) fn store(jobs: Vec<Job>, shared: &Arc<Shared>) -> Went {
     }
     if let Some(ledger) = shared.exports.ledger() {
         ledger.attend(&desk);
+        settled.flush_takes = ledger.flush_takes();
     }
     for (place, end) in desk.take_ends() {
         let Some(open) = opens[place].take() else { continue };

@@ -81,7 +81,7 @@ impl<S: Store> Durable<S> {
             })
         })?;
         let (server, incarnation) = taken;
-        let group = Group::new(waiting_jobs_max);
+        let group = Group::new(waiting_jobs_max, Arc::clone(&world));
         let is_fenced = AtomicBool::new(false);
         Ok(Self { store, world, group, server, incarnation, is_fenced, seats: Mutex::default() })
     }
@@ -107,6 +107,11 @@ impl<S: Store> Durable<S> {
     #[must_use]
     pub fn stats(&self) -> GroupStats {
         self.group.stats()
+    }
+
+    /// How long a commit took of late, from the last body's end to the flush's.
+    pub(crate) fn flush_takes(&self) -> Duration {
+        self.group.flush_takes()
     }
 
     /// Whether a later life is known to have taken the store.
@@ -138,11 +143,33 @@ impl<S: Store> Durable<S> {
     /// unless the error [is doubtful](StoreError::is_doubtful).
     pub fn commit(
         &self,
-        body: impl FnMut(&mut S::Tx<'_>) -> Commit + Send + 'static,
+        mut body: impl FnMut(&mut S::Tx<'_>) -> Commit + Send + 'static,
+    ) -> Result<Ended, StoreError> {
+        self.commit_job(None, move |tx: &mut S::Tx<'_>, _: &mut RowCache| body(tx))
+    }
+
+    /// As [`Durable::commit`], with a body that works with that row of the runtime's, through the
+    /// cache: see [`Job::key`].
+    ///
+    /// # Errors
+    ///
+    /// See there.
+    pub fn commit_row(
+        &self,
+        key: RowKey,
+        body: impl FnMut(&mut S::Tx<'_>, &mut RowCache) -> Commit + Send + 'static,
+    ) -> Result<Ended, StoreError> {
+        self.commit_job(Some(key), body)
+    }
+
+    fn commit_job(
+        &self,
+        key: Option<RowKey>,
+        body: impl FnMut(&mut S::Tx<'_>, &mut RowCache) -> Commit + Send + 'static,
     ) -> Result<Ended, StoreError> {
         let seat = self.seat();
         seat.expect_one();
-        let job = Attended { body, seat: Some(Arc::clone(&seat)) };
+        let job = Attended { key, body, seat: Some(Arc::clone(&seat)) };
         self.admit(Box::new(job), Some(Arc::clone(&seat)));
         self.attend(&seat);
         let ended = seat.take_ended().expect("it was told");
@@ -255,6 +282,7 @@ fn number<S: Store>(tx: &mut S::Tx<'_>, key: RowKey) -> Result<Option<u64>, Stor
 
 /// The job of a thread that waits for it.
 struct Attended<F> {
+    key: Option<RowKey>,
     body: F,
     seat: Option<Arc<Seat>>,
 }
@@ -262,10 +290,14 @@ struct Attended<F> {
 impl<S, F> Job<S> for Attended<F>
 where
     S: Store,
-    F: FnMut(&mut S::Tx<'_>) -> Commit + Send,
+    F: FnMut(&mut S::Tx<'_>, &mut RowCache) -> Commit + Send,
 {
-    fn run(&mut self, tx: &mut S::Tx<'_>, _: &mut RowCache) -> Commit {
-        (self.body)(tx)
+    fn key(&self) -> Option<RowKey> {
+        self.key
+    }
+
+    fn run(&mut self, tx: &mut S::Tx<'_>, rows: &mut RowCache) -> Commit {
+        (self.body)(tx, rows)
     }
 
     fn ended(mut self: Box<Self>, how: Result<Ended, StoreError>) {

@@ -18,6 +18,8 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::driver::World;
+use crate::time::Duration;
 use super::{Commit, RowCache, RowKey, Store, StoreError, StoreErrorKind};
 
 mod seat;
@@ -26,6 +28,9 @@ pub(crate) use seat::Seat;
 
 /// The most jobs in one transaction.
 pub(crate) const BATCH_JOBS_MAX: usize = 64;
+
+/// By which part the last flush counts in the time that one takes of late.
+const FLUSH_TAKES_SHARE: u32 = 4;
 
 /// A batch that lost that many jobs is committed as far as it is known to be good, so that the
 /// others do not run again and again for the sake of jobs that fail.
@@ -96,12 +101,14 @@ struct Queue<S: Store> {
     waiting: VecDeque<Waiting<S>>,
     is_led: bool,
     stats: GroupStats,
+    flush_takes: Duration,
 }
 
 /// The queue of a store's jobs.
 pub(super) struct Group<S: Store> {
     queue: Mutex<Queue<S>>,
     waiting_max: usize,
+    world: Arc<dyn World>,
 }
 
 /// What the leader does last in a transaction: whether this life may still write.
@@ -109,9 +116,14 @@ pub(super) type Guard<'g, S> =
     &'g (dyn Fn(&mut <S as Store>::Tx<'_>) -> Result<(), StoreError> + Send + Sync);
 
 impl<S: Store> Group<S> {
-    pub(super) fn new(waiting_max: usize) -> Self {
-        let queue = Queue { waiting: VecDeque::new(), is_led: false, stats: GroupStats::default() };
-        Self { queue: Mutex::new(queue), waiting_max }
+    pub(super) fn new(waiting_max: usize, world: Arc<dyn World>) -> Self {
+        let queue = Queue {
+            waiting: VecDeque::new(),
+            is_led: false,
+            stats: GroupStats::default(),
+            flush_takes: Duration::ZERO,
+        };
+        Self { queue: Mutex::new(queue), waiting_max, world }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue<S>> {
@@ -120,6 +132,11 @@ impl<S: Store> Group<S> {
 
     pub(super) fn stats(&self) -> GroupStats {
         self.lock().stats
+    }
+
+    /// How long a commit took of late, from the last body's end to the flush's.
+    pub(super) fn flush_takes(&self) -> Duration {
+        self.lock().flush_takes
     }
 
     /// Takes a job in, to be run by whoever leads.
@@ -242,14 +259,20 @@ impl<'g, S: Store> Lead<'g, S> {
             lost: 0,
             one_by_one: false,
             stats: GroupStats::default(),
+            world: &*self.group.world,
+            flush_took: None,
         };
         while !batch.jobs.is_empty() {
             batch.step(store, guard);
         }
-        let Batch { again, stats, .. } = batch;
+        let Batch { again, stats, flush_took, .. } = batch;
         let mut queue = self.group.lock();
         for waiting in again.into_iter().rev() {
             queue.waiting.push_front(waiting);
+        }
+        if let Some(took) = flush_took {
+            let before = queue.flush_takes;
+            queue.flush_takes = before - before / FLUSH_TAKES_SHARE + took / FLUSH_TAKES_SHARE;
         }
         let total = &mut queue.stats;
         total.runs += stats.runs;
@@ -260,7 +283,7 @@ impl<'g, S: Store> Lead<'g, S> {
 }
 
 /// Jobs on their way through one transaction, or through several if some of them fail.
-struct Batch<S: Store> {
+struct Batch<'w, S: Store> {
     jobs: VecDeque<Waiting<S>>,
     /// How many of them to run in the next transaction.
     good: usize,
@@ -271,9 +294,12 @@ struct Batch<S: Store> {
     /// A transaction of several failed by the fault of one of them.
     one_by_one: bool,
     stats: GroupStats,
+    world: &'w dyn World,
+    /// How long the last commit took that succeeded.
+    flush_took: Option<Duration>,
 }
 
-impl<S: Store> Batch<S> {
+impl<S: Store> Batch<'_, S> {
     /// One transaction, and its consequences.
     fn step(&mut self, store: &S, guard: Guard<'_, S>) {
         let (stop, result) = self.attempt(store, guard);
@@ -308,8 +334,9 @@ impl<S: Store> Batch<S> {
     }
 
     fn attempt(&mut self, store: &S, guard: Guard<'_, S>) -> (Stop, Result<(), StoreError>) {
-        let Self { jobs, good, stats, .. } = self;
+        let Self { jobs, good, stats, world, .. } = self;
         let mut stop = Stop::No;
+        let mut commit_began = None;
         let result = store.transact(&mut |tx| {
             stop = Stop::No;
             stats.transactions += 1;
@@ -337,9 +364,13 @@ impl<S: Store> Batch<S> {
                 stop = failed.0;
                 return failed.1;
             }
+            commit_began = Some(world.now());
             let written = rows.write_behind::<S>(tx).and_then(|()| guard(tx));
             written.map_or_else(Commit::Failed, |()| Commit::Keep)
         });
+        if let (Ok(()), Some(began)) = (&result, commit_began) {
+            self.flush_took = Some(began.until(self.world.now()));
+        }
         (stop, result)
     }
 
