@@ -16,7 +16,7 @@ use crate::store::BATCH_JOBS_MAX;
 use crate::time::{Duration, Instant};
 
 /// The longest that calls are let gather for.
-const GATHERING_MAX: Duration = Duration::from_millis(2);
+const GATHERING_MAX: Duration = Duration::from_millis(5);
 
 /// What is shorter than this is not worth a wait.
 const GATHERING_MIN: Duration = Duration::from_micros(100);
@@ -29,10 +29,22 @@ pub(super) struct Storing {
     pub(super) keeper: Keeper,
     /// Calls of which the store must say whether they were committed.
     pub(super) doubts: Vec<Open>,
-    /// Callers that were just answered mostly call again: until then, and up to that many calls,
-    /// they are waited for, because one flush for all costs less than one for the first and one for
-    /// the others.
-    gathers: Option<(Instant, usize)>,
+    gathering: Gathering,
+}
+
+/// When to wait for more calls before the next transaction.
+///
+/// Callers that were answered mostly call again. Where all of them are back before a flush ends, the
+/// flushes bound the rate: then one for all is better than one for the first and one for the others.
+/// Where they are not, the processors do, and have work while the store flushes.
+#[derive(Debug, Default)]
+struct Gathering {
+    /// Callers that were answered before the last transaction began.
+    answered: usize,
+    /// Until when, and for how many calls, the next transaction waits.
+    until: Option<(Instant, usize)>,
+    /// Whether the last wait was for all that it hoped for.
+    is_worth_it: bool,
 }
 
 /// The worker that sees to them.
@@ -66,30 +78,50 @@ pub(super) struct Settled {
 }
 
 impl Storing {
+    /// Whether calls wait that nobody will look after.
+    pub(super) fn wants_keeper(&self) -> bool {
+        self.keeper == Keeper::None && !(self.calls.is_empty() && self.doubts.is_empty())
+    }
+
     /// The keeper is through with a transaction.
     pub(super) fn stored(&mut self, now: Instant, settled: &Settled) {
         self.keeper = Keeper::None;
-        let gathering = (settled.flush_takes / 2).min(GATHERING_MAX);
-        let callers = settled.dones.len() + settled.doubts.len() + self.calls.len();
-        let gathers = (now + gathering, callers.min(BATCH_JOBS_MAX));
-        self.gathers = (gathering >= GATHERING_MIN).then_some(gathers);
+        let ended = settled.dones.len() + settled.doubts.len();
+        self.gathering.stored(now, ended, self.calls.len(), settled.flush_takes);
     }
 
-    /// Until when to wait for more calls.
-    pub(super) fn gathers_until(&self, now: Instant) -> Option<Instant> {
-        let (until, callers) = self.gathers?;
-        (now < until && self.calls.len() < callers).then_some(until)
+    /// Until when to wait for more calls, if that is worth it.
+    pub(super) fn gathers_until(&mut self, now: Instant) -> Option<Instant> {
+        self.gathering.until(now, self.calls.len())
     }
 
     /// Whether the keeper waits for calls and has them all.
     pub(super) fn has_gathered(&self) -> bool {
-        self.keeper == Keeper::Gathers
-            && self.gathers.is_none_or(|(_, callers)| self.calls.len() >= callers)
+        let is_enough = |(_, callers)| self.calls.len() >= callers;
+        self.keeper == Keeper::Gathers && self.gathering.until.is_none_or(is_enough)
+    }
+}
+
+impl Gathering {
+    /// A transaction ended `ended` calls, while others came that wait.
+    fn stored(&mut self, now: Instant, ended: usize, waiting: usize, flush_takes: Duration) {
+        let all_are_back = self.answered > 0 && waiting >= self.answered;
+        self.answered = ended;
+        let wait = (flush_takes / 4 * 3).min(GATHERING_MAX);
+        let is_worth_it = (all_are_back || self.is_worth_it) && wait >= GATHERING_MIN;
+        let callers = (ended + waiting).min(BATCH_JOBS_MAX);
+        self.until = is_worth_it.then_some((now + wait, callers));
     }
 
-    /// Whether calls wait that nobody will look after.
-    pub(super) fn wants_keeper(&self) -> bool {
-        self.keeper == Keeper::None && !(self.calls.is_empty() && self.doubts.is_empty())
+    /// Until when to wait, where so many calls are waiting.
+    fn until(&mut self, now: Instant, waiting: usize) -> Option<Instant> {
+        let (until, callers) = self.until?;
+        self.is_worth_it = waiting >= callers;
+        if now < until && waiting < callers {
+            return Some(until);
+        }
+        self.until = None;
+        None
     }
 }
 
