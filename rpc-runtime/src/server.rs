@@ -39,6 +39,7 @@ mod receiver;
 mod registration;
 mod running;
 mod state;
+mod storing;
 mod workers;
 
 pub use ledger::Ledger;
