@@ -28,7 +28,7 @@ fn server_slot_turned_away_is_refused_for_good_and_the_slot_goes_on() {
     bench.turn_away();
     let reason = RefuseReason::Overload;
     let told = Said::Refuse { sequence: LAST, reason, push_back_ms: 50 };
-    assert_eq!(bench.said(), [told.clone()]);
+    assert_eq!(bench.said(), std::slice::from_ref(&told));
     assert_eq!(bench.duplicate(LAST), [told]);
     assert_eq!((bench.counters().refused, bench.counters().begun), (1, 0));
     assert_eq!(bench.request(LAST + 1), []);
