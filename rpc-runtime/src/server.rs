@@ -11,8 +11,9 @@
 //! other handlers run on a pool of workers (dispatcher and workers: Tanenbaum & van Steen, section
 //! 3.4). The protocol's state machine stands behind one lock that is never held across a system call
 //! or a handler. Where things are: [`exports`] what is served, [`state`] what stands behind the
-//! lock, [`dispatch`] how one handler runs, [`receiver`] and [`workers`] the threads, [`running`] the
-//! handle and the drain, [`registration`] the door to a binder.
+//! lock, [`dispatch`] how one handler runs, [`pending`] how async ones wait without a thread,
+//! [`receiver`] and [`workers`] the threads, [`running`] the handle and the drain, [`registration`]
+//! the door to a binder.
 //!
 //! Does not know sockets, clocks or threads but through [`World`], so that the same server runs in
 //! the simulator.
@@ -24,18 +25,21 @@ use crate::address::Address;
 use crate::driver::{Link, LinkError, World};
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::ids::{Incarnation, ServerId};
-use crate::protocol::{Limits, ServerIdentity};
+use crate::protocol::{Limits, OrphanStrategy, ServerIdentity};
 use crate::refusal;
 use crate::scheme;
 use crate::service::Service;
+use crate::time::Duration;
 
 mod dispatch;
 mod exports;
 mod ledger;
+mod pending;
 mod receiver;
 mod registration;
 mod running;
 mod state;
+mod storing;
 mod workers;
 
 pub use ledger::Ledger;
@@ -86,6 +90,7 @@ pub struct Server {
     exports: Exports,
     workers: usize,
     limits: Limits,
+    strategy: OrphanStrategy,
     id: Option<ServerId>,
     incarnation: Option<Incarnation>,
     advertised: Vec<String>,
@@ -125,6 +130,7 @@ impl Server {
             exports: Exports::default(),
             workers: WORKERS_DEFAULT,
             limits: Limits::default(),
+            strategy: OrphanStrategy::default(),
             id: None,
             incarnation: None,
             advertised: Vec::new(),
@@ -158,7 +164,8 @@ impl Server {
         self
     }
 
-    /// Runs at most `count` handlers at once, besides those of `inline` methods. At least one.
+    /// Runs at most `count` handlers at once, besides those of `inline` methods and async ones that
+    /// wait: how many of those there may be, [`Limits::calls_running_max`] says. At least one.
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count.max(1);
         self
@@ -167,6 +174,27 @@ impl Server {
     /// Lets at most `calls` wait for a worker; what comes on top is refused, and did not run.
     pub fn queue(mut self, calls: usize) -> Self {
         self.limits.calls_queued_max = calls;
+        self
+    }
+
+    /// Chooses what is done about calls whose client may be gone; methods may say otherwise.
+    /// Expiration and gentle reincarnation together, unless this is called.
+    pub fn orphans(mut self, strategy: OrphanStrategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Lets a call run for so long before its caller is asked whether it still waits, unless its
+    /// method says otherwise. [`Limits::quantum`]; 10 s by default. Longer than most calls take, and
+    /// as long as an orphan may live.
+    pub fn quantum(mut self, quantum: Duration) -> Self {
+        self.limits.quantum = quantum;
+        self
+    }
+
+    /// Waits so long for the answer of a caller that is asked. [`Limits::grace`]; 3 s by default.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.limits.grace = grace;
         self
     }
 
@@ -190,7 +218,8 @@ impl Server {
     }
 
     /// Registers `url` in place of the address bound: where clients come in by another way than
-    /// the server sees, or when it listens at all addresses. May be called more than once.
+    /// the server sees, or when it listens at all addresses. May be called more than once: a client
+    /// whose call was not answered at one of a server's addresses makes the next one at another.
     pub fn advertise(mut self, url: &str) -> Self {
         self.advertised.push(url.to_owned());
         self
@@ -209,12 +238,11 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Misconfigured`] when two services or methods cannot be told apart; what a binder
-    /// said that the server was to be registered with.
+    /// [`ErrorKind::Misconfigured`] when two services or methods cannot be told apart, a quantum is too
+    /// short, or no thread is to be had; what a binder said that the server was to be registered with.
     pub fn spawn(self) -> Result<Running, CallError> {
         let mut started = self.start()?;
-        let receiving = started.receiving.take().expect("only spawn and serve take it");
-        started.world().spawn("rpc-receive", Box::new(move || receiving.run()));
+        started.receive()?;
         started.register()
     }
 
@@ -225,21 +253,14 @@ impl Server {
     /// As [`Server::spawn`].
     pub fn serve(self) -> Result<(), CallError> {
         let mut started = self.start()?;
-        let receiving = started.receiving.take().expect("only spawn and serve take it");
         if started.registering.is_empty() {
+            let receiving = started.receiving.take().expect("nobody else takes it");
             let _running = started.register()?;
             receiving.run();
         } else {
             // Registering is a call, and whoever is asked may call back: so somebody must serve.
-            let gate = started.world().gate();
-            let ended = Arc::clone(&gate);
-            let body = move || {
-                receiving.run();
-                ended.open();
-            };
-            started.world().spawn("rpc-receive", Box::new(body));
-            let _running = started.register()?;
-            gate.wait(None);
+            started.receive()?;
+            started.register()?.await_receiver(None);
         }
         Ok(())
     }
@@ -258,7 +279,7 @@ impl Server {
     fn start(self) -> Result<running::Started, CallError> {
         let mut rng = self.world.rng();
         self.check_registrable()?;
-        let (exports, methods) = self.exports.checked()?;
+        let (exports, methods) = self.exports.checked(self.strategy, &self.limits)?;
         let taken = exports.ledger().map(|ledger| ledger.identity());
         if taken.is_some() && (self.id.is_some() || self.incarnation.is_some()) {
             return Err(exports::misconfigured(

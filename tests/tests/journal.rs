@@ -2,6 +2,8 @@
 //! processes that are killed.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::print_stdout, reason = "a process that is killed says what it was told")]
+#![expect(clippy::wildcard_enum_match_arm, reason = "what was not expected fails the test")]
 
 #[path = "journal/till.rs"]
 mod till;

@@ -16,17 +16,34 @@ use crate::protocol::{Client, ClientIdentity, Limits, Target};
 pub(crate) enum Identity {
     /// Somebody whom no server has seen before.
     Fresh,
+    /// Somebody under a name that was chosen.
+    Named(ClientId),
     /// Whom a journal remembers.
     Journal(Arc<Keeper>),
 }
 
-/// A world, and a journal, by the addresses of their objects; an entry holds both, so the addresses
-/// stay their own.
-type Place = (usize, Target, Option<usize>);
+/// The same, for a connection to be found by; a journal by the address of its object.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Anybody,
+    Named(ClientId),
+    Journal(usize),
+}
+
+/// A world by the address of its object, who is meant, and by whom. An entry holds the objects, so the
+/// addresses stay their own.
+type Place = (usize, Target, Who);
 
 static CONNECTIONS: Mutex<BTreeMap<Place, Weak<Connection>>> = Mutex::new(BTreeMap::new());
 
-/// The connection of this process to `place`, opened if there is none.
+/// The lives of clients under chosen names: each process has one of each.
+static LIVES: Mutex<BTreeMap<(usize, ClientId), Life>> = Mutex::new(BTreeMap::new());
+
+/// The world that a life is lived in, and the life.
+type Life = (Weak<dyn World>, Incarnation);
+
+/// The connection of this process to `place`, opened if there is none; under the name `client`, or
+/// one that nobody else has.
 ///
 /// # Errors
 ///
@@ -40,11 +57,12 @@ pub(crate) fn connect(
 ) -> Result<Arc<Connection>, CallError> {
     let (link, address) = world.dial(place).map_err(|error| cannot_dial(&error))?;
     let target = Target { address, server, incarnation };
-    let journal = match identity {
-        Identity::Fresh => None,
-        Identity::Journal(keeper) => Some(Arc::as_ptr(keeper) as usize),
+    let who = match identity {
+        Identity::Fresh => Who::Anybody,
+        Identity::Named(client) => Who::Named(*client),
+        Identity::Journal(keeper) => Who::Journal(Arc::as_ptr(keeper) as usize),
     };
-    let key = (Arc::as_ptr(world).cast::<()>() as usize, target, journal);
+    let key = (Arc::as_ptr(world).cast::<()>() as usize, target, who);
     // The lock is not held while links are opened or closed: that may take the world's own.
     let known = lock().get(&key).and_then(Weak::upgrade);
     if let Some(connection) = known {
@@ -60,6 +78,16 @@ pub(crate) fn connect(
     drop(connections);
     enrol(&fresh);
     Ok(fresh)
+}
+
+/// This process's life of the client `id`: the same on all its connections, or one would take
+/// another's work for that of a former life.
+fn life_of(world: &Arc<dyn World>, id: ClientId) -> Incarnation {
+    let key = (Arc::as_ptr(world).cast::<()>() as usize, id);
+    let fresh = world.incarnation(); // the lock is not held while the world is asked
+    let mut lives = LIVES.lock().unwrap_or_else(PoisonError::into_inner);
+    lives.retain(|_, (world, _)| world.strong_count() > 0);
+    lives.entry(key).or_insert_with(|| (Arc::downgrade(world), fresh)).1
 }
 
 /// The connection to where `other` leads of the client that `keeper` remembers.
@@ -107,6 +135,7 @@ fn make(
             let (id, incarnation) = (ClientId(rng.next_nonzero()), world.incarnation());
             (ClientIdentity { id, incarnation }, None)
         }
+        Identity::Named(id) => (ClientIdentity { id: *id, incarnation: life_of(world, *id) }, None),
         Identity::Journal(keeper) => {
             let (id, incarnation) = (keeper.book().client(), keeper.incarnation());
             (ClientIdentity { id, incarnation }, Some(Arc::clone(keeper)))

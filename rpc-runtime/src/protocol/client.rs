@@ -11,6 +11,7 @@ mod durable;
 mod record;
 mod former;
 mod resolve;
+mod orphans;
 #[cfg(test)]
 mod tests;
 

@@ -53,7 +53,10 @@ fn within_a_process_channels_share_the_journal_at_a_path() {
     drop((first, second));
     let error = Channel::connect("udp://127.0.0.1:9").unwrap();
     let error = error.journal(folder.path().join("missing/till.journal")).unwrap_err();
-    assert_eq!((error.kind(), error.execution()), (ErrorKind::JournalFailed, Execution::NotExecuted));
+    assert_eq!(
+        (error.kind(), error.execution()),
+        (ErrorKind::JournalFailed, Execution::NotExecuted)
+    );
     assert!(error.to_string().contains("missing/till.journal"), "{error}");
     Journal::open(&path).unwrap();
 }

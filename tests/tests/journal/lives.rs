@@ -24,7 +24,10 @@ fn a_later_life_kills_what_a_former_one_left() {
         assert_eq!(journal.calls().len(), 3, "two with an end");
         let left = channel.exterminate();
         let [(call, answer)] = &left[..] else { panic!("{left:?}") };
-        assert_eq!((call.arguments::<(u64, u64)>(), call.method()), (Some((3, 2_500)), "till.open"));
+        assert_eq!(
+            (call.arguments::<(u64, u64)>(), call.method()),
+            (Some((3, 2_500)), "till.open")
+        );
         // It does not heed its cancellation, so it runs to its end, and is known to have.
         assert!(matches!(answer, Ok(Resolution::Returned(_))), "{answer:?}");
         assert_eq!(channel.unfinished(), []);

@@ -157,7 +157,10 @@ impl Keeper {
             Writer::Asleep => self.gate.open(),
             Writer::Absent => {
                 let (keeper, gate) = (Arc::downgrade(self), Arc::clone(&self.gate));
-                self.world.spawn("rpc-journal", Box::new(move || write(&keeper, &gate)));
+                let body = Box::new(move || write(&keeper, &gate));
+                if self.world.spawn("rpc-journal", body).is_err() {
+                    self.write_here();
+                }
             }
         }
     }
@@ -180,6 +183,19 @@ impl Keeper {
             started.place.clone_from(&connection.place);
         }
         entry
+    }
+
+    /// Does the writer's work where no thread is to be had; the next caller tries again to have one.
+    fn write_here(&self) {
+        loop {
+            while self.write_once() {}
+            let mut state = self.lock();
+            if state.queue.is_empty() {
+                state.writer = Writer::Absent;
+                return;
+            }
+            state.writer = Writer::Awake;
+        }
     }
 
     /// Writes what waits; says whether something did.

@@ -320,7 +320,7 @@ fn a_call_of_a_former_session_is_asked_about_in_that_session() {
     for (stops, question) in [(false, SEAL), (true, CANCEL)] {
         let mut bench = Bench::keeping();
         let said = former(&mut bench, LIFE_OF_SERVER, stops);
-        assert_eq!(bench.welcome_hello(&said), [question.clone()]);
+        assert_eq!(bench.welcome_hello(&said), std::slice::from_ref(&question));
         assert_eq!(bench.said_in, [B], "not in this life's own");
         assert_eq!(bench.step().1, [question], "until it is answered");
         assert_eq!(bench.tell(&reply(1)), [], "an answer of another session");
