@@ -7,6 +7,7 @@
 
 mod chains;
 mod forgery;
+mod journals;
 mod knobs;
 mod servers;
 mod users;
@@ -18,7 +19,7 @@ use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
 use rpc_runtime::sim::checker::{Fact, Tally, Violation};
 use rpc_runtime::sim::nodes::{ClientNode, Disk, Journal};
-use rpc_runtime::sim::{Control, HostId, Simulation};
+use rpc_runtime::sim::{Control, HostId, SimDisk, Simulation};
 use rpc_runtime::time::{Duration, Instant};
 
 pub use knobs::{Calls, Knobs, Orphans};
@@ -117,25 +118,16 @@ fn set_up(control: &mut Control, knobs: Knobs, journal: &Journal) -> Vec<Disk> {
         servers::place(control, host, identity, &site.disk, &day);
         servers::plan(control, &mut rng, &site, &day);
     }
-    for (n, &host) in clients.iter().enumerate() {
+    let keepers = journals::keepers(control, clients.len());
+    for ((n, &host), keeper) in clients.iter().enumerate().zip(&keepers) {
         drift(control, &mut rng, host);
         let (calls, kinds) = (4 + rng.below(14), knobs.calls);
         // Now and then two processes live under one name, as a machine and its copy do.
         let is_twin = n > 0 && rng.chance(0.15);
         let id = ClientId(100 + if is_twin { 0 } else { n as u64 });
-        place_client(
-            control,
-            &Life { host, id, calls, kinds, servers: &servers, home: host },
-            &limits,
-            journal,
-        );
-        plan_client(
-            control,
-            &mut rng,
-            &Life { host, id, calls, kinds, servers: &servers, home: host },
-            &limits,
-            journal,
-        );
+        let life = Life { host, id, calls, kinds, servers: &servers, home: host, keeper };
+        place_client(control, &life, &limits, journal);
+        plan_client(control, &mut rng, &life, &limits, journal);
     }
     plan_partitions(control, &mut rng, &servers, &clients);
     forgery::plan(control, &mut rng, &servers, journal);
@@ -204,12 +196,17 @@ struct Life<'s> {
     servers: &'s [HostId],
     /// Where it lived first: its lives are counted there.
     home: HostId,
+    /// What its journal is on, if it keeps one.
+    keeper: &'s Option<SimDisk>,
 }
 
 fn place_client(control: &mut Control, life: &Life<'_>, limits: &Limits, journal: &Journal) {
     let mut rng = control.rng(life.host);
     let incarnation = control.incarnation(life.home);
-    let identity = ClientIdentity { id: life.id, incarnation };
+    let book = life.keeper.as_ref().map(|disk| journals::open(control, life.host, disk));
+    let identity = book.as_ref().map_or(ClientIdentity { id: life.id, incarnation }, |book| {
+        ClientIdentity { id: book.client(), incarnation: book.incarnation() }
+    });
     let now = control.local(life.host);
     let machines = life
         .servers
@@ -231,7 +228,11 @@ fn place_client(control: &mut Control, life: &Life<'_>, limits: &Limits, journal
         })
         .collect();
     let caller = Caller::new(Box::new(rng), life.servers.len(), life.calls, life.kinds);
-    control.place(life.host, ClientNode::new(machines, caller, journal.clone()));
+    let node = ClientNode::new(machines, caller, journal.clone());
+    match book {
+        Some(book) => control.place(life.host, node.keeping(book)),
+        None => control.place(life.host, node),
+    }
 }
 
 /// Now and then a client's process dies and comes back, under its old name or a new one.
@@ -257,6 +258,7 @@ fn plan_restart(
     let (home, calls, kinds) = (life.host, life.calls, life.kinds);
     let id = if rng.chance(0.7) { life.id } else { ClientId(life.id.0 + 1_000) };
     let (servers, limits, journal) = (life.servers.to_vec(), limits.clone(), journal.clone());
+    let keeper = life.keeper.clone();
     let at = Instant::START + Duration::from_micros(rng.below(2_000_000));
     // Some come back at another address: at the former one nobody answers any more.
     let host = if rng.chance(0.3) { control.add_host(&spare(at)) } else { home };
@@ -270,11 +272,13 @@ fn plan_restart(
             control.node(home, |node: &mut ClientNode<Caller>, _| node.calls()).unwrap_or_default();
         journal.note(control.now(), Fact::ClientGone { calls: calls_lost });
         control.crash(home);
+        journals::crash(control, &keeper);
         if host == home {
             control.restart(home);
         }
-        let life = Life { host, id, calls, kinds, servers: &servers, home };
+        let life = Life { host, id, calls, kinds, servers: &servers, home, keeper: &keeper };
         place_client(control, &life, &limits, &journal);
+        journals::settle(control, host);
     });
 }
 
