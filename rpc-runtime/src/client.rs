@@ -15,6 +15,7 @@ pub mod journal;
 mod options;
 mod budget;
 mod verdict;
+mod event;
 mod connection;
 mod attend;
 mod registry;

@@ -26,6 +26,7 @@ mod service;
 mod refusal;
 pub mod context;
 pub mod scheme;
+mod exit;
 pub mod store;
 pub mod client;
 pub mod server;
@@ -38,12 +39,14 @@ pub use binder::Binder;
 pub use client::{Call, Channel, Options, Resolution};
 pub use context::{CallContext, current};
 pub use error::{
-    CallError, CallReport, Error, ErrorClass, ErrorKind, Evidence, Execution, Result, ResultExt,
+    CallError, CallReport, Error, ErrorClass, ErrorKind, ErrorRecord, Evidence, Execution, Result,
+    ResultExt,
 };
+pub use exit::Exit;
 pub use ids::CallId;
 pub use interface::{Interface, Method};
 pub use marshal::{Marshal, Param};
-pub use outcome::Outcome;
+pub use outcome::{DecodeError, Outcome};
 pub use rpc_macros::rpc;
 /// # Async methods
 ///

@@ -26,7 +26,7 @@ pub(crate) fn connect(
     server: ServerId,
     incarnation: Incarnation,
 ) -> Result<Arc<Connection>, CallError> {
-    let (link, address) = world.dial(place).map_err(|error| cannot_dial(&error))?;
+    let (link, address) = world.dial(place).map_err(cannot_dial)?;
     let target = Target { address, server, incarnation };
     let key = (Arc::as_ptr(world).cast::<()>() as usize, target);
     // The lock is not held while links are opened or closed: that may take the world's own.
@@ -52,6 +52,6 @@ fn lock() -> std::sync::MutexGuard<'static, BTreeMap<Place, Weak<Connection>>> {
     CONNECTIONS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn cannot_dial(error: &LinkError) -> CallError {
-    CallError::new(ErrorKind::BadAddress, Execution::NotExecuted).with_detail(error.to_string())
+fn cannot_dial(error: LinkError) -> CallError {
+    CallError::new(ErrorKind::BadAddress, Execution::NotExecuted).because(error)
 }
