@@ -154,7 +154,6 @@ impl Teller {
 /// What may go wrong in a thread.
 pub(crate) type Failed = Box<dyn Error + Send + Sync>;
 
-#[expect(clippy::wildcard_enum_match_arm, reason = "more may come; then nobody knows here")]
 const fn word(resolution: &Resolution) -> Word {
     match resolution {
         Resolution::Returned(_) => Word::Returned,
