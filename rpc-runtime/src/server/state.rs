@@ -5,7 +5,7 @@
 //! cancellation) goes into the thread's [`Errands`] and is run after the lock was released.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
 use crate::address::Address;
@@ -64,6 +64,8 @@ pub(super) struct State {
     /// because its memory is still warm.
     gates: Vec<Option<Arc<dyn Gate>>>,
     idle: Vec<usize>,
+    /// Numbers of workers for whom there was no thread.
+    vacant: Vec<usize>,
     workers_max: usize,
     pub(super) receiver: Receiver,
     pub(super) receiving_thread: Option<ThreadId>,
@@ -104,6 +106,7 @@ impl Shared {
             first: 0,
             gates: Vec::with_capacity(workers_max),
             idle: Vec::with_capacity(workers_max),
+            vacant: Vec::new(),
             workers_max,
             receiver: Receiver::Busy,
             receiving_thread: None,
@@ -111,6 +114,11 @@ impl Shared {
             is_stopping: false,
         };
         Arc::new(Self { world, exports, state: Mutex::new(state), ended, drained, bell })
+    }
+
+    /// As [`Shared::lock`], for a thread that is unwinding perhaps: it only tells the others.
+    pub(super) fn lock_unwinding(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// # Panics
@@ -201,20 +209,43 @@ impl State {
     fn call_worker(&mut self, errands: &mut Errands) -> bool {
         if let Some(worker) = self.idle.pop() {
             errands.gates.extend(self.gates[worker].clone());
-            return true;
-        }
-        if self.gates.len() < self.workers_max {
+        } else if let Some(number) = self.vacant.pop() {
+            errands.fresh_workers.push(number);
+        } else if self.gates.len() < self.workers_max {
             errands.fresh_workers.push(self.gates.len());
             self.gates.push(None);
-            return true;
+        } else {
+            return false;
         }
-        false
+        true
     }
 
     /// Sees to it that a worker looks after the calls that wait for the store, if none does.
     fn call_keeper(&mut self, errands: &mut Errands) {
         if self.storing.wants_keeper() && self.call_worker(errands) {
             self.storing.keeper = Keeper::Called;
+        }
+    }
+
+    /// No thread is to be had for the worker `number`. Those that there are see to what waits; where
+    /// there is none it is turned away, and the next call, or async handler that was called, tries
+    /// again.
+    fn do_without(&mut self, now: Instant, number: usize) {
+        self.vacant.push(number);
+        if self.storing.keeper == Keeper::Called {
+            self.storing.keeper = Keeper::None; // perhaps it was this one that was called
+        }
+        if self.vacant.len() < self.gates.len() {
+            return;
+        }
+        for call in self.queue.drain(..).chain(self.storing.calls.drain(..)) {
+            self.core.turn_away(now, call.ticket);
+            self.core.recycle(call.arguments);
+        }
+        for question in self.questions.drain(..) {
+            if let ServerEvent::OpenGeneration { key, .. } = question {
+                self.core.generation_opened(now, key, None); // as if the store failed
+            }
         }
     }
 
@@ -495,22 +526,22 @@ impl Errands {
 
     /// Does all that is to be done. The lock must not be held.
     pub(super) fn run(&mut self, shared: &Arc<Shared>) {
-        let link = self.link.take();
-        for (to, datagram) in &mut self.datagrams[..self.ready] {
-            if let (Some(to), Some(link)) = (to.take(), &link) {
-                // A datagram that did not leave is one that was lost: the protocol sees to it.
-                let _ = link.send(to, datagram);
+        self.send();
+        while let Some(number) = self.fresh_workers.pop() {
+            if workers::hire(shared, number).is_err() {
+                let (mut state, now) = shared.turn();
+                state.do_without(now, number);
+                let until = state.drain(now, shared, self);
+                self.must_wake_receiver |= state.receiver_must_look(until);
+                drop(state);
+                self.send();
             }
         }
-        self.ready = 0;
-        self.datagrams.truncate(DATAGRAMS_KEPT_MAX);
+        let link = self.link.take();
         if std::mem::take(&mut self.must_wake_receiver)
             && let Some(link) = link
         {
             link.wake();
-        }
-        for number in self.fresh_workers.drain(..) {
-            workers::hire(shared, number);
         }
         for gate in self.gates.drain(..) {
             gate.open();
@@ -519,5 +550,16 @@ impl Errands {
             context.cancel();
         }
         self.abandoned.clear();
+    }
+
+    fn send(&mut self) {
+        for (to, datagram) in &mut self.datagrams[..self.ready] {
+            if let (Some(to), Some(link)) = (to.take(), &self.link) {
+                // A datagram that did not leave is one that was lost: the protocol sees to it.
+                let _ = link.send(to, datagram);
+            }
+        }
+        self.ready = 0;
+        self.datagrams.truncate(DATAGRAMS_KEPT_MAX);
     }
 }
