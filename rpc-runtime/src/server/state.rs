@@ -190,7 +190,7 @@ impl State {
     /// whichever gets free first.
     fn accept(&mut self, call: Execute, shared: &Shared, errands: &mut Errands) {
         if call.ticket.call_id().space == Space::Durable {
-            self.storing.calls.push_back(call);
+            self.storing.accept(self.now, call);
             if self.storing.has_gathered() {
                 errands.gates.push(Arc::clone(&shared.bell));
             }
