@@ -18,8 +18,8 @@ use crate::time::{Duration, Instant};
 /// The longest that calls are let gather for.
 const GATHERING_MAX: Duration = Duration::from_millis(5);
 
-/// What is shorter than this is not worth a wait.
-const GATHERING_MIN: Duration = Duration::from_micros(100);
+/// In less than this few come: then calls wait for what they would have had sooner.
+const GATHERING_MIN: Duration = Duration::from_micros(400);
 
 /// The calls that wait for the store, and who sees to them.
 #[derive(Debug, Default)]
