@@ -265,7 +265,9 @@ fn together(
 fn report(contestants: &mut [Contestant], json: bool, rounds: usize) {
     let ratios: Vec<_> = contestants
         .iter()
-        .map(|one| ["bare", "database"].map(|other| ratio(one, find(contestants, other, one.store))))
+        .map(|one| {
+            ["bare", "database"].map(|other| ratio(one, find(contestants, other, one.store)))
+        })
         .collect();
     if !json {
         println!(

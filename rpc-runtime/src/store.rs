@@ -32,8 +32,8 @@ use std::fmt;
 pub use cache::RowCache;
 pub use durable::Durable;
 pub use error::{StoreError, StoreErrorKind};
-pub use group::{Ended, GroupStats, Job};
 pub(crate) use group::{BATCH_JOBS_MAX, Seat};
+pub use group::{Ended, GroupStats, Job};
 pub use key::{RowKey, Rows};
 
 /// What becomes of a transaction when its body has run.

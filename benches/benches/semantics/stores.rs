@@ -66,7 +66,8 @@ impl Bank for Redb {
 }
 
 /// The tables of the bench, beside the library's.
-const MAKE_TABLES: &str = "CREATE TABLE accounts (name bigint PRIMARY KEY, balance bigint NOT NULL);
+const MAKE_TABLES: &str =
+    "CREATE TABLE accounts (name bigint PRIMARY KEY, balance bigint NOT NULL);
     CREATE TABLE bare (key bytea PRIMARY KEY, contents bytea NOT NULL)";
 const PAY: &str = "INSERT INTO accounts VALUES ($1, $2) \
                    ON CONFLICT (name) DO UPDATE SET balance = excluded.balance";

@@ -12,8 +12,8 @@ use crate::protocol::{Execute, HandlerEnd, Ticket};
 use crate::server::pending::Pending;
 use crate::server::state::Shared;
 use crate::server::storing::{self, Open, Settled};
-use crate::time::Instant;
 use crate::service::{self, Answer, Dispatched, DurableCall, Incoming};
+use crate::time::Instant;
 
 /// An execution that has begun.
 #[derive(Debug)]

@@ -18,9 +18,9 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::{Commit, RowCache, RowKey, Store, StoreError, StoreErrorKind};
 use crate::driver::World;
 use crate::time::Duration;
-use super::{Commit, RowCache, RowKey, Store, StoreError, StoreErrorKind};
 
 mod seat;
 
