@@ -6,15 +6,15 @@
 use super::{CallError, Error, Execution};
 
 /// The application's own error: the call ran, and that is its answer.
-const OWN_ERROR: u8 = 1;
+const OWN_ERROR_CODE: u8 = 1;
 /// Executed, and failed (`EX_SOFTWARE`).
-const EXECUTED: u8 = 70;
+const EXECUTED_CODE: u8 = 70;
 /// Not executed: the same may succeed later (`EX_TEMPFAIL`).
-const NOT_EXECUTED: u8 = 75;
+const NOT_EXECUTED_CODE: u8 = 75;
 /// Nobody knows whether it ran (`EX_PROTOCOL`).
-const UNKNOWN: u8 = 76;
+const UNKNOWN_CODE: u8 = 76;
 /// Not executed, nor will it be before something is changed (`EX_CONFIG`).
-const NOT_EXECUTED_LASTING: u8 = 78;
+const LASTING_CODE: u8 = 78;
 
 impl Execution {
     /// The exit code of a command whose call failed so:
@@ -29,9 +29,9 @@ impl Execution {
     #[must_use]
     pub const fn exit_code(self) -> u8 {
         match self {
-            Self::NotExecuted => NOT_EXECUTED,
-            Self::Executed => EXECUTED,
-            Self::Unknown => UNKNOWN,
+            Self::NotExecuted => NOT_EXECUTED_CODE,
+            Self::Executed => EXECUTED_CODE,
+            Self::Unknown => UNKNOWN_CODE,
         }
     }
 }
@@ -44,11 +44,10 @@ impl CallError {
     /// | 78 | `EX_CONFIG` | no, nor would another try | give up: an address, a parameter, a version, an interface or a permission must be changed first |
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        let execution = self.execution();
-        if execution == Execution::NotExecuted && self.kind().is_lasting() {
-            return NOT_EXECUTED_LASTING;
+        match self.execution() {
+            Execution::NotExecuted if self.kind().is_lasting() => LASTING_CODE,
+            execution => execution.exit_code(),
         }
-        execution.exit_code()
     }
 }
 
@@ -57,6 +56,6 @@ impl<E> Error<E> {
     /// [`CallError::exit_code`].
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        self.call().map_or(OWN_ERROR, CallError::exit_code)
+        self.call().map_or(OWN_ERROR_CODE, CallError::exit_code)
     }
 }
