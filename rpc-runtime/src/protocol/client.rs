@@ -8,6 +8,8 @@ mod session;
 mod slots;
 mod answers;
 mod resolve;
+#[cfg(feature = "model")]
+mod digest;
 #[cfg(test)]
 mod tests;
 
@@ -66,7 +68,7 @@ pub struct CallSpec {
 }
 
 /// Names a call, or a resolve, of one machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallKey {
     index: usize,
     generation: u64,
@@ -99,7 +101,7 @@ pub enum ClientEvent {
 }
 
 /// What a timer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum TimerKey {
     Call(usize),
     Hello,
@@ -108,6 +110,7 @@ enum TimerKey {
 
 /// The machine.
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone))]
 pub struct Client {
     identity: ClientIdentity,
     target: Target,

@@ -10,6 +10,8 @@ mod handshake;
 mod calls;
 mod stop;
 mod answers;
+#[cfg(feature = "model")]
+mod digest;
 
 use std::collections::BTreeMap;
 
@@ -52,7 +54,7 @@ pub struct ServerIdentity {
 }
 
 /// Names one execution to the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket {
     call: CallId,
     attempt: u32,
@@ -108,7 +110,7 @@ pub enum Begin {
 }
 
 /// What a timer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum TimerKey {
     Lease(SessionId),
     Call(SessionId, SlotIndex),
@@ -123,6 +125,7 @@ struct Known {
 
 /// The machine.
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone))]
 pub struct Server {
     identity: ServerIdentity,
     limits: Limits,

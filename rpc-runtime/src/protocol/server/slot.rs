@@ -16,7 +16,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::{RefuseReason, ReplyStatus};
 
 /// One slot of the server's table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Slot {
     /// The highest sequence accepted.
     pub(super) last: Sequence,
@@ -31,7 +31,7 @@ pub(super) struct Slot {
 }
 
 /// Where the last call of a slot stands.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum State {
     /// No call yet.
     #[default]
@@ -72,7 +72,7 @@ pub(super) struct Live {
 }
 
 /// The outcome of an execution, sent again to every duplicate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) status: ReplyStatus,
     pub(super) body: Vec<u8>,
