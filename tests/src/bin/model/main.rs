@@ -1,0 +1,99 @@
+//! The model check: the project's own machines of both sides, explored completely in small worlds.
+//!
+//! Every message ever sent may arrive at any later moment, any number of times, or never; clocks go
+//! as they like; processes crash and come back, or others take their address. An observer who sees
+//! everything holds the contract against every state.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
+
+mod message;
+mod sides;
+mod record;
+mod config;
+mod world;
+mod steps;
+mod calm;
+mod explore;
+
+use std::panic;
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use config::Size;
+use explore::Found;
+
+/// Explore the machines of both sides in small worlds, completely.
+#[derive(Parser, Debug)]
+#[command(name = "model", version)]
+struct Cli {
+    /// How much to explore.
+    #[arg(long, value_enum, default_value_t = Size::Small)]
+    size: Size,
+    /// Only the world of this name.
+    #[arg(long)]
+    config: Option<String>,
+    /// How many threads; one gives the shortest traces.
+    #[arg(long, default_value_t = 2)]
+    threads: usize,
+    /// One JSON object a world.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(&cli) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("model: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Explores; true if every sentence holds.
+fn run(cli: &Cli) -> Result<bool, String> {
+    let mut worlds = config::all(cli.size);
+    if let Some(name) = &cli.config {
+        worlds.retain(|world| world.name == name);
+    }
+    if worlds.is_empty() {
+        let names: Vec<_> = config::all(cli.size).iter().map(|world| world.name).collect();
+        return Err(format!("no such world; there are: {}", names.join(", ")));
+    }
+    // A machine's failed assertion is a finding, told with its trace.
+    panic::set_hook(Box::new(|_| {}));
+    let (mut holds, mut states, mut seconds) = (true, 0, 0.0);
+    for world in &worlds {
+        let found = explore::explore(world, cli.threads);
+        holds &= found.violated.is_empty();
+        states += found.states;
+        seconds += found.seconds;
+        print(&found, cli.json);
+    }
+    if !cli.json {
+        println!(
+            "{states} states in {seconds:.1} s: {}",
+            if holds { "all hold" } else { "BROKEN" }
+        );
+    }
+    Ok(holds)
+}
+
+fn print(found: &Found, json: bool) {
+    let Found { name, states, depth, seconds, violated, trace } = found;
+    if json {
+        let line = serde_json::json!({
+            "name": name, "states": states, "depth": depth, "seconds": seconds,
+            "violated": violated, "trace": trace,
+        });
+        return println!("{line}");
+    }
+    let verdict = if violated.is_empty() { "holds".to_owned() } else { violated.join("; ") };
+    println!("{name:<28} {states:>10} states  depth {depth:>3}  {seconds:>7.1} s  {verdict}");
+    for (number, step) in (1..).zip(trace) {
+        println!("  {number:>3}. {step}");
+    }
+}
