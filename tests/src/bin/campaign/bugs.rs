@@ -1,7 +1,6 @@
 //! Plants bugs in a copy of the sources, builds the campaign there, and sees them caught.
 
 use std::error::Error;
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 
@@ -26,11 +25,9 @@ pub(crate) fn hunt(name: &str, seeds: u64, json: bool) -> Result<bool, Box<dyn E
     planted::copy_sources(&sources)?;
     let mut caught_all = true;
     for bug in &bugs {
-        let place = sources.join(&bug.file);
-        let clean = fs::read_to_string(planted::root().join(&bug.file))?;
-        fs::write(&place, bug.plant(&clean)?)?;
+        bug.plant(&sources)?;
         let caught = attempt(&sources, &folder.join("build"), seeds);
-        fs::write(&place, &clean)?;
+        bug.uproot(&sources)?;
         let caught = caught?;
         caught_all &= caught.is_some();
         print(bug, caught.as_ref(), json);
@@ -46,18 +43,8 @@ pub(crate) fn hunt(name: &str, seeds: u64, json: bool) -> Result<bool, Box<dyn E
 }
 
 fn attempt(sources: &Path, build: &Path, seeds: u64) -> Result<Option<Caught>, Box<dyn Error>> {
-    let built = Command::new(env!("CARGO"))
-        .current_dir(sources)
-        .args(["build", "--quiet", "--release", "--locked", "--bin", "campaign", "--target-dir"])
-        .arg(build)
-        .env("RUSTFLAGS", "-Awarnings")
-        .status()?;
-    if !built.success() {
-        return Err("the sources with the bug do not build".into());
-    }
-    let run = Command::new(build.join("release/campaign"))
-        .args(["--json", "--seeds", &seeds.to_string()])
-        .output()?;
+    let campaign = planted::build(sources, build, "campaign")?;
+    let run = Command::new(campaign).args(["--json", "--seeds", &seeds.to_string()]).output()?;
     let line: serde_json::Value = serde_json::from_slice(&run.stdout)?;
     let seed = line["first_failing_seed"].as_u64();
     Ok(seed.map(|seed| Caught {

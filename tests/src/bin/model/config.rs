@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) nonces: u64,
     /// Sessions over all lives.
     pub(crate) sessions: usize,
+    /// Executions of one call.
+    pub(crate) executions: u8,
     /// Of so many states one is tried for whether calm ends its calls; 0 is none.
     pub(crate) calm_every: u64,
     /// What must be reached.
@@ -73,6 +75,7 @@ impl Config {
             faultless: false,
             nonces: 2,
             sessions: 2,
+            executions: 2,
             calm_every: 1,
             expects: &[Told::Success],
         }
@@ -93,8 +96,97 @@ pub(crate) enum Size {
     Large,
 }
 
-/// The worlds of a size.
+/// The worlds of a size: those of the smaller ones, and more.
 pub(crate) fn all(size: Size) -> Vec<Config> {
-    let _ = (size, AGAIN, MAYBE);
-    vec![Config { cancels: 1, resolves: 1, ..Config::new("one call", &[ONCE]) }]
+    let mut worlds = tiny();
+    if size >= Size::Small {
+        worlds.extend(small());
+    }
+    if size >= Size::Default {
+        worlds.extend(default());
+    }
+    if size >= Size::Large {
+        worlds.extend(large());
+    }
+    worlds
+}
+
+fn tiny() -> Vec<Config> {
+    use Told::{Failure, Lost, NotExecuted, Resolved, Resumed, Success, Unknown};
+    let base = Config::new;
+    vec![
+        Config { expects: &[Success, Lost], ..base("call", &[ONCE]) },
+        Config {
+            cancels: 1,
+            resolves: 1,
+            expects: &[Success, Unknown, Resolved],
+            ..base("seal", &[ONCE])
+        },
+        Config { servers: &[1, 1], expects: &[Success, Lost], ..base("restart", &[ONCE]) },
+        Config {
+            servers: &[1, 2],
+            expects: &[Success, NotExecuted],
+            ..base("another server", &[ONCE])
+        },
+        Config { loads: 2, expects: &[Success, NotExecuted], ..base("overload", &[ONCE]) },
+        Config { loads: 2, expects: &[Success, Unknown], ..base("again", &[AGAIN]) },
+        Config { panics: true, expects: &[Success, Failure], ..base("panic", &[ONCE]) },
+        Config {
+            faultless: true,
+            nonces: 9,
+            sessions: 9,
+            ..base("no fault", &[ONCE, ONCE, AGAIN])
+        },
+        Config { expects: &[], ..base("maybe", &[MAYBE, MAYBE]) },
+        Config { drains: true, expects: &[Success, NotExecuted], ..base("drain", &[ONCE]) },
+        Config { cookie_always: true, ..base("cookie", &[ONCE]) },
+        Config {
+            patience: Some(2),
+            late: true,
+            expects: &[Success, Unknown, NotExecuted],
+            ..base("deadline", &[ONCE])
+        },
+    ]
+}
+
+fn small() -> Vec<Config> {
+    let base = Config::new;
+    vec![
+        Config { closes: true, ..base("close", &[ONCE, ONCE]) },
+        Config { client_addresses: 2, ..base("move", &[ONCE]) },
+        Config { client_lives: 2, ..base("client restart", &[ONCE, ONCE]) },
+        Config { cancels: 1, ..base("slot reuse", &[ONCE, ONCE]) },
+    ]
+}
+
+fn default() -> Vec<Config> {
+    let base = Config::new;
+    vec![
+        Config { nonces: 3, sessions: 3, ..base("revive", &[ONCE, ONCE]) },
+        Config { calls_at_once: 2, slots: 2, cancels: 1, ..base("two slots", &[ONCE, ONCE]) },
+        Config { cancels: 1, resolves: 1, ..base("reuse and resolve", &[ONCE, ONCE]) },
+        Config { cancels: 1, servers: &[1, 1], ..base("reuse and restart", &[ONCE, ONCE]) },
+        Config { loads: 2, drains: true, ..base("overload and drain", &[ONCE, ONCE]) },
+        Config {
+            loads: 2,
+            servers: &[1, 1],
+            nonces: 3,
+            sessions: 3,
+            ..base("again and restart", &[AGAIN])
+        },
+        Config { client_lives: 2, servers: &[1, 1], ..base("both restart", &[ONCE, ONCE]) },
+        Config { servers: &[1, 2, 1], nonces: 3, ..base("taken over", &[ONCE]) },
+        Config { calls_at_once: 2, slots: 2, ..base("mixed", &[AGAIN, ONCE]) },
+        Config { patience: Some(2), late: true, ..base("two deadlines", &[ONCE, ONCE]) },
+        Config { client_addresses: 2, cancels: 1, resolves: 1, ..base("move and seal", &[ONCE]) },
+    ]
+}
+
+fn large() -> Vec<Config> {
+    let base = Config::new;
+    vec![
+        Config { cancels: 2, resolves: 1, ..base("three calls", &[ONCE, ONCE, ONCE]) },
+        Config { client_lives: 3, ..base("three lives", &[ONCE, ONCE, ONCE]) },
+        Config { nonces: 4, sessions: 3, cancels: 1, ..base("three sessions", &[ONCE, ONCE]) },
+    ]
 }

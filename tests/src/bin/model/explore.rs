@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use stateright::{Checker, HasDiscoveries, Model, Property};
+use stateright::{Checker, HasDiscoveries, Model, Path, Property};
 
 use crate::calm;
 use crate::config::Config;
@@ -29,8 +29,8 @@ pub(crate) struct Found {
     pub(crate) seconds: f64,
     /// Sentences that do not hold, and what was expected and never seen.
     pub(crate) violated: Vec<String>,
-    /// The shortest way to the first of them.
-    pub(crate) trace: Vec<String>,
+    /// The shortest way to each sentence that does not hold.
+    pub(crate) traces: Vec<(String, Vec<String>)>,
 }
 
 impl Model for World {
@@ -66,7 +66,7 @@ impl Model for World {
                 })),*]
             };
         }
-        let mut properties = sentences!(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10);
+        let mut properties = sentences!(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
         properties.push(Property::always(Sentence::CALM, |world: &Self, state: &State| {
             let every = world.config.calm_every;
             let chosen = every > 0 && (state.client.digest ^ state.server.digest) % every == 0;
@@ -90,15 +90,9 @@ pub(crate) fn explore(config: &Config, threads: usize) -> Found {
         .finish_when(HasDiscoveries::AnyFailures)
         .spawn_bfs()
         .join();
-    let mut violated = Vec::new();
-    let mut trace: Vec<String> = Vec::new();
-    for (name, path) in checker.discoveries() {
-        violated.push(name.to_owned());
-        let steps: Vec<_> = path.into_actions().iter().map(|step| format!("{step:?}")).collect();
-        if trace.is_empty() || steps.len() < trace.len() {
-            trace = steps;
-        }
-    }
+    let mut traces: Vec<_> = checker.discoveries().into_iter().map(spelled).collect();
+    traces.sort_by_key(|(_, steps)| steps.len());
+    let mut violated: Vec<_> = traces.iter().map(|(name, _)| name.clone()).collect();
     if violated.is_empty() {
         for told in config.expects {
             if checker.model().seen[*told as usize].load(Ordering::Relaxed) == 0 {
@@ -112,6 +106,11 @@ pub(crate) fn explore(config: &Config, threads: usize) -> Found {
         depth: checker.max_depth(),
         seconds: started.elapsed().as_secs_f64(),
         violated,
-        trace,
+        traces,
     }
+}
+
+fn spelled((name, path): (&'static str, Path<State, Action>)) -> (String, Vec<String>) {
+    let steps = path.into_actions().iter().map(|step| format!("{step:?}")).collect();
+    (name.to_owned(), steps)
 }

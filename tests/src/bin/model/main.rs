@@ -14,6 +14,7 @@ mod world;
 mod steps;
 mod calm;
 mod explore;
+mod rules;
 
 use std::panic;
 use std::process::ExitCode;
@@ -33,6 +34,9 @@ struct Cli {
     /// Only the world of this name.
     #[arg(long)]
     config: Option<String>,
+    /// Switch a rule of the protocol off, by name, or each in turn for `all`, and see it missed.
+    #[arg(long, value_name = "RULE", conflicts_with_all = ["size", "config"])]
+    without: Option<String>,
     /// How many threads; one gives the shortest traces.
     #[arg(long, default_value_t = 2)]
     threads: usize,
@@ -43,7 +47,11 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match run(&cli) {
+    let result = match &cli.without {
+        Some(rule) => rules::without(rule, cli.json),
+        None => run(&cli).map_err(Into::into),
+    };
+    match result {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -83,17 +91,20 @@ fn run(cli: &Cli) -> Result<bool, String> {
 }
 
 fn print(found: &Found, json: bool) {
-    let Found { name, states, depth, seconds, violated, trace } = found;
+    let Found { name, states, depth, seconds, violated, traces } = found;
     if json {
         let line = serde_json::json!({
             "name": name, "states": states, "depth": depth, "seconds": seconds,
-            "violated": violated, "trace": trace,
+            "violated": violated, "trace": traces.first().map(|(_, steps)| steps),
         });
         return println!("{line}");
     }
     let verdict = if violated.is_empty() { "holds".to_owned() } else { violated.join("; ") };
     println!("{name:<28} {states:>10} states  depth {depth:>3}  {seconds:>7.1} s  {verdict}");
-    for (number, step) in (1..).zip(trace) {
-        println!("  {number:>3}. {step}");
+    for (sentence, steps) in traces {
+        println!("  {sentence}:");
+        for (number, step) in (1..).zip(steps) {
+            println!("  {number:>3}. {step}");
+        }
     }
 }

@@ -27,6 +27,8 @@ pub(crate) enum Sentence {
     SessionsEndInTime,
     /// Without a fault nothing is in doubt and nothing runs twice.
     NoDoubtWithoutFault,
+    /// A request that arrives after its caller's patience runs nothing.
+    LateRunsNothing,
     /// Tables keep within their limits, and what is counted is there.
     Bounded,
     /// No assertion of a machine fails.
@@ -35,7 +37,7 @@ pub(crate) enum Sentence {
 
 impl Sentence {
     /// All of them, with their names.
-    pub(crate) const ALL: [(Self, &'static str); 11] = [
+    pub(crate) const ALL: [(Self, &'static str); 12] = [
         (Self::AtMostOnce, "at most one execution begins"),
         (Self::NotExecutedIsTrue, "not executed is true for ever"),
         (Self::ReplyIsTrue, "a reply was returned by an execution"),
@@ -45,6 +47,7 @@ impl Sentence {
         (Self::SessionIdsAreFresh, "a session id is never given twice"),
         (Self::SessionsEndInTime, "a session outlives what runs in it"),
         (Self::NoDoubtWithoutFault, "without a fault nothing is in doubt"),
+        (Self::LateRunsNothing, "a late request runs nothing"),
         (Self::Bounded, "tables are bounded"),
         (Self::NoPanic, "no assertion fails"),
     ];
@@ -274,16 +277,18 @@ pub(crate) enum Told {
     Unknown,
     Lost,
     Resolved,
+    Resumed,
 }
 
 impl Told {
-    pub(crate) const ALL: [(Self, &'static str); 6] = [
+    pub(crate) const ALL: [(Self, &'static str); 7] = [
         (Self::Success, "a call succeeds"),
         (Self::Failure, "a call fails"),
         (Self::NotExecuted, "a call is not executed"),
         (Self::Unknown, "a call ends in doubt"),
         (Self::Lost, "a session is lost"),
         (Self::Resolved, "a call is resolved"),
+        (Self::Resumed, "a session is resumed"),
     ];
 
     pub(crate) fn name(self) -> &'static str {

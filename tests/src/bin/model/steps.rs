@@ -5,14 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use rpc_runtime::protocol::{ClientEvent, HandlerEnd, ServerEvent};
-use rpc_runtime::wire::{Envelope, Pdu};
+use rpc_runtime::semantics::Semantics;
+use rpc_runtime::wire::{Envelope, Hello, Pdu};
 
 use crate::config::Config;
 use crate::message::Message;
 use crate::record::{Sentence, Told};
 use crate::sides::{ClientSide, METHODS, ServerSide, address, number_of};
 use crate::world::{Action, Running, State};
-use rpc_runtime::semantics::Semantics;
 
 /// Nonces are drawn after two keys.
 const DRAWN_BEFORE_NONCES: u64 = 2;
@@ -24,6 +24,13 @@ fn client_life_of(envelope: &Envelope) -> u8 {
 
 fn server_life_of(envelope: &Envelope) -> Option<u8> {
     u8::try_from(envelope.target ^ 7).ok().filter(|life| *life < 16)
+}
+
+/// Whether a message grants the session that a HELLO wants to resume.
+fn is_welcome(message: &Message, hello: &Hello) -> bool {
+    let (envelope, pdu) = message.read();
+    matches!(pdu, Pdu::Welcome(welcome) if welcome.nonce == hello.nonce)
+        && envelope.session == hello.resume
 }
 
 /// A step being made.
@@ -53,8 +60,12 @@ impl<'a> Step<'a> {
                 self.deliver(message);
             }
             Action::DeliverLate(message) => {
+                let queued = self.state.rest.queued.len();
                 if let Some(late) = message.late() {
                     self.deliver(&late);
+                }
+                if self.state.rest.queued.len() > queued {
+                    self.broke(Sentence::LateRunsNothing);
                 }
             }
             Action::Begin(place) => self.begin(*place),
@@ -250,20 +261,24 @@ impl Step<'_> {
             }
             return self.client(|side| side.take(message), |_, ()| ());
         }
-        let bye = matches!(message.read().1, Pdu::Bye(_));
+        let (_, pdu) = message.read();
+        let bye = matches!(pdu, Pdu::Bye(_));
         self.server(bye, |side| side.take(message)).unwrap_or_default();
+        if let Pdu::Hello(hello) = pdu
+            && hello.resume.is_some()
+            && self.state.net.iter().any(|message| is_welcome(message, &hello))
+        {
+            self.seen.push(Told::Resumed);
+        }
     }
 
     fn begin(&mut self, place: usize) {
         let rest = self.state.rest_mut();
         let (ticket, number) = rest.queued.remove(place);
         if self.server(true, |side| side.begin(ticket)) == Some(true) {
-            let faultless = self.config.faultless;
             let rest = self.state.rest_mut();
             let execution = rest.record.on_begin(rest.lives, ticket, number);
-            if faultless && execution > 1 {
-                rest.record.broke(Sentence::NoDoubtWithoutFault);
-            }
+            rest.beyond |= execution > self.config.executions;
             rest.running.push(Running { ticket, number, execution });
         }
     }
