@@ -156,6 +156,8 @@ pub fn build(sources: &Path, build: &Path, name: &str) -> io::Result<PathBuf> {
         .args(["build", "--quiet", "--release", "--locked", "--bin", name, "--target-dir"])
         .arg(build)
         .env("RUSTFLAGS", "-Awarnings")
+        // Whatever toolchain a dependency pins for itself, ours builds it.
+        .env("RUSTC", Path::new(env!("CARGO")).with_file_name("rustc"))
         .status()?;
     if !built.success() {
         return Err(io::Error::other("the sources with the bug do not build"));

@@ -135,6 +135,7 @@ fn tiny() -> Vec<Config> {
             faultless: true,
             nonces: 9,
             sessions: 9,
+            expects: &[Success, Resumed],
             ..base("no fault", &[ONCE, ONCE, AGAIN])
         },
         Config { expects: &[], ..base("maybe", &[MAYBE, MAYBE]) },

@@ -108,3 +108,25 @@ fn print(found: &Found, json: bool) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_world_with_one_call_holds_and_is_explored_completely() {
+        let worlds = config::all(Size::Tiny);
+        let world = worlds.iter().find(|world| world.name == "call").unwrap();
+        let found = explore::explore(world, 1);
+        assert_eq!(found.violated, Vec::<String>::new());
+        assert!(found.states > 1_000, "only {} states", found.states);
+    }
+
+    #[test]
+    fn every_rule_names_a_world_that_there_is() {
+        let worlds = config::all(Size::Large);
+        for rule in rpc_tests::planted::rules().unwrap() {
+            assert!(worlds.iter().any(|world| world.name == rule.world), "{}", rule.name);
+        }
+    }
+}
