@@ -2,7 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "speed is measured by the real clock")]
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use stateright::{Checker, HasDiscoveries, Model, Path, Property};
@@ -18,6 +18,15 @@ use crate::world::{Action, State};
 pub(crate) struct World {
     config: Config,
     seen: [AtomicU64; Told::ALL.len()],
+    /// Whether a state was told that breaks a sentence: of later ones the way is longer.
+    told: AtomicBool,
+}
+
+impl World {
+    /// Whether a sentence holds as far as must be told.
+    fn is_kept(&self, broken: bool) -> bool {
+        !broken || self.told.swap(true, Ordering::Relaxed)
+    }
 }
 
 /// What an exploration found.
@@ -61,16 +70,17 @@ impl Model for World {
     fn properties(&self) -> Vec<Property<Self>> {
         macro_rules! sentences {
             ($($place:literal),*) => {
-                vec![$(Property::always(Sentence::ALL[$place].1, |_: &Self, state: &State| {
-                    state.rest.record.broken != Some(Sentence::ALL[$place].0)
+                vec![$(Property::always(Sentence::ALL[$place].1, |world: &Self, state: &State| {
+                    world.is_kept(state.rest.record.broken == Some(Sentence::ALL[$place].0))
                 })),*]
             };
         }
         let mut properties = sentences!(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
         properties.push(Property::always(Sentence::CALM, |world: &Self, state: &State| {
             let every = world.config.calm_every;
-            let chosen = every > 0 && (state.client.digest ^ state.server.digest) % every == 0;
-            !chosen || state.rest.record.broken.is_some() || calm::ends_calls(&world.config, state)
+            let digest = state.client.digest ^ state.server.digest;
+            let tried = digest.checked_rem(every) == Some(0) && state.rest.record.broken.is_none();
+            world.is_kept(tried && !calm::ends_calls(&world.config, state))
         }));
         properties
     }
@@ -83,7 +93,8 @@ impl Model for World {
 /// Explores `config` on `threads` cores. One gives the shortest traces.
 pub(crate) fn explore(config: &Config, threads: usize) -> Found {
     let started = Instant::now();
-    let world = World { config: config.clone(), seen: Default::default() };
+    let world =
+        World { config: config.clone(), seen: Default::default(), told: AtomicBool::new(false) };
     let checker = world
         .checker()
         .threads(threads)
