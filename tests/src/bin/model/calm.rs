@@ -23,7 +23,8 @@ pub(crate) fn ends_calls(config: &Config, state: &State) -> bool {
     }
     for _ in 0..TICKS_MAX {
         settle(&mut step);
-        if step.state.client.outstanding == 0 {
+        // What breaks another sentence on the way is found there, by its name.
+        if step.state.client.outstanding == 0 || step.state.rest.record.broken.is_some() {
             return true;
         }
         step.act(&Action::BothTick);
