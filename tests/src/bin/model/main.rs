@@ -29,7 +29,7 @@ use explore::Found;
 #[command(name = "model", version)]
 struct Cli {
     /// How much to explore.
-    #[arg(long, value_enum, default_value_t = Size::Small)]
+    #[arg(long, value_enum, default_value_t = Size::Default)]
     size: Size,
     /// Only the world of this name.
     #[arg(long)]
