@@ -103,11 +103,13 @@ impl Registry {
 
     /// Registers a server's service, or renews the registration if the same process asks again.
     ///
-    /// A later life of a server takes the place of an earlier one, with all that was registered.
+    /// A later life of a server takes the place of an earlier one, with all that was registered: if
+    /// it has the earlier one's claim at once, else when that one's lease is over. So nobody strikes
+    /// off a server whose claim he does not know.
     ///
     /// # Errors
     ///
-    /// [`BinderError`] when the request is malformed, a limit is reached, a later life or another
+    /// [`BinderError`] when the request is malformed, a limit is reached, another life or another
     /// process has the identity, or (an interface without methods) the interface does not fit.
     pub fn register(
         &mut self,
@@ -287,10 +289,7 @@ impl Registry {
         limit(registration.addresses.len(), Limit::Addresses, ADDRESSES_MAX)?;
         for address in &registration.addresses {
             limit(address.len(), Limit::AddressBytes, ADDRESS_BYTES_MAX)?;
-            if !address.contains("://") || !address.bytes().all(|byte| byte.is_ascii_graphic()) {
-                let reason = format!("{address:?} is no address: write scheme://place");
-                return Err(malformed(reason));
-            }
+            record::check_address(address).map_err(malformed)?;
         }
         if registration.methods > self.limits.methods_max {
             return Err(BinderError::Limit { of: Limit::Methods, max: self.limits.methods_max });
@@ -309,7 +308,13 @@ impl Registry {
                 return Err(BinderError::IdentityInUse);
             }
         }
-        Ok(())
+        let others = self
+            .of_server(new.server)
+            .filter(|record| !record.is_expired(now) && record.registration.claim != new.claim);
+        match others.map(|record| record.lease_end).max() {
+            None => Ok(()),
+            Some(end) => Err(BinderError::FormerLife { left_ms: millis(now.until(end)) }),
+        }
     }
 
     /// What ends when `new` begins: the server's earlier lives, and what stands in its own place.
@@ -433,7 +438,7 @@ impl Registry {
         let answer = Lease {
             id,
             secret: record.secret,
-            lease_ms: u32::try_from(lease.as_millis()).unwrap_or(u32::MAX),
+            lease_ms: millis(lease),
             described: record.described(),
         };
         self.by_lease_end.remove(&(before, id));
@@ -464,6 +469,10 @@ impl Registry {
 
 fn first_place(name: &str) -> Place {
     Place { name: name.to_owned(), version: Version::new(0, 0), server: ServerId(0) }
+}
+
+fn millis(duration: Duration) -> u32 {
+    u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
 
 fn limit(got: usize, of: Limit, max: usize) -> Result<(), BinderError> {

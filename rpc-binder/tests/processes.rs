@@ -217,6 +217,76 @@ fn calls_go_on_while_the_binder_is_dead_and_registrations_come_back_when_it_live
 }
 
 #[test]
+fn a_server_whose_registration_is_in_trouble_says_so() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "600ms");
+    let url = daemon.url.clone();
+    let binder = Binder::at(&url).unwrap().patience(Duration::from_millis(300));
+    let server = counter(&binder, &Arc::default());
+    let trouble = || server.registrations()[0].trouble.clone();
+    assert_eq!(server.registrations()[0].directory, url);
+    assert_eq!(trouble(), None);
+
+    drop(daemon);
+    eventually("trouble", || trouble().is_some());
+    let _daemon = Daemon::start(&url, "600ms");
+    eventually("the end of trouble", || trouble().is_none());
+}
+
+/// What a life of a server tells the binder.
+fn life_of(server: ServerId, incarnation: Incarnation, address: &str) -> Registration {
+    Registration {
+        name: "counter".into(),
+        version: Version::new(1, 0),
+        server,
+        incarnation,
+        addresses: vec![address.to_owned()],
+        fingerprint: COUNTER_INTERFACE.fingerprint(),
+        methods: 0,
+        claim: 1,
+    }
+}
+
+#[test]
+fn a_server_that_crashed_has_its_place_again_after_its_lease_or_at_once_with_its_claim() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "1s");
+    let binder = Binder::at(&daemon.url).unwrap();
+    let directory = DirectoryClient::connect(&daemon.url).unwrap();
+    let next_life = |binder: &Binder, life: u32| {
+        let count = CounterService::new(Shared::default());
+        let server = Server::bind("udp://127.0.0.1:0").unwrap().export(count);
+        server.id(ServerId(7)).incarnation(Incarnation::new(life, 0)).register(binder).spawn()
+    };
+    let former = |life: u32| life_of(ServerId(7), Incarnation::new(life, 0), "udp://127.0.0.1:9");
+    let registered =
+        || binder.lookup("counter", &VersionRequirement::any()).unwrap()[0].incarnation.0 >> 32;
+
+    directory.register(&former(1)).unwrap();
+    let started = std::time::Instant::now();
+    let second = next_life(&binder, 2).unwrap();
+    assert!(started.elapsed() >= Duration::from_millis(900), "it waited for the lease");
+    assert_eq!(registered(), 2);
+    drop(second);
+
+    directory.register(&former(3)).unwrap();
+    let fourth = next_life(&binder.clone().claim(1), 4).unwrap();
+    assert_eq!(registered(), 4);
+    drop(fourth);
+
+    // One that renews is alive.
+    let lease = directory.register(&former(5)).unwrap();
+    let renewing = std::thread::spawn(move || {
+        for _ in 0..15 {
+            directory.renew(lease.id, lease.secret).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    });
+    let error = next_life(&binder, 6).map(|_| ()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Misconfigured);
+    assert!(error.to_string().contains("an earlier life of this server is registered"), "{error}");
+    renewing.join().unwrap();
+}
+
+#[test]
 fn a_server_that_restarted_elsewhere_is_found_by_the_same_client() {
     let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
     let binder = Binder::at(&daemon.url).unwrap();

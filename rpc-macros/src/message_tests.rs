@@ -223,7 +223,6 @@ fn every_mistake_in_a_method_has_its_own_words() {
 #[test]
 fn what_is_not_built_yet_is_refused_and_never_ignored() {
     for word in [
-        "exactly_once",
         "orphan = \"gentle\"",
         "expires = \"1s\"",
         "no_cancel",

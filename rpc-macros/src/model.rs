@@ -38,6 +38,7 @@ pub(crate) enum Semantics {
     Maybe,
     AtLeastOnce,
     AtMostOnce,
+    ExactlyOnce,
 }
 
 impl Semantics {
@@ -46,6 +47,7 @@ impl Semantics {
             Self::Maybe => "maybe",
             Self::AtLeastOnce => "at_least_once",
             Self::AtMostOnce => "at_most_once",
+            Self::ExactlyOnce => "exactly_once",
         }
     }
 
@@ -54,6 +56,7 @@ impl Semantics {
             Self::Maybe => "Maybe",
             Self::AtLeastOnce => "AtLeastOnce",
             Self::AtMostOnce => "AtMostOnce",
+            Self::ExactlyOnce => "ExactlyOnce",
         }
     }
 
@@ -68,6 +71,10 @@ impl Semantics {
             Self::AtMostOnce => {
                 "A remote call runs **at most once**, whatever the network does. A failed call says \
                  whether it ran."
+            }
+            Self::ExactlyOnce => {
+                "A remote call takes effect **exactly once**, over crashes of the server too, as long as \
+                 somebody keeps asking. A failed call says whether it ran."
             }
         }
     }
@@ -106,6 +113,13 @@ pub(crate) enum Kind {
     CowBytes,
     /// `&mut T`: copied in, copied back.
     InOut,
+}
+
+impl Service {
+    /// Whether its calls run in transactions of a store.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.methods.iter().any(|method| method.semantics == Semantics::ExactlyOnce)
+    }
 }
 
 impl Method {

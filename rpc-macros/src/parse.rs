@@ -10,12 +10,19 @@ use crate::diagnostics::{Diagnostics, nearest};
 use crate::model::{Argument, Kind, Method, Semantics, Service};
 
 const SERVICE_OPTIONS: &[&str] = &["name", "version", "crate"];
-const RPC_OPTIONS: &[&str] =
-    &["maybe", "at_least_once", "at_most_once", "name", "timeout", "inline", "worker"];
+const RPC_OPTIONS: &[&str] = &[
+    "maybe",
+    "at_least_once",
+    "at_most_once",
+    "exactly_once",
+    "name",
+    "timeout",
+    "inline",
+    "worker",
+];
 
 /// Words of the grammar whose mechanism does not exist yet, and what to use until it does.
 const NOT_YET: &[(&str, &str)] = &[
-    ("exactly_once", "use `at_most_once`, and ask `resolve` where a call stays in doubt"),
     ("orphan", "leave it out: a call is cancelled at its caller's deadline"),
     ("expires", "leave it out: a call is cancelled at its caller's deadline"),
     ("no_cancel", "leave it out: cancellation only asks, a handler that does not look runs on"),
@@ -261,12 +268,15 @@ fn rpc_option(method: &mut Method, option: &OptionItem, diagnostics: &mut Diagno
     let word = option.word.to_string();
     let bare = option.value.is_none();
     match word.as_str() {
-        "maybe" | "at_least_once" | "at_most_once" | "inline" | "worker" if !bare => {
+        "maybe" | "at_least_once" | "at_most_once" | "exactly_once" | "inline" | "worker"
+            if !bare =>
+        {
             diagnostics.at(&option.value, format!("`{word}` stands alone: leave the value out"));
         }
         "maybe" => semantics(method, Semantics::Maybe, &option.word, diagnostics),
         "at_least_once" => semantics(method, Semantics::AtLeastOnce, &option.word, diagnostics),
         "at_most_once" => semantics(method, Semantics::AtMostOnce, &option.word, diagnostics),
+        "exactly_once" => semantics(method, Semantics::ExactlyOnce, &option.word, diagnostics),
         "inline" | "worker" => {
             if method.place_given {
                 diagnostics

@@ -11,6 +11,7 @@
 //! without a thread in between. A background thread attends to calls that no thread waits for.
 //! No lock is held across a system call. The pattern is Leader/Followers (Schmidt et al., 2000).
 
+pub mod journal;
 mod options;
 mod budget;
 mod verdict;

@@ -128,6 +128,11 @@ pub trait World: Send + Sync + fmt::Debug {
         fresh_incarnation(self.now().as_micros() / 100_000, &mut *self.rng())
     }
 
+    /// Milliseconds since 1970, for records that people and later lives read; no protocol asks.
+    fn unix_ms(&self) -> u64 {
+        self.now().as_micros() / 1_000
+    }
+
     /// A new gate.
     fn gate(&self) -> Arc<dyn Gate>;
 

@@ -55,6 +55,11 @@ id64! {
     SessionId
 }
 id64! {
+    /// One table of durable slots of a client at a server's store: the calls in it are named by it,
+    /// over all sessions and lives of the server, until the table is deleted (protocol tables, C3).
+    GenerationId
+}
+id64! {
     /// Names an interface's method on the wire: wire name, semantics and signature in 64 bits.
     MethodFingerprint
 }
@@ -146,7 +151,8 @@ pub enum Space {
 /// call with the stub's `resolve`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CallId {
-    /// The session that carried the call; [`SessionId::NONE`] if none ever did.
+    /// The session that carried the call, [`SessionId::NONE`] if none ever did; in the durable space
+    /// the number of the generation.
     pub session: SessionId,
     /// The slot space.
     pub space: Space,

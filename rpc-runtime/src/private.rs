@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 pub use crate::marshal::{Args, Bad};
+pub use crate::server::Ledger;
 pub use crate::service::{Dispatched, Incoming};
 
 use crate::binder::{Binder, BinderUrl};
@@ -11,7 +12,9 @@ use crate::error::CallError;
 use crate::marshal::{self, Marshal};
 use crate::outcome::{Outcome, append_reply};
 use crate::protocol::HandlerEnd;
-use crate::service::Stub;
+use crate::service::{Done, Stub, durable};
+use crate::store::{Durable, Store};
+use std::sync::Arc;
 
 /// A stub's `connect`.
 ///
@@ -39,7 +42,7 @@ pub fn serve<'a, O: Outcome>(
     incoming: Incoming<'a>,
     call: impl FnOnce(&mut Args<'a>) -> Result<O, Bad>,
 ) -> Dispatched {
-    let Incoming { arguments, reply } = incoming;
+    let Incoming { arguments, reply, .. } = incoming;
     match call(&mut Args::of(arguments)) {
         Ok(outcome) => returned::<O, ()>(outcome, None, reply),
         Err(Bad) => Dispatched { end: HandlerEnd::BadArguments, body: reply },
@@ -51,7 +54,7 @@ pub fn serve_inout<'a, O: Outcome, X: Marshal>(
     incoming: Incoming<'a>,
     call: impl FnOnce(&mut Args<'a>) -> Result<(O, X), Bad>,
 ) -> Dispatched {
-    let Incoming { arguments, reply } = incoming;
+    let Incoming { arguments, reply, .. } = incoming;
     match call(&mut Args::of(arguments)) {
         Ok((outcome, in_outs)) => returned(outcome, Some(&in_outs), reply),
         Err(Bad) => Dispatched { end: HandlerEnd::BadArguments, body: reply },
@@ -63,7 +66,7 @@ pub fn serve_maybe<'a>(
     incoming: Incoming<'a>,
     call: impl FnOnce(&mut Args<'a>) -> Result<(), Bad>,
 ) -> Dispatched {
-    let Incoming { arguments, reply } = incoming;
+    let Incoming { arguments, reply, .. } = incoming;
     let end = match call(&mut Args::of(arguments)) {
         Ok(()) => HandlerEnd::Returned,
         Err(Bad) => HandlerEnd::BadArguments,
@@ -91,4 +94,28 @@ fn returned<O: Outcome, X: Serialize>(
         body.clear();
     }
     Dispatched { end: HandlerEnd::HandlerFailed, body }
+}
+
+/// What a durable service does with a call and its transaction.
+pub type DurableBody<S> =
+    Arc<dyn Fn(&mut <S as Store>::Tx<'_>, usize, Incoming<'_>) -> Done + Send + Sync>;
+
+/// What `on` of a durable call gives.
+pub const fn done(dispatched: Dispatched) -> Done {
+    Done(dispatched)
+}
+
+/// `dispatch` of a durable service.
+pub fn serve_durable<S: Store>(
+    store: &Arc<Durable<S>>,
+    body: &DurableBody<S>,
+    method: usize,
+    incoming: Incoming<'_>,
+) -> Dispatched {
+    let body = Arc::clone(body);
+    durable::run(
+        store,
+        Arc::new(move |tx: &mut S::Tx<'_>, incoming: Incoming<'_>| body(tx, method, incoming).0),
+        incoming,
+    )
 }

@@ -35,7 +35,10 @@ pub use counters::{ClientCounters, ServerCounters};
 pub use explain::Explanations;
 pub use limits::Limits;
 pub use outcome::{DoubtCause, Evidence, NotSentCause, Outcome};
-pub use server::{Begin, Execute, MethodEntry, Server, ServerEvent, ServerIdentity, Ticket};
+pub use server::{
+    Begin, DurableRow, DurableTable, Execute, MethodEntry, OpeningKey, Server, ServerEvent,
+    ServerIdentity, Ticket,
+};
 
 /// What a machine wants next.
 #[derive(Debug)]
@@ -102,4 +105,27 @@ pub enum HandlerEnd {
     HandlerFailed,
     /// The arguments could not be decoded, so the handler was never entered.
     BadArguments,
+    /// The handler returned more than its method's replies may hold; the body says how much.
+    TooLarge,
+    /// A durable call whose transaction is certain not to have been committed: it did not run.
+    NotCommitted,
+    /// A durable call whose transaction may have been committed, and the store does not answer.
+    Unsettled,
+}
+
+impl HandlerEnd {
+    /// What a client is told of it; an end that is told in another way has none of its own.
+    #[must_use]
+    pub const fn status(self) -> crate::wire::ReplyStatus {
+        match self {
+            Self::Returned => crate::wire::ReplyStatus::Returned,
+            Self::Panicked => crate::wire::ReplyStatus::Panicked,
+            Self::Cancelled { partial: false } => crate::wire::ReplyStatus::Cancelled,
+            Self::Cancelled { partial: true } => crate::wire::ReplyStatus::CancelledPartial,
+            Self::TooLarge => crate::wire::ReplyStatus::TooLarge,
+            Self::HandlerFailed | Self::BadArguments | Self::NotCommitted | Self::Unsettled => {
+                crate::wire::ReplyStatus::HandlerFailed
+            }
+        }
+    }
 }

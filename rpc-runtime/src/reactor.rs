@@ -39,6 +39,12 @@ impl World for Real {
         clock::now()
     }
 
+    #[expect(clippy::disallowed_methods, reason = "the calendar, for records only")]
+    fn unix_ms(&self) -> u64 {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+
     fn rng(&self) -> Box<dyn Rng> {
         Box::new(random::SystemRng::new())
     }

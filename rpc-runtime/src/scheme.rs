@@ -35,6 +35,15 @@ pub fn open(url: &str) -> Result<(Arc<dyn World>, String), CallError> {
     }
 }
 
+/// The world that the calling thread is in: the simulation's host, or the machine.
+///
+/// # Errors
+///
+/// [`ErrorKind::BadAddress`]: there is none, for want of the feature `reactor`.
+pub fn here() -> Result<Arc<dyn World>, CallError> {
+    sim("sim://", "").or_else(|_| udp("udp://", "")).map(|(world, _)| world)
+}
+
 #[cfg(feature = "reactor")]
 #[expect(clippy::unnecessary_wraps, reason = "without the reactor it fails")]
 fn udp(_url: &str, place: &str) -> Result<(Arc<dyn World>, String), CallError> {

@@ -17,8 +17,10 @@
 //! Does not know sockets, clocks or threads but through [`World`], so that the same server runs in
 //! the simulator.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
+use crate::address::Address;
 use crate::driver::{Link, LinkError, World};
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::ids::{Incarnation, ServerId};
@@ -29,13 +31,15 @@ use crate::service::Service;
 
 mod dispatch;
 mod exports;
+mod ledger;
 mod receiver;
 mod registration;
 mod running;
 mod state;
 mod workers;
 
-pub use registration::{Exported, Lease, Registrar};
+pub use ledger::Ledger;
+pub use registration::{Exported, Lease, Registrar, Standing};
 pub use running::{Drained, Running};
 
 use exports::Exports;
@@ -43,6 +47,10 @@ use registration::Registering;
 
 /// Worker threads of a server that was not told how many it may have.
 const WORKERS_DEFAULT: usize = 16;
+
+/// Worker threads of a server with a store, at the least: each waits for the flush that its call is
+/// part of, and a flush is shared by all that wait.
+const WORKERS_DURABLE: usize = 64;
 
 /// A server about to be started: an address, services, and how to run them.
 ///
@@ -189,6 +197,9 @@ impl Server {
     }
 
     /// Announces the server to a binder once it serves, and takes that back when it stops.
+    ///
+    /// A server that keeps its id ([`Server::id`]) over a crash waits here until the lease of its
+    /// former life is over, unless the binder was given its [`claim`](crate::Binder::claim).
     pub fn register<R: Registrar + Clone + 'static>(mut self, registrar: &R) -> Self {
         self.registering.push(Registering::with(registrar.clone()));
         self
@@ -233,13 +244,36 @@ impl Server {
         Ok(())
     }
 
+    /// Whether a binder can be told where the server is: a server at all addresses does not know.
+    fn check_registrable(&self) -> Result<(), CallError> {
+        let is_told = self.registering.is_empty() || !self.advertised.is_empty();
+        if is_told || !self.link.locals().into_iter().any(is_anywhere) {
+            return Ok(());
+        }
+        let text = "a server at all addresses of its host cannot be registered unless it says at \
+                    which one it is found: call `advertise(\"udp://HOST:PORT\")`";
+        Err(CallError::new(ErrorKind::Misconfigured, Execution::NotExecuted).with_detail(text))
+    }
+
     fn start(self) -> Result<running::Started, CallError> {
         let mut rng = self.world.rng();
-        let identity = ServerIdentity {
-            id: self.id.unwrap_or_else(|| ServerId(rng.next_nonzero())),
-            incarnation: self.incarnation.unwrap_or_else(|| self.world.incarnation()),
-        };
+        self.check_registrable()?;
         let (exports, methods) = self.exports.checked()?;
+        let taken = exports.ledger().map(|ledger| ledger.identity());
+        if taken.is_some() && (self.id.is_some() || self.incarnation.is_some()) {
+            return Err(exports::misconfigured(
+                "a durable server's id and incarnation are those in its store: leave `id` and \
+                 `incarnation` out"
+                    .to_owned(),
+            ));
+        }
+        let identity = ServerIdentity {
+            id: taken.map(|(id, _)| id).or(self.id).unwrap_or_else(|| ServerId(rng.next_nonzero())),
+            incarnation: taken
+                .map(|(_, incarnation)| incarnation)
+                .or(self.incarnation)
+                .unwrap_or_else(|| self.world.incarnation()),
+        };
         let urls = urls(&*self.link, &self.scheme, &self.place);
         let exported = Exported {
             world: Arc::clone(&self.world),
@@ -250,17 +284,40 @@ impl Server {
         };
         let mut core = crate::protocol::Server::new(identity, self.limits, methods, rng);
         core.explain(refusal::explanations(&exports.interfaces()));
-        let shared = state::Shared::new(self.world, self.link, core, exports, self.workers);
+        let mut workers = self.workers;
+        if taken.is_some() {
+            core.enable_durable();
+            workers = workers.max(WORKERS_DURABLE);
+        }
+        let shared = state::Shared::new(self.world, self.link, core, exports, workers);
         Ok(running::Started::new(shared, exported, urls, self.registering))
     }
 }
 
+/// Whether a server listens at all addresses of its host, none of which it knows.
+const fn is_anywhere(address: Address) -> bool {
+    match address {
+        Address::Ip(address) => address.ip().is_unspecified(),
+        Address::Virtual(_) => false,
+    }
+}
+
+/// The address at which to call a server from its own host.
+const fn callable(mut address: SocketAddr) -> SocketAddr {
+    if is_anywhere(Address::Ip(address)) {
+        address.set_ip(match address {
+            SocketAddr::V4(_) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+            SocketAddr::V6(_) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        });
+    }
+    address
+}
+
 /// The URLs under which the link can be reached.
 fn urls(link: &dyn Link, scheme: &str, place: &str) -> Vec<String> {
-    use crate::address::Address;
     let url = |address| match address {
-        Address::Ip(address) if scheme.is_empty() => format!("udp://{address}"),
-        Address::Ip(address) => format!("{scheme}://{address}"),
+        Address::Ip(address) if scheme.is_empty() => format!("udp://{}", callable(address)),
+        Address::Ip(address) => format!("{scheme}://{}", callable(address)),
         Address::Virtual(_) => format!("sim://{place}"),
     };
     link.locals().into_iter().map(url).collect()

@@ -53,7 +53,7 @@
 //! | a lock held across a call, which another thread wants | release it before the call | the thread that wants it blocks with the baton in its hand, and nothing moves |
 //! | channels, condition variables, `park` between threads | [`World::gate`](crate::driver::World::gate), or a call | as above |
 //! | randomness of the system, iteration over a `HashMap` | [`World::rng`](crate::driver::World::rng), `BTreeMap` | the run is not a function of its seed |
-//! | files, sockets | values shared by `Arc`: they survive a crash, as a disk does | the run depends on the machine |
+//! | files, sockets | a [`SimDisk`], or values shared by `Arc`: they survive a crash, as a disk does | the run depends on the machine |
 //!
 //! Locks that are *not* held across a call are free to use: with one thread running at a time they
 //! never block. So are atomics, and computing, which takes no virtual time at all.
@@ -86,6 +86,7 @@
 
 pub mod random;
 pub mod hosts;
+pub mod disk;
 pub mod clock;
 pub mod trace;
 pub mod net;
@@ -97,6 +98,7 @@ pub mod nodes;
 pub mod world;
 
 pub use crate::fault::Faults;
+pub use disk::SimDisk;
 pub use hosts::HostId;
 pub use node::{Node, NodeOutput};
 pub use schedule::{Control, Ended, Failure, FailureKind};

@@ -18,12 +18,13 @@ mod probe;
 mod stop;
 mod orphan;
 mod goodbye;
+mod version;
 
 use std::fmt;
 
 pub use goodbye::{Bye, ByeReason, Goaway, GoawayReason};
 pub use header::{
-    DATAGRAM_BYTES_MAX, Envelope, HEADER_BYTES, Kind, PROTOCOL_VERSION, decode, encode,
+    DATAGRAM_BYTES_MAX, Envelope, HEADER_BYTES, Kind, PROTOCOL_VERSION, decode, encode, encode_as,
 };
 pub use hello::{COOKIE_BYTES, Cookie, Hello, Nonce, Reject, RejectReason, Welcome};
 pub use orphan::{Alive, Answer, Extend, Owner};
@@ -33,6 +34,7 @@ pub use request::{
     Request,
 };
 pub use stop::{Cancel, NoSession, Seal, Sealed, SealedVerdict};
+pub use version::ForeignHello;
 
 /// A protocol data unit: what follows the header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

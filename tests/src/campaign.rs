@@ -14,7 +14,7 @@ use rpc_runtime::protocol::{
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
 use rpc_runtime::sim::checker::{Fact, Tally, Violation};
-use rpc_runtime::sim::nodes::{ClientNode, Journal, ServerNode};
+use rpc_runtime::sim::nodes::{ClientNode, Disk, Journal, ServerNode};
 use rpc_runtime::sim::{Control, HostId, Simulation};
 use rpc_runtime::time::{Duration, Instant};
 
@@ -36,8 +36,12 @@ pub struct Report {
 }
 
 /// The methods that the campaign's servers offer: one of each semantics.
-pub const METHODS: [(u64, Semantics); 3] =
-    [(11, Semantics::Maybe), (12, Semantics::AtLeastOnce), (13, Semantics::AtMostOnce)];
+pub const METHODS: [(u64, Semantics); 4] = [
+    (11, Semantics::Maybe),
+    (12, Semantics::AtLeastOnce),
+    (13, Semantics::AtMostOnce),
+    (14, Semantics::ExactlyOnce),
+];
 
 /// When nobody starts a call any more.
 const CALLS_LAST: Duration = Duration::from_secs(6);
@@ -55,9 +59,9 @@ const LOOK: Duration = Duration::from_millis(250);
 pub fn run(seed: u64, trace_lines: usize) -> Report {
     let simulation = Simulation::new(seed);
     let journal = Journal::new(false);
-    simulation.with(|control| {
+    let disks = simulation.with(|control| {
         control.trace.keep(trace_lines);
-        set_up(control, &journal);
+        set_up(control, &journal)
     });
     simulation.run_until(Instant::START + SETTLED);
     let before = simulation.with(|control| control.net.counters().sent);
@@ -69,6 +73,9 @@ pub fn run(seed: u64, trace_lines: usize) -> Report {
             journal.note(control.now(), Fact::Noise { what });
         }
     });
+    for (call, times) in disks.iter().flat_map(|disk| disk.effects()) {
+        journal.note(Instant::START + END, Fact::Kept { call, times });
+    }
     let violations = journal.finish(Instant::START + END);
     Report {
         seed,
@@ -80,7 +87,7 @@ pub fn run(seed: u64, trace_lines: usize) -> Report {
 }
 
 /// The day's plan.
-fn set_up(control: &mut Control, journal: &Journal) {
+fn set_up(control: &mut Control, journal: &Journal) -> Vec<Disk> {
     let mut rng = control.scenario_rng(0);
     let limits = limits(&mut rng);
     let faults = faults(&mut rng);
@@ -89,10 +96,15 @@ fn set_up(control: &mut Control, journal: &Journal) {
         (0..=rng.below(2)).map(|n| control.add_host(&format!("server-{n}"))).collect();
     let clients: Vec<HostId> =
         (0..=rng.below(3)).map(|n| control.add_host(&format!("client-{n}"))).collect();
+    let mut disks = Vec::new();
     for (n, &host) in servers.iter().enumerate() {
         let identity = server_identity(control, host, n as u64);
-        place_server(control, host, identity, &limits, journal);
-        plan_server(control, &mut rng, host, n as u64, &limits, journal);
+        let disk = Disk::default();
+        let other = Disk::default();
+        disks.extend([disk.clone(), other.clone()]);
+        place_server(control, host, identity, &limits, &disk, journal);
+        let site = Site { host, n: n as u64, disk, other };
+        plan_server(control, &mut rng, &site, &limits, journal);
     }
     for (n, &host) in clients.iter().enumerate() {
         drift(control, &mut rng, host);
@@ -113,6 +125,7 @@ fn set_up(control: &mut Control, journal: &Journal) {
         control.net.mend_all();
     });
     look(control, servers, journal.clone());
+    disks
 }
 
 /// One of `choices`.
@@ -131,7 +144,8 @@ fn limits(rng: &mut dyn Rng) -> Limits {
     limits.reply_bytes_stored_max = pick(rng, &[1_300, 5_000, 1 << 20]);
     limits.retransmit_initial = Duration::from_millis(60);
     limits.retransmit_ceiling = Duration::from_millis(250);
-    limits.lease_unused = Duration::from_millis(500);
+    limits.lease_min = Duration::from_millis(500);
+    limits.lease_unused = limits.lease_min;
     limits.lease = Duration::from_millis(pick(rng, &[500, 1_000, 5_000]));
     limits
 }
@@ -169,6 +183,7 @@ fn place_server(
     host: HostId,
     identity: ServerIdentity,
     limits: &Limits,
+    disk: &Disk,
     journal: &Journal,
 ) {
     let methods = METHODS
@@ -185,23 +200,34 @@ fn place_server(
     let workers = 1 + usize::try_from(control.rng(host).below(4)).unwrap_or(0);
     let identity = (identity.id, identity.incarnation);
     let node = ServerNode::new(machine, identity, handlers, workers, journal.clone());
+    let node = node.with_disk(disk.clone());
     control.place(host, node);
+}
+
+/// Where a server lives, and what survives it there.
+struct Site {
+    host: HostId,
+    n: u64,
+    disk: Disk,
+    /// That of the stranger who sometimes comes in its place.
+    other: Disk,
 }
 
 /// Crashes, restarts, drains; sometimes another server comes back at the address.
 fn plan_server(
     control: &mut Control,
     rng: &mut dyn Rng,
-    host: HostId,
-    n: u64,
+    site: &Site,
     limits: &Limits,
     journal: &Journal,
 ) {
+    let &Site { host, n, .. } = site;
     for _ in 0..rng.below(3) {
         let (limits, journal) = (limits.clone(), journal.clone());
         let at = Instant::START + Duration::from_micros(rng.below(3_800_000));
         let down = Duration::from_micros(rng.below(300_000));
         let stranger = rng.chance(0.15);
+        let disk = if stranger { site.other.clone() } else { site.disk.clone() };
         control.at(at, move |control| {
             if !control.is_up(host) {
                 return;
@@ -215,7 +241,7 @@ fn plan_server(
                 control.restart(host);
                 let n = if stranger { n + 50 } else { n };
                 let identity = server_identity(control, host, n);
-                place_server(control, host, identity, &limits, &journal);
+                place_server(control, host, identity, &limits, &disk, &journal);
             });
         });
     }

@@ -24,7 +24,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let cli = Cli::parse();
     let binder = Binder::at(&cli.binder)?;
     let bank = MyBank::with(&[("ann", 1_000), ("bob", 0)]);
-    println!("serving \"bank\" 1.0 at {}, found through {}", cli.listen, cli.binder);
-    Server::bind(&cli.listen)?.export(BankService::new(bank)).register(&binder).serve()?;
-    Ok(())
+    let server = Server::bind(&cli.listen)?.export(BankService::new(bank)).register(&binder);
+    let running = server.spawn()?;
+    println!("serving \"bank\" 1.0 at {}, found through {}", running.url(), binder.url());
+    loop {
+        std::thread::park(); // until a signal ends the process
+    }
 }

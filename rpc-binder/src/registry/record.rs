@@ -1,5 +1,7 @@
 //! One registration as the registry keeps it.
 
+use std::net::SocketAddr;
+
 use rpc_runtime::binder::model::{FORM_BYTES_MAX, NAME_BYTES_MAX, SIGNATURE_BYTES_MAX, cut};
 use rpc_runtime::binder::{
     BinderError, Entry, EntryState, Limit, MethodDescription, Place, Registration, Secret,
@@ -110,6 +112,22 @@ impl Record {
             lease_left_ms: u32::try_from(left).unwrap_or(u32::MAX),
             state: self.state(now),
         }
+    }
+}
+
+/// Whether a server can be called at `address`: `scheme://place`, where an IP address is one of one
+/// host.
+pub(super) fn check_address(address: &str) -> Result<(), String> {
+    let place = address.split_once("://").map(|(_, place)| place);
+    let Some(place) = place.filter(|_| address.bytes().all(|byte| byte.is_ascii_graphic())) else {
+        return Err(format!("{address:?} is no address: write scheme://place"));
+    };
+    match place.parse::<SocketAddr>() {
+        Ok(socket) if socket.ip().to_canonical().is_unspecified() => {
+            Err(format!("{address:?} stands for all addresses of a host: name one"))
+        }
+        Ok(socket) if socket.port() == 0 => Err(format!("{address:?} has no port")),
+        Ok(_) | Err(_) => Ok(()), // names are for the clients to resolve
     }
 }
 

@@ -5,6 +5,8 @@ use rpc_runtime::ids::{Incarnation, MethodFingerprint};
 
 use super::*;
 
+mod takeover;
+
 /// Counts up from the seed: distinct, and the same in every run.
 #[derive(Debug)]
 struct Counting(u64);
@@ -196,19 +198,6 @@ fn another_process_with_the_same_identity_is_refused_while_the_first_lives() {
     let clone = Registration { claim: 100, ..bank(1) };
     assert_eq!(registry.register(at(9), clone.clone()), Err(BinderError::IdentityInUse));
     assert!(registry.register(at(10), clone).is_ok());
-}
-
-#[test]
-fn a_later_life_takes_the_place_of_an_earlier_one_under_every_name() {
-    let mut registry = registry();
-    let old = registry.register(at(0), bank(1)).unwrap();
-    registry.register(at(0), Registration { name: "ledger".into(), ..bank(1) }).unwrap();
-    let life = Incarnation::new(2, 0);
-    let later = Registration { incarnation: life, claim: 5, ..bank(1) };
-    registry.register(at(1), later).unwrap();
-    assert_eq!(listed(&registry, at(1)), ["bank 1.0@1 live"]);
-    assert_eq!(registry.list(at(1), None).entries[0].incarnation, life);
-    assert_eq!(registry.renew(at(1), old.id, old.secret), Err(BinderError::UnknownRegistration));
 }
 
 #[test]
@@ -439,6 +428,21 @@ fn a_malformed_registration_is_refused_with_what_is_wrong() {
         (
             Registration { addresses: vec!["10.0.0.7:1".into()], ..bank(1) },
             "\"10.0.0.7:1\" is no address: write scheme://place",
+        ),
+        (
+            Registration {
+                addresses: vec!["udp://h:1".into(), "udp://0.0.0.0:1".into()],
+                ..bank(1)
+            },
+            "\"udp://0.0.0.0:1\" stands for all addresses of a host: name one",
+        ),
+        (
+            Registration { addresses: vec!["udp://[::]:1".into()], ..bank(1) },
+            "\"udp://[::]:1\" stands for all addresses of a host: name one",
+        ),
+        (
+            Registration { addresses: vec!["udp://10.0.0.7:0".into()], ..bank(1) },
+            "\"udp://10.0.0.7:0\" has no port",
         ),
         (
             Registration { addresses: vec!["udp://a\u{7}".into()], ..bank(1) },

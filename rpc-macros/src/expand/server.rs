@@ -7,13 +7,17 @@ use super::{interface_name, located, named, ours, result_place};
 use crate::model::{Argument, Kind, Method, Semantics, Service};
 
 pub(super) fn service(service: &Service) -> TokenStream {
+    if service.is_durable() { durable(service) } else { plain(service) }
+}
+
+/// A service whose calls run on one object.
+fn plain(service: &Service) -> TokenStream {
     let Service { visibility, runtime, trait_name, .. } = service;
     let name = named(service, "Service");
     let interface = interface_name(service);
     let docs = format!("Serves calls of [`{trait_name}`] with an object that implements it.");
-    let arms =
-        service.methods.iter().enumerate().map(|(index, method)| arm(service, method, index));
     let (target, incoming, method) = (ours("target"), ours("incoming"), ours("method"));
+    let dispatch = dispatch(service);
     quote! {
         #[doc = #docs]
         #[derive(::core::fmt::Debug)]
@@ -44,17 +48,110 @@ pub(super) fn service(service: &Service) -> TokenStream {
                 #incoming: #runtime::__private::Incoming<'_>,
             ) -> #runtime::__private::Dispatched {
                 let #target = &*self.0;
-                match #method {
-                    #(#arms)*
-                    _ => ::core::unreachable!("the server calls the methods of the table"),
-                }
+                #dispatch
             }
         }
     }
 }
 
-/// One method. Every token stands at the method's result, so that what the compiler says about the
-/// result's type shows there.
+/// A service whose calls run in transactions, each on an object built around its own.
+fn durable(service: &Service) -> TokenStream {
+    let Service { visibility, runtime, trait_name, .. } = service;
+    let (name, call) = (named(service, "Service"), named(service, "Call"));
+    let interface = interface_name(service);
+    let docs = format!(
+        "Serves calls of [`{trait_name}`] in transactions of a store: what a call does and what it \
+         replies are committed together, or neither is."
+    );
+    let call_docs = format!(
+        "A call of [`{trait_name}`], waiting for the object to run on: see [`{name}::durable`]."
+    );
+    let (target, incoming, method) = (ours("target"), ours("incoming"), ours("method"));
+    let dispatch = dispatch(service);
+    quote! {
+        #[doc = #call_docs]
+        #[derive(::core::fmt::Debug)]
+        #visibility struct #call<'c> {
+            method: usize,
+            incoming: #runtime::__private::Incoming<'c>,
+        }
+
+        impl #call<'_> {
+            /// Runs the call on an object built around the open transaction.
+            pub fn on(self, #target: &impl #trait_name) -> #runtime::Done {
+                let (#method, #incoming) = (self.method, self.incoming);
+                #runtime::__private::done(#dispatch)
+            }
+        }
+
+        #[doc = #docs]
+        #visibility struct #name<S: #runtime::store::Store>(
+            ::std::sync::Arc<#runtime::store::Durable<S>>,
+            #runtime::__private::DurableBody<S>,
+        );
+
+        impl<S: #runtime::store::Store> #name<S> {
+            /// Serves calls with what `body` makes of each call's transaction: it builds an object
+            /// around the transaction and runs the call on it. A body may run more than once for a
+            /// call, each time on a transaction of its own; one of them is committed.
+            #[must_use]
+            pub fn durable(
+                store: &::std::sync::Arc<#runtime::store::Durable<S>>,
+                body: impl Fn(&mut S::Tx<'_>, #call<'_>) -> #runtime::Done
+                    + ::core::marker::Send
+                    + ::core::marker::Sync
+                    + 'static,
+            ) -> Self {
+                Self(
+                    ::std::sync::Arc::clone(store),
+                    ::std::sync::Arc::new(move |tx, method, incoming| {
+                        body(tx, #call { method, incoming })
+                    }),
+                )
+            }
+        }
+
+        impl<S: #runtime::store::Store> ::core::fmt::Debug for #name<S> {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                ::core::fmt::Debug::fmt(&self.0, f)
+            }
+        }
+
+        impl<S: #runtime::store::Store> #runtime::Service for #name<S> {
+            fn interface(&self) -> &'static #runtime::Interface {
+                &#interface
+            }
+
+            fn ledger(
+                &self,
+            ) -> ::core::option::Option<::std::sync::Arc<dyn #runtime::__private::Ledger>> {
+                ::core::option::Option::Some(::core::clone::Clone::clone(&self.0) as _)
+            }
+
+            fn dispatch(
+                &self,
+                #method: usize,
+                #incoming: #runtime::__private::Incoming<'_>,
+            ) -> #runtime::__private::Dispatched {
+                #runtime::__private::serve_durable(&self.0, &self.1, #method, #incoming)
+            }
+        }
+    }
+}
+
+/// The table of methods as code: one arm each.
+fn dispatch(service: &Service) -> TokenStream {
+    let method = ours("method");
+    let arms =
+        service.methods.iter().enumerate().map(|(index, method)| arm(service, method, index));
+    quote! {
+        match #method {
+            #(#arms)*
+            _ => ::core::unreachable!("the server calls the methods of the table"),
+        }
+    }
+}
+
 fn arm(service: &Service, method: &Method, index: usize) -> TokenStream {
     let place = result_place(method);
     let runtime = moved(service.runtime.to_token_stream(), place);

@@ -50,6 +50,7 @@ const VERDICTS_MAX: usize = 256;
 pub struct Binder {
     shared: Arc<Shared>,
     patience: Duration,
+    claim: Option<u64>,
 }
 
 struct Shared {
@@ -108,7 +109,7 @@ impl Binder {
             directory: DirectoryClient::on(&channel),
             memory: Mutex::new(Memory::default()),
         };
-        Ok(Self { shared: Arc::new(shared), patience: PATIENCE })
+        Ok(Self { shared: Arc::new(shared), patience: PATIENCE, claim: None })
     }
 
     /// The same binder, asked for at most `patience` (2 s by default) before it counts as away.
@@ -116,6 +117,21 @@ impl Binder {
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
+    }
+
+    /// The same binder, to which servers prove by `claim` that they are who they say they are.
+    ///
+    /// Only for a server that keeps its id over its lives: one that has crashed and knows its claim
+    /// takes its place back at once, and else when its former lease is over. Whoever knows the claim
+    /// can take the place too, so draw it at random and keep it to the server.
+    #[must_use]
+    pub const fn claim(mut self, claim: u64) -> Self {
+        self.claim = Some(claim);
+        self
+    }
+
+    pub(super) const fn own_claim(&self) -> Option<u64> {
+        self.claim
     }
 
     /// Where it is.

@@ -82,8 +82,9 @@ pub struct Registration {
     pub fingerprint: u128,
     /// How many methods the interface has; their descriptions follow in pages.
     pub methods: u32,
-    /// Random, drawn once by the server's process: tells a server that asks again (its reply was
-    /// lost) from another process that uses the same identity.
+    /// Random, and kept to itself by the server's process: tells a server that asks again (its reply
+    /// was lost) from another process that uses the same identity. A later life that knows it takes
+    /// the place of the earlier one at once.
     pub claim: u64,
 }
 
@@ -284,6 +285,11 @@ pub enum BinderError {
     WrongSecret,
     /// No live server of that id offers the service.
     UnknownServer,
+    /// An earlier life of the same server is registered, and the claim is not its own.
+    FormerLife {
+        /// How long that one is believed in unless it renews, in ms.
+        left_ms: u32,
+    },
 }
 
 impl fmt::Display for BinderError {
@@ -302,6 +308,9 @@ impl fmt::Display for BinderError {
             Self::UnknownRegistration => f.write_str("no such registration: register again"),
             Self::WrongSecret => f.write_str("the secret is not that of the registration"),
             Self::UnknownServer => f.write_str("no live server of that id offers the service"),
+            Self::FormerLife { left_ms } => {
+                write!(f, "an earlier life of this server is registered for another {left_ms} ms")
+            }
         }
     }
 }

@@ -14,11 +14,13 @@ use super::version::Version;
 use crate::driver::Gate;
 use crate::error::{CallError, Error, ErrorKind, Execution, Result};
 use crate::interface::Interface;
-use crate::server::{Exported, Lease, Registrar};
+use crate::server::{Exported, Lease, Registrar, Standing};
 use crate::time::Duration;
 
 /// Shortest pause between two attempts, whatever lease the binder gives.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// How long a server waits at most for the lease of its earlier life to end, whatever it is told.
+const FORMER_LEASE_MAX: Duration = Duration::from_secs(60);
 /// How long a server that ends waits for the binder.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -26,7 +28,7 @@ impl Registrar for Binder {
     fn register(&self, exported: &Exported) -> std::result::Result<Box<dyn Lease>, CallError> {
         let keeper = Keeper {
             binder: self.clone(),
-            claim: exported.world.rng().next_nonzero(),
+            claim: self.own_claim().unwrap_or_else(|| exported.world.rng().next_nonzero()),
             gate: exported.world.gate(),
             exported: exported.clone(),
             book: Mutex::default(),
@@ -34,7 +36,7 @@ impl Registrar for Binder {
         let keeper = Arc::new(keeper);
         let struck_off_on_failure = Kept(Arc::clone(&keeper));
         for interface in &exported.interfaces {
-            let lease = keeper.announce(interface).map_err(|error| match error {
+            let lease = keeper.enter(interface).map_err(|error| match error {
                 Error::Call(error) => error,
                 Error::App(refusal) => keeper.refused(interface, &refusal),
             })?;
@@ -49,7 +51,12 @@ impl Registrar for Binder {
 /// A server's registrations at one binder; dropping it strikes them off.
 struct Kept(Arc<Keeper>);
 
-impl Lease for Kept {}
+impl Lease for Kept {
+    fn standing(&self) -> Standing {
+        let directory = self.0.binder.url().to_owned();
+        Standing { directory, trouble: self.0.book().trouble.clone() }
+    }
+}
 
 impl Drop for Kept {
     fn drop(&mut self) {
@@ -87,6 +94,27 @@ struct Book {
 }
 
 impl Keeper {
+    /// As [`Self::announce`]; where an earlier life of this server is registered still, once that
+    /// one's lease is over. One that is renewed meanwhile is no earlier life: it lives.
+    fn enter(&self, interface: &'static Interface) -> Result<model::Lease, BinderError> {
+        let world = &self.exported.world;
+        let mut waits_until = None;
+        loop {
+            let entered = self.announce(interface);
+            let Err(Error::App(BinderError::FormerLife { left_ms })) = entered else {
+                return entered;
+            };
+            let left = Duration::from_millis(u64::from(left_ms)).min(FORMER_LEASE_MAX);
+            let until = *waits_until.get_or_insert(world.now() + left + PAUSE_MIN);
+            if world.now() >= until {
+                return entered;
+            }
+            while world.now() < until {
+                self.gate.wait(Some(until));
+            }
+        }
+    }
+
     /// Registers one interface: what it is, and page by page its methods.
     fn announce(&self, interface: &'static Interface) -> Result<model::Lease, BinderError> {
         let methods = describe(interface);

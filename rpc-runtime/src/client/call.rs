@@ -19,7 +19,7 @@ use crate::error::CallError;
 use crate::ids::CallId;
 use crate::marshal::Marshal;
 use crate::outcome::{Outcome, decode_reply};
-use crate::protocol::{CallKey, Outcome as End};
+use crate::protocol::CallKey;
 
 /// What the bytes of a reply, or the failure of the call, become.
 type Decode<R, X> = fn(Result<&[u8], CallError>) -> (R, Option<X>);
@@ -156,17 +156,13 @@ fn cancel(connection: &Weak<Connection>, key: CallKey) {
 }
 
 impl<R, X> Call<R, X> {
-    /// Names the call, for logs and for `resolve`; [`CallId::UNSENT`] before it has a place in a
-    /// session, and once it has ended.
+    /// Names the call, for logs and for `resolve`. There is nothing to name before it has a place in
+    /// a session, nor while it is made again: then it gets another place, and another name.
     #[must_use]
-    pub fn id(&self) -> CallId {
+    pub fn id(&self) -> Option<CallId> {
         match &self.state {
-            State::Started(started) => {
-                let state = started.connection.lock();
-                state.core.call_id(started.key).unwrap_or(CallId::UNSENT)
-            }
-            State::Failed(error) => error.call(),
-            State::Moving(_) | State::Done => CallId::UNSENT,
+            State::Started(started) => started.connection.lock().call_id(started.key),
+            State::Failed(_) | State::Moving(_) | State::Done => None,
         }
     }
 
@@ -251,21 +247,11 @@ impl Started {
         }
     }
 
-    /// Nobody asks any more; a `maybe` call that never left is counted.
+    /// Nobody asks any more.
     fn detach(self) {
         let finished = self.connection.lock().take(self.key);
-        match finished.map(|finished| finished.outcome) {
-            None => self.connection.abandon(self.key, false),
-            Some(End::NotSent(_)) => self.connection.lock().maybe_dropped += 1,
-            Some(
-                End::Returned(_)
-                | End::Sent
-                | End::Failed { .. }
-                | End::Refused { .. }
-                | End::Rejected { .. }
-                | End::Sealed
-                | End::InDoubt(_),
-            ) => {}
+        if finished.is_none() {
+            self.connection.abandon(self.key, false);
         }
     }
 }
@@ -388,7 +374,10 @@ impl<R, X> Drop for Call<R, X> {
 
 impl<R, X> fmt::Debug for Call<R, X> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Call({})", self.id())
+        match self.id() {
+            Some(id) => write!(f, "Call({id})"),
+            None => f.write_str("Call(without a place)"),
+        }
     }
 }
 

@@ -143,7 +143,8 @@ const fn refused_for_now(outcome: &Outcome) -> Option<Duration> {
                 | RefuseReason::BadArguments
                 | RefuseReason::TooLarge
                 | RefuseReason::Unauthorised
-                | RefuseReason::Generation,
+                | RefuseReason::Generation
+                | RefuseReason::IdentityInUse,
             ..
         }
         | Outcome::Rejected {

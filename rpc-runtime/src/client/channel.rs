@@ -34,8 +34,6 @@ pub struct Channel {
 pub struct ChannelStats {
     /// The protocol's counters.
     pub protocol: ClientCounters,
-    /// `maybe` calls that never left.
-    pub maybe_dropped: u64,
     /// Calls made again at this server, each after it certainly did not run.
     pub retries: u64,
     /// Calls that were not made again because the budget was spent.
@@ -139,11 +137,6 @@ impl Channel {
         let connection = self.connection();
         let protocol = connection.counters();
         let state = connection.lock();
-        ChannelStats {
-            protocol,
-            maybe_dropped: state.maybe_dropped,
-            retries: state.retries,
-            retries_denied: state.retries_denied,
-        }
+        ChannelStats { protocol, retries: state.retries, retries_denied: state.retries_denied }
     }
 }

@@ -51,7 +51,6 @@ pub(super) struct State {
     pub(super) receive_buffer: Vec<u8>,
     spare_gates: Vec<Arc<dyn Gate>>,
     spare_errands: Vec<Errands>,
-    pub(super) maybe_dropped: u64,
     /// When the last call was started.
     last_start: Instant,
     /// For calls made again, and the jitter of their waits.
@@ -118,7 +117,6 @@ impl Connection {
             receive_buffer: vec![0; 2_048],
             spare_gates: Vec::new(),
             spare_errands: Vec::new(),
-            maybe_dropped: 0,
             last_start: Instant::START,
             budget: RetryBudget::new(now),
             rng,
@@ -361,6 +359,12 @@ impl State {
     /// The end of a call, if it has come.
     pub(super) fn take(&mut self, key: CallKey) -> Option<Finished> {
         self.finished.remove(&key)
+    }
+
+    /// The place of a call that is under way, or has ended and was not asked for.
+    pub(super) fn call_id(&self, key: CallKey) -> Option<CallId> {
+        let ended = self.finished.get(&key).map(|finished| finished.call);
+        ended.or_else(|| self.core.call_id(key)).filter(|id| *id != CallId::UNSENT)
     }
 
     pub(super) fn is_finished(&self, key: CallKey) -> bool {

@@ -97,11 +97,15 @@ impl Loss {
                     | RefuseReason::BadArguments
                     | RefuseReason::TooLarge
                     | RefuseReason::Unauthorised
-                    | RefuseReason::Generation,
+                    | RefuseReason::Generation
+                    | RefuseReason::IdentityInUse,
                 ..
             }
             | Outcome::InDoubt(
-                DoubtCause::SessionLost | DoubtCause::Closed | DoubtCause::Cancelled,
+                DoubtCause::SessionLost
+                | DoubtCause::Closed
+                | DoubtCause::Cancelled
+                | DoubtCause::GenerationEnded,
             )
             | Outcome::Returned(_)
             | Outcome::Sent

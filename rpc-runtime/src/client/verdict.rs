@@ -136,7 +136,9 @@ const fn refused(reason: RefuseReason) -> ErrorKind {
         RefuseReason::Overload => ErrorKind::Overloaded,
         RefuseReason::Draining => ErrorKind::Draining,
         RefuseReason::Expired => ErrorKind::Expired,
-        RefuseReason::UnknownMethod | RefuseReason::Generation => ErrorKind::UnknownMethod,
+        RefuseReason::UnknownMethod => ErrorKind::UnknownMethod,
+        RefuseReason::Generation => ErrorKind::GenerationEnded,
+        RefuseReason::IdentityInUse => ErrorKind::IdentityInUse,
         RefuseReason::ChangedMethod => ErrorKind::ChangedMethod,
         RefuseReason::BadArguments => ErrorKind::BadArguments,
         RefuseReason::TooLarge => ErrorKind::TooLarge,
@@ -162,7 +164,8 @@ fn refused_detail(reason: RefuseReason, detail: &str, name: Option<MethodName>) 
         | RefuseReason::Expired
         | RefuseReason::BadArguments
         | RefuseReason::Unauthorised
-        | RefuseReason::Generation => refusal::printable(detail).into(),
+        | RefuseReason::Generation
+        | RefuseReason::IdentityInUse => refusal::printable(detail).into(),
     }
 }
 
@@ -230,6 +233,7 @@ const fn in_doubt(cause: DoubtCause) -> ErrorKind {
         DoubtCause::ServerRestarted => ErrorKind::ServerRestarted,
         DoubtCause::SessionLost => ErrorKind::SessionLost,
         DoubtCause::Closed => ErrorKind::Forgotten,
+        DoubtCause::GenerationEnded => ErrorKind::GenerationEnded,
         DoubtCause::Cancelled => ErrorKind::Cancelled,
     }
 }

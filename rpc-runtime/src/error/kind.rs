@@ -30,6 +30,10 @@ pub enum ErrorKind {
     SessionLost,
     /// The server lives and the session too, but the call's slot was used again.
     Forgotten,
+    /// The server has deleted what it knew of this client's durable calls.
+    GenerationEnded,
+    /// Another client uses the same identity: a cloned machine, for instance.
+    IdentityInUse,
     /// The server has no room for the call.
     Overloaded,
     /// The server takes no new calls: it is about to leave.
@@ -98,7 +102,7 @@ impl ErrorKind {
             | Self::Misconfigured
             | Self::StaleBinding => ErrorClass::CannotLocate,
             Self::NoReply => ErrorClass::NoReply,
-            Self::ServerRestarted | Self::SessionLost | Self::Forgotten => {
+            Self::ServerRestarted | Self::SessionLost | Self::Forgotten | Self::GenerationEnded => {
                 ErrorClass::ServerCrashed
             }
             Self::Overloaded
@@ -109,6 +113,7 @@ impl ErrorKind {
             | Self::ChangedMethod
             | Self::TooLarge
             | Self::Unauthorised
+            | Self::IdentityInUse
             | Self::Expired
             | Self::BadArguments
             | Self::Unmarshallable
@@ -153,6 +158,11 @@ impl ErrorKind {
             Self::ServerRestarted => write!(f, "the server at {peer} restarted during the call"),
             Self::SessionLost => write!(f, "the session with {peer} ended during the call"),
             Self::Forgotten => write!(f, "{peer} has used the call's slot for a later call"),
+            Self::GenerationEnded => {
+                write!(f, "{peer} has deleted what it knew of this client's calls")?;
+                detail(f, e)
+            }
+            Self::IdentityInUse => write!(f, "another client calls {peer} under the same identity"),
             Self::Overloaded => {
                 write!(f, "{peer} is overloaded")?;
                 push_back(f, e)?;
@@ -210,7 +220,9 @@ impl ErrorKind {
     pub(super) const fn advice(self, execution: Execution) -> &'static str {
         match (execution, self) {
             (Execution::Executed, _) => "",
-            (Execution::Unknown, Self::Forgotten) => "retry only if idempotent",
+            (Execution::Unknown, Self::Forgotten | Self::GenerationEnded) => {
+                "retry only if idempotent"
+            }
             (Execution::Unknown, _) => "retry only if idempotent, or resolve the call",
             (
                 Execution::NotExecuted,
@@ -226,6 +238,9 @@ impl ErrorKind {
             ) => "build client and server from the same interface",
             (Execution::NotExecuted, Self::VersionMismatch) => "update the older side",
             (Execution::NotExecuted, Self::TooLarge) => "send less at a time",
+            (Execution::NotExecuted, Self::IdentityInUse) => {
+                "give each process a journal, or an id, of its own"
+            }
             (Execution::NotExecuted, Self::Unauthorised) => "ask whoever runs the server",
             (Execution::NotExecuted, _) => "safe to retry",
         }

@@ -7,6 +7,7 @@ mod call;
 mod session;
 mod slots;
 mod answers;
+mod durable;
 mod resolve;
 #[cfg(feature = "model")]
 mod digest;
@@ -29,6 +30,7 @@ use crate::semantics::Semantics;
 use crate::time::Instant;
 use crate::wire;
 use call::{Call, Stage};
+use durable::Durable;
 use session::{Link, Reject};
 use slots::SlotTable;
 
@@ -131,11 +133,14 @@ pub struct Client {
     generation: u64,
     waiting: VecDeque<CallKey>,
     slots: SlotTable,
+    durable: Durable,
     maybe_sequence: u64,
     trip: RoundTrip,
     hellos_sent: u32,
     /// When the session's server was heard last; `None` if that must be found out anew.
     last_heard: Option<Instant>,
+    /// When a session was resumed last.
+    resumed: Option<Instant>,
     timers: Timers<TimerKey>,
     hello_timer: TimerId,
     ack_timer: TimerId,
@@ -181,9 +186,11 @@ impl Client {
             generation: 0,
             waiting: VecDeque::new(),
             slots: SlotTable::default(),
+            durable: Durable::default(),
             maybe_sequence: 0,
             hellos_sent: 0,
             last_heard: Some(now),
+            resumed: None,
             timers,
             hello_timer,
             ack_timer,
@@ -197,21 +204,20 @@ impl Client {
     pub fn start(&mut self, now: Instant, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
         self.counters.calls += 1;
         let too_large = arguments.len() > super::limits::ARGUMENT_BYTES_MAX;
-        let mut hasher = Hasher::new(self.digest_key);
-        hasher.write_u64(spec.method.0);
-        hasher.write(&arguments);
-        let call = Call {
-            arguments,
-            digest: hasher.finish(),
-            ..Call::new(now, spec, Stage::Waiting, self.hellos_sent)
+        let digest = match spec.semantics {
+            Semantics::ExactlyOnce => self.durable_digest(spec.method.0, &arguments),
+            Semantics::Maybe | Semantics::AtLeastOnce | Semantics::AtMostOnce => {
+                let mut hasher = Hasher::new(self.digest_key);
+                hasher.write_u64(spec.method.0);
+                hasher.write(&arguments);
+                hasher.finish()
+            }
         };
+        let call =
+            Call { arguments, digest, ..Call::new(now, spec, Stage::Waiting, self.hellos_sent) };
         let key = self.insert(call);
-        let cause = match spec.semantics {
-            Semantics::ExactlyOnce => Some(NotSentCause::Unsupported),
-            Semantics::Maybe | Semantics::AtLeastOnce | Semantics::AtMostOnce => None,
-        };
-        let cause = cause
-            .or(self.closed.then_some(NotSentCause::ConnectionClosed))
+        let closed = self.closed.then_some(NotSentCause::ConnectionClosed);
+        let cause = closed
             .or(too_large.then_some(NotSentCause::TooLarge))
             .or((spec.deadline <= now).then_some(NotSentCause::Expired))
             .or(self.draining.then_some(NotSentCause::Draining))
@@ -392,6 +398,9 @@ impl Client {
         if matches!(call.stage, Stage::Waiting) {
             self.waiting.retain(|&waiting| waiting != key);
         }
+        let was_sent = matches!(outcome, Outcome::Sent);
+        self.counters.maybe_dropped +=
+            u64::from(call.spec.semantics == Semantics::Maybe && !was_sent);
         let hellos = self.hellos_sent - call.hellos_before;
         let evidence = Evidence {
             transmissions: if call.transmissions > 0 { call.transmissions } else { hellos },

@@ -24,6 +24,8 @@ pub struct ServerCounters {
     pub reruns: u64,
     /// Calls refused.
     pub refused: u64,
+    /// Durable executions whose transaction was not committed.
+    pub not_committed: u64,
     /// Requests that differ from another one under the same sequence.
     pub mismatches: u64,
     /// Calls sealed before they ran.

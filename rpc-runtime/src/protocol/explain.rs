@@ -50,7 +50,8 @@ impl Explanations {
             | RefuseReason::BadArguments
             | RefuseReason::TooLarge
             | RefuseReason::Unauthorised
-            | RefuseReason::Generation => None,
+            | RefuseReason::Generation
+            | RefuseReason::IdentityInUse => None,
         };
         text.map_or("", |text| &**text)
     }

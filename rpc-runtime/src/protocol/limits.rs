@@ -13,6 +13,10 @@ pub struct Limits {
     pub sessions_max: usize,
     /// Sessions of one client: it needs one, and a new one whenever it gave one up.
     pub client_sessions_max: usize,
+    /// Sessions that one host may open (all ports of an address): a sixteenth of them all.
+    pub host_sessions_max: usize,
+    /// Slots granted to the sessions of one host: a sixteenth of them all.
+    pub host_slots_max: usize,
     /// Slots granted over all sessions of a server; as they run out, each HELLO gets fewer.
     pub slots_granted_max: usize,
     /// Sessions that were opened and never used, above which a HELLO must prove its address.
@@ -29,6 +33,8 @@ pub struct Limits {
     pub calls_waiting_max: usize,
     /// How long an idle session is kept.
     pub lease: Duration,
+    /// The shortest lease that a client believes in: it asks after half of it without a word.
+    pub lease_min: Duration,
     /// How long a session is kept that was never used: two ceilings of the retransmission time-out.
     pub lease_unused: Duration,
     /// The retransmission time-out before the round trip was ever measured.
@@ -44,6 +50,8 @@ pub struct Limits {
     pub ack_delay: Duration,
     /// What a server asks for when it refuses for want of room.
     pub push_back: Duration,
+    /// The longest wait that a client lets a server ask for.
+    pub push_back_max: Duration,
     /// The longest time that a call may take; a REQUEST that asks for more gets this.
     pub deadline_max: Duration,
     /// Whether every HELLO must prove its address, not only those under pressure.
@@ -66,6 +74,8 @@ impl Default for Limits {
             slots_max: 1_024,
             sessions_max: 65_536,
             client_sessions_max: 64,
+            host_sessions_max: 4_096,
+            host_slots_max: 256 << 10,
             slots_granted_max: 4 << 20,
             unused_sessions_max: 256,
             calls_queued_max: 1_024,
@@ -74,6 +84,7 @@ impl Default for Limits {
             reply_bytes_max: REPLY_BYTES_MAX as u32,
             calls_waiting_max: 4_096,
             lease: Duration::from_secs(30),
+            lease_min: Duration::from_secs(1),
             lease_unused: Duration::from_secs(4),
             retransmit_initial: Duration::from_millis(200),
             retransmit_floor: Duration::from_millis(20),
@@ -81,6 +92,7 @@ impl Default for Limits {
             working_after: Duration::from_millis(10),
             ack_delay: Duration::from_millis(100),
             push_back: Duration::from_millis(50),
+            push_back_max: Duration::from_secs(5),
             deadline_max: Duration::from_secs(24 * 3_600),
             cookie_always: false,
         };
@@ -100,6 +112,8 @@ impl Limits {
             && self.retransmit_initial <= self.retransmit_ceiling
             && self.retransmit_ceiling * 2 <= self.lease_unused
             && self.lease_unused <= self.lease
+            && self.lease_min <= self.lease_unused
+            && self.push_back <= self.push_back_max
             && self.reply_bytes_stored_max >= REPLY_BYTES_MAX
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::address::Address;
-use crate::wire::{self, DATAGRAM_BYTES_MAX, Envelope, Pdu};
+use crate::wire::{self, DATAGRAM_BYTES_MAX, Envelope, PROTOCOL_VERSION, Pdu};
 
 /// Filled while input is handled, emptied by the drain. Datagram buffers are used again.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl<E> Outbox<E> {
     pub(crate) fn send(&mut self, to: Address, envelope: &Envelope, pdu: &Pdu<'_>) {
         if let Some((address, datagram)) = self.datagrams.back_mut() {
             let whole = datagram.len();
-            if *address == to {
+            if *address == to && datagram.first() == Some(&PROTOCOL_VERSION) {
                 wire::encode(envelope, pdu, datagram);
                 if datagram.len() <= DATAGRAM_BYTES_MAX {
                     return;
@@ -53,6 +53,14 @@ impl<E> Outbox<E> {
         let mut datagram = self.spare.pop().unwrap_or_default();
         datagram.clear();
         wire::encode(envelope, pdu, &mut datagram);
+        self.datagrams.push_back((to, datagram));
+    }
+
+    /// Says a PDU in the name of another version, in a datagram of its own: others do not read on.
+    pub(crate) fn send_as(&mut self, version: u8, to: Address, envelope: &Envelope, pdu: &Pdu<'_>) {
+        let mut datagram = self.spare.pop().unwrap_or_default();
+        datagram.clear();
+        wire::encode_as(version, envelope, pdu, &mut datagram);
         self.datagrams.push_back((to, datagram));
     }
 

@@ -102,6 +102,8 @@ pub enum DoubtCause {
     Cancelled,
     /// The call was refused, after an earlier transmission may have run.
     RefusedAfterDoubt,
+    /// The server has deleted the client's durable slots, and with them what it knew of the call.
+    GenerationEnded,
 }
 
 /// What the machine saw of a call.

@@ -12,24 +12,29 @@ mod stop;
 mod answers;
 #[cfg(feature = "model")]
 mod digest;
+mod durable;
 
 use std::collections::BTreeMap;
 
 use super::limits::REPLY_BYTES_MAX;
 use super::outbox::{Outbox, Pool};
 use super::timers::Timers;
-use super::{Explanations, HandlerEnd, Limits, Output, Reason, ServerCounters};
-use crate::address::Address;
+use super::{Explanations, Limits, Output, Reason, ServerCounters};
+use crate::address::{Address, Host};
 use crate::hash::{Hasher, SipKey};
 use crate::ids::{
-    CallId, ClientId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId, SlotIndex,
-    Space,
+    CallId, ClientId, GenerationId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId,
+    SlotIndex, Space,
 };
 use crate::random::Rng;
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
-use crate::wire::{self, Envelope, Goaway, GoawayReason, Nonce, Pdu};
+use crate::wire::{self, Envelope, ForeignHello, Goaway, GoawayReason, Nonce, Pdu};
+use durable::Durable;
 use session::Session;
+
+pub(crate) use answers::fitted;
+pub use durable::{DurableRow, DurableTable, OpeningKey};
 
 /// A method that the server offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +92,8 @@ pub struct Execute {
     pub peer: Address,
     /// How many calls this one is nested in.
     pub depth: u8,
+    /// The request's digest, which a durable call is kept with.
+    pub digest: u64,
 }
 
 /// What the server layer must know.
@@ -98,6 +105,23 @@ pub enum ServerEvent {
     Cancel(Ticket),
     /// A session is gone; its calls have ended before.
     SessionClosed(SessionId),
+    /// A client wants durable slots: find the generation in the store, or make one there, and tell
+    /// [`Server::generation_opened`].
+    OpenGeneration {
+        /// Names the question.
+        key: OpeningKey,
+        /// Who asks.
+        client: ClientId,
+        /// The one it had; [`GenerationId::NONE`] if it never had one.
+        wanted: GenerationId,
+    },
+    /// A client is through with its durable slots: delete them from the store.
+    ForgetGeneration {
+        /// Whose.
+        client: ClientId,
+        /// Which.
+        generation: GenerationId,
+    },
 }
 
 /// The answer to [`Server::begin`].
@@ -114,6 +138,7 @@ pub enum Begin {
 enum TimerKey {
     Lease(SessionId),
     Call(SessionId, SlotIndex),
+    Durable(GenerationId, SlotIndex),
 }
 
 /// What is known of a client over its lives.
@@ -121,6 +146,13 @@ enum TimerKey {
 struct Known {
     highest: Incarnation,
     sessions: Vec<SessionId>,
+}
+
+/// What one host holds of a server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Share {
+    sessions: usize,
+    slots: usize,
 }
 
 /// The machine.
@@ -140,6 +172,9 @@ pub struct Server {
     running: usize,
     stored_bytes: usize,
     slots_granted: usize,
+    durable: Durable,
+    /// What each host holds of the sessions; none that holds nothing.
+    hosts: BTreeMap<Host, Share>,
     draining: Option<Instant>,
     timers: Timers<TimerKey>,
     outbox: Outbox<ServerEvent>,
@@ -191,6 +226,8 @@ impl Server {
             running: 0,
             stored_bytes: 0,
             slots_granted: 0,
+            durable: Durable::default(),
+            hosts: BTreeMap::new(),
             draining: None,
             timers: Timers::new(),
             outbox: Outbox::new(),
@@ -216,7 +253,10 @@ impl Server {
                     rest = after;
                 }
                 Err(_) => {
-                    self.counters.malformed += 1;
+                    match ForeignHello::read(rest) {
+                        Some(hello) => self.refuse_version(from, &hello),
+                        None => self.counters.malformed += 1,
+                    }
                     return;
                 }
             }
@@ -224,6 +264,9 @@ impl Server {
     }
 
     fn handle_pdu(&mut self, now: Instant, origin: Origin, pdu: &Pdu<'_>) {
+        if origin.envelope.space == Space::Durable {
+            return self.on_durable(now, origin, pdu);
+        }
         let is_call = matches!(pdu, Pdu::Request(_));
         if origin.envelope.space != Space::Session && !is_call {
             self.counters.foreign += 1; // the other spaces have no slots here
@@ -240,7 +283,7 @@ impl Server {
                 self.on_stop(now, origin, (cancel.slot, cancel.sequence, cancel.stamp), true);
             }
             Pdu::Ack(ack) => self.on_ack(now, origin, ack),
-            Pdu::Bye(_) => self.on_bye(now, origin),
+            Pdu::Bye(bye) => self.on_bye(now, origin, bye),
             // Quanta and owners are asked for by nobody yet; the rest is for clients.
             Pdu::Extend(_)
             | Pdu::Alive(_)
@@ -264,6 +307,9 @@ impl Server {
             match key {
                 TimerKey::Lease(session) => self.on_lease(now, session),
                 TimerKey::Call(session, slot) => self.on_call_timer(now, session, slot),
+                TimerKey::Durable(generation, slot) => {
+                    self.on_durable_timer(now, (generation, slot));
+                }
             }
         }
     }
@@ -282,7 +328,7 @@ impl Server {
             Some((until, TimerKey::Lease(_))) => {
                 Output::Wait { until: Some(until), why: Reason::Lease }
             }
-            Some((until, TimerKey::Call(..))) => {
+            Some((until, TimerKey::Call(..) | TimerKey::Durable(..))) => {
                 Output::Wait { until: Some(until), why: Reason::Working }
             }
         }
@@ -327,6 +373,12 @@ impl Server {
     #[must_use]
     pub const fn stored_bytes(&self) -> usize {
         self.stored_bytes
+    }
+
+    /// The longest reply of a method, in bytes.
+    #[must_use]
+    pub fn reply_bytes_max(&self, method: usize) -> usize {
+        self.methods[method].reply_bytes_max as usize
     }
 
     /// The limits it was made with.
@@ -391,17 +443,6 @@ const NO_NONCE: Nonce = Nonce(0);
 /// A slot's call as a client names it.
 const fn call_id(session: SessionId, slot: SlotIndex, sequence: Sequence) -> CallId {
     CallId { session, space: Space::Session, slot, sequence }
-}
-
-/// What becomes of an execution's end: the status to store.
-const fn status_of(end: HandlerEnd) -> wire::ReplyStatus {
-    match end {
-        HandlerEnd::Returned => wire::ReplyStatus::Returned,
-        HandlerEnd::Panicked => wire::ReplyStatus::Panicked,
-        HandlerEnd::Cancelled { partial: false } => wire::ReplyStatus::Cancelled,
-        HandlerEnd::Cancelled { partial: true } => wire::ReplyStatus::CancelledPartial,
-        HandlerEnd::HandlerFailed | HandlerEnd::BadArguments => wire::ReplyStatus::HandlerFailed,
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,6 @@
 //!
 //! Does not hold the lock, and does not know in which thread it runs.
 
-use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -10,10 +9,7 @@ use crate::context::{CallContext, Caller, Facts};
 use crate::driver::World;
 use crate::protocol::{Execute, HandlerEnd, Ticket};
 use crate::server::exports::Exports;
-use crate::service::{Dispatched, Incoming};
-
-/// The most that a caller is told of a panic's text, in bytes.
-const PANIC_TEXT_BYTES_MAX: usize = 200;
+use crate::service::{self, Dispatched, DurableCall, Incoming};
 
 /// An execution that has begun.
 #[derive(Debug)]
@@ -24,6 +20,7 @@ pub(super) struct Job {
     /// A buffer of the core's, lent for the reply.
     pub(super) reply: Vec<u8>,
     pub(super) context: CallContext,
+    pub(super) durable: Option<DurableCall>,
 }
 
 /// An execution that has ended.
@@ -39,9 +36,9 @@ pub(super) struct Done {
 impl Job {
     /// Runs the handler to its end.
     pub(super) fn run(self, exports: &Exports) -> Done {
-        let Self { ticket, method, arguments, reply, context } = self;
+        let Self { ticket, method, arguments, reply, context, durable } = self;
         let (service, method) = exports.find(method);
-        let incoming = Incoming { arguments: &arguments, reply };
+        let incoming = Incoming { arguments: &arguments, reply, durable };
         let entered = context.enter();
         // A handler's own state may be left half changed by its panic. That is for the service to
         // guard against, as with any lock that is poisoned; nothing of ours is in there.
@@ -49,27 +46,13 @@ impl Job {
         drop(entered);
         let Dispatched { end, body } = dispatched.unwrap_or_else(|payload| Dispatched {
             end: HandlerEnd::Panicked,
-            body: panic_text(&*payload).as_bytes().to_vec(),
+            body: service::panic_text(&*payload).as_bytes().to_vec(),
         });
         let has_given_up = matches!(end, HandlerEnd::HandlerFailed) && context.cancelled();
         let end = if has_given_up { HandlerEnd::Cancelled { partial: true } } else { end };
         context.close();
         Done { ticket, arguments, end, body, context }
     }
-}
-
-/// What a caller is told of a panic: its text if it has one, cut at a whole character.
-fn panic_text(payload: &(dyn Any + Send)) -> &str {
-    let text = payload
-        .downcast_ref::<&str>()
-        .copied()
-        .or_else(|| payload.downcast_ref::<String>().map(String::as_str))
-        .unwrap_or("no text");
-    let mut len = text.len().min(PANIC_TEXT_BYTES_MAX);
-    while !text.is_char_boundary(len) {
-        len -= 1;
-    }
-    &text[..len]
 }
 
 /// A context to use for one call after another, unless a handler keeps it.
@@ -97,21 +80,5 @@ impl Contexts {
 
     pub(super) fn give_back(&mut self, context: CallContext) {
         self.spare = Some(context);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_panics_text_is_told_whatever_its_type_and_cut_at_a_whole_character() {
-        assert_eq!(panic_text(&"out of paper"), "out of paper");
-        assert_eq!(panic_text(&"out of paper".to_owned()), "out of paper");
-        assert_eq!(panic_text(&42), "no text");
-        let long = "ä".repeat(101) + "x";
-        assert_eq!(panic_text(&long), "ä".repeat(100));
-        let odd = "x".to_owned() + &"ä".repeat(150);
-        assert_eq!(panic_text(&odd).len(), 199);
     }
 }

@@ -5,17 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::{CallError, ErrorKind, Execution};
-use crate::interface::Interface;
+use crate::interface::{Interface, Method};
 use crate::protocol::MethodEntry;
 use crate::protocol::limits::REPLY_BYTES_MAX;
+use crate::semantics::Semantics;
+use crate::server::Ledger;
 use crate::service::Service;
 
 /// The services of a server, and where each method of the common table leads.
 #[derive(Default)]
 pub(super) struct Exports {
     services: Vec<Box<dyn Service>>,
+    ledger: Option<Arc<dyn Ledger>>,
     routes: Vec<Route>,
 }
 
@@ -46,6 +50,23 @@ impl Exports {
                      with #[service(name = \"...\")]"
                 )));
             }
+            let ledger = exported.ledger();
+            let durable = |described: &Method| described.semantics() == Semantics::ExactlyOnce;
+            if ledger.is_none() && interface.methods().iter().any(durable) {
+                let name = interface.name();
+                return Err(misconfigured(format!(
+                    "the service {name:?} has exactly_once methods and no store"
+                )));
+            }
+            if let (Some(one), Some(other)) = (&self.ledger, &ledger)
+                && one.identity() != other.identity()
+            {
+                return Err(misconfigured(
+                    "two services are exported over two stores: give them one, or a server each"
+                        .to_owned(),
+                ));
+            }
+            self.ledger = ledger.or(self.ledger);
             for (method, described) in interface.methods().iter().enumerate() {
                 if let Some(why) = interface.unsendable(method) {
                     let name = format!("{}.{}", interface.name(), described.name());
@@ -71,6 +92,11 @@ impl Exports {
         Ok((self, entries))
     }
 
+    /// The store of the durable services.
+    pub(super) const fn ledger(&self) -> Option<&Arc<dyn Ledger>> {
+        self.ledger.as_ref()
+    }
+
     pub(super) fn interfaces(&self) -> Vec<&'static Interface> {
         self.services.iter().map(|service| service.interface()).collect()
     }
@@ -94,6 +120,6 @@ impl fmt::Debug for Exports {
     }
 }
 
-fn misconfigured(text: String) -> CallError {
+pub(super) fn misconfigured(text: String) -> CallError {
     CallError::new(ErrorKind::Misconfigured, Execution::NotExecuted).with_detail(text)
 }

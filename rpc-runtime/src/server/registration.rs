@@ -38,7 +38,19 @@ pub trait Registrar: Send + Sync {
 }
 
 /// A server's entry in a directory: kept up while this lives, struck off when it is dropped.
-pub trait Lease: Send + Sync + fmt::Debug {}
+pub trait Lease: Send + Sync + fmt::Debug {
+    /// How the entry stands, as far as is known without asking.
+    fn standing(&self) -> Standing;
+}
+
+/// How a server stands in a directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Which directory: its URL.
+    pub directory: String,
+    /// Why the entry could not be renewed when that was tried last: clients may not find the server.
+    pub trouble: Option<String>,
+}
 
 /// A registration that is to be made once the server serves.
 pub(super) struct Registering(Box<dyn Registrar>);

@@ -9,7 +9,7 @@ use crate::error::CallError;
 use crate::ids::{Incarnation, ServerId};
 use crate::protocol::ServerCounters;
 use crate::server::receiver::Receiving;
-use crate::server::registration::{Exported, Lease, Registering};
+use crate::server::registration::{Exported, Lease, Registering, Standing};
 use crate::server::state::{Errands, Receiver, Shared};
 use crate::time::Duration;
 
@@ -87,7 +87,8 @@ impl Drained {
 }
 
 impl Running {
-    /// The server's URL, for [`connect`](crate::Channel::connect).
+    /// The server's URL, for [`connect`](crate::Channel::connect). That of a server at all addresses
+    /// (`0.0.0.0`) leads to it from its own host.
     #[must_use]
     pub fn url(&self) -> String {
         self.urls.first().cloned().unwrap_or_default()
@@ -115,6 +116,13 @@ impl Running {
     #[must_use]
     pub const fn incarnation(&self) -> Incarnation {
         self.exported.incarnation
+    }
+
+    /// How the server stands wherever it is registered, in the order of
+    /// [`Server::register`](crate::Server::register): whether clients can find it there.
+    #[must_use]
+    pub fn registrations(&self) -> Vec<Standing> {
+        self.leases().iter().map(|lease| lease.standing()).collect()
     }
 
     /// What was counted so far.

@@ -11,10 +11,12 @@ use std::thread::ThreadId;
 use crate::address::Address;
 use crate::context::CallContext;
 use crate::driver::{Gate, Link, World};
+use crate::ids::{CallId, GenerationId, Space};
 use crate::protocol::{self, Begin, Execute, Output, ServerCounters, ServerEvent, Ticket};
 use crate::server::dispatch::{Contexts, Done, Job};
 use crate::server::exports::Exports;
 use crate::server::workers;
+use crate::service::DurableCall;
 use crate::time::Instant;
 
 /// Buffers for datagrams that a thread keeps from one turn to the next.
@@ -44,6 +46,8 @@ pub(super) struct State {
     queue: VecDeque<Execute>,
     /// Calls for the receiving thread.
     inline: VecDeque<Execute>,
+    /// For the store; the core bounds how many can be waiting.
+    pub(super) questions: VecDeque<ServerEvent>,
     /// The handlers that run, for cancellations.
     serving: Vec<(Ticket, CallContext)>,
     /// The workers' gates by number, and who of them waits: the one that waited least goes first,
@@ -83,6 +87,7 @@ impl Shared {
             link: Some(link),
             queue: VecDeque::new(),
             inline: VecDeque::new(),
+            questions: VecDeque::new(),
             serving: Vec::with_capacity(workers_max + 1),
             gates: Vec::with_capacity(workers_max),
             idle: Vec::with_capacity(workers_max),
@@ -128,6 +133,13 @@ impl State {
                     errands.cancels.extend(serving.map(|(_, context)| context.clone()));
                 }
                 Output::Event(ServerEvent::SessionClosed(_)) => {}
+                Output::Event(
+                    event @ (ServerEvent::OpenGeneration { .. }
+                    | ServerEvent::ForgetGeneration { .. }),
+                ) => {
+                    self.questions.push_back(event);
+                    self.call_worker(errands);
+                }
                 Output::Transmit { to } => errands.send_to(to),
                 Output::Wait { until, .. } => break until,
             }
@@ -147,6 +159,11 @@ impl State {
             return;
         }
         self.queue.push_back(call);
+        self.call_worker(errands);
+    }
+
+    /// Sees to it that a worker looks what there is to do.
+    fn call_worker(&mut self, errands: &mut Errands) {
         if let Some(worker) = self.idle.pop() {
             errands.gates.extend(self.gates[worker].clone());
         } else if self.gates.len() < self.workers_max {
@@ -186,8 +203,9 @@ impl State {
         }
         let context = turn.contexts.for_call(turn.world, &call);
         self.serving.push((call.ticket, context.clone()));
+        let durable = durable_call(&call, self.core.reply_bytes_max(call.method));
         let Execute { ticket, method, arguments, .. } = call;
-        Some(Job { ticket, method, arguments, reply: self.core.take_buffer(), context })
+        Some(Job { ticket, method, arguments, reply: self.core.take_buffer(), context, durable })
     }
 
     /// A handler has ended.
@@ -242,6 +260,19 @@ impl State {
         errands.link = self.link.take();
         errands.must_wake_receiver = true;
     }
+}
+
+/// A durable call's place in the store.
+fn durable_call(call: &Execute, reply_bytes_max: usize) -> Option<DurableCall> {
+    let CallId { session, space, slot, sequence } = call.ticket.call_id();
+    (space == Space::Durable).then_some(DurableCall {
+        client: call.client,
+        generation: GenerationId(session.0),
+        slot,
+        sequence,
+        digest: call.digest,
+        reply_bytes_max,
+    })
 }
 
 /// When somebody has to look at the core again; `None` is never.

@@ -14,6 +14,7 @@ use crate::service::{Dispatched, Incoming};
 use crate::time::Duration;
 use crate::wire::{RefuseReason, ReplyStatus, SealedVerdict};
 
+mod addresses;
 mod peer;
 #[cfg(feature = "sim")]
 mod simulated;
@@ -469,7 +470,11 @@ impl Registrar for Notes {
     }
 }
 
-impl Lease for Entry {}
+impl Lease for Entry {
+    fn standing(&self) -> Standing {
+        Standing { directory: "notes".to_owned(), trouble: None }
+    }
+}
 
 impl Drop for Entry {
     fn drop(&mut self) {

@@ -6,6 +6,9 @@
 
 use std::sync::Arc;
 
+use crate::ids::GenerationId;
+use crate::protocol::{DurableTable, OpeningKey, ServerEvent};
+use crate::server::Ledger;
 use crate::server::dispatch::Contexts;
 use crate::server::state::{Errands, Shared, Turn};
 
@@ -20,6 +23,7 @@ fn work(shared: &Arc<Shared>, number: usize) {
     let mut contexts = Contexts::default();
     let mut errands = Errands::default();
     let mut done = None;
+    let mut opened = None;
     loop {
         let (mut state, now) = shared.turn();
         match done.take() {
@@ -27,19 +31,48 @@ fn work(shared: &Arc<Shared>, number: usize) {
             None => state.rise(number),
         }
         let mut turn = Turn { world: &shared.world, contexts: &mut contexts };
-        let job = state.next_queued(now, &mut turn);
+        if let Some((key, table)) = opened.take() {
+            state.core.generation_opened(now, key, table);
+        }
+        let question = state.questions.pop_front();
+        let job = if question.is_some() { None } else { state.next_queued(now, &mut turn) };
         let until = state.drain(now, shared, &mut errands);
         errands.must_wake_receiver |= state.receiver_must_look(until);
         let must_end = state.is_stopping;
-        if job.is_none() && !must_end {
+        if job.is_none() && question.is_none() && !must_end {
             state.rest(number, &gate);
         }
         drop(state);
         errands.run(shared);
+        if let Some(question) = question {
+            opened = ask(shared, question);
+            continue;
+        }
         match job {
             Some(job) => done = Some(job.run(&shared.exports)),
             None if must_end => return,
             None => gate.wait(None),
         }
+    }
+}
+
+/// Asks the store for a client's slots, or has it delete them.
+fn ask(shared: &Shared, question: ServerEvent) -> Option<(OpeningKey, Option<DurableTable>)> {
+    let ledger = shared.exports.ledger();
+    match question {
+        ServerEvent::OpenGeneration { key, client, wanted } => {
+            let fresh = GenerationId(shared.world.rng().next_nonzero());
+            let now = shared.world.unix_ms();
+            let open =
+                |ledger: &Arc<dyn Ledger>| ledger.open_generation(client, wanted, fresh, now);
+            // A store that fails is told by the refusal: the client asks again.
+            Some((key, ledger.and_then(|ledger| open(ledger).ok())))
+        }
+        ServerEvent::ForgetGeneration { client, generation } => {
+            // One that is not deleted now is deleted when nobody has asked for it for long.
+            let _ = ledger.map(|ledger| ledger.forget_generation(client, generation));
+            None
+        }
+        ServerEvent::Execute(_) | ServerEvent::Cancel(_) | ServerEvent::SessionClosed(_) => None,
     }
 }

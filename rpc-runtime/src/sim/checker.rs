@@ -5,8 +5,8 @@
 //! know the protocol: it would hold any RPC system to the same contract (docs/protocol.md,
 //! "Invariants"), and it reads nothing of the machines it judges but their own figures of use.
 //!
-//! Durability and the bounds of orphans belong to mechanisms that are not built yet; their
-//! invariants join when they are.
+//! The bounds of orphans belong to mechanisms that are not built yet; their invariant joins when they
+//! are.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,13 +25,17 @@ pub const TICK: Duration = Duration::from_millis(1);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Invariant {
-    /// 1. At most one execution begins of a `maybe` or `at_most_once` call.
+    /// 1. At most one execution begins of a `maybe` or `at_most_once` call; of an `exactly_once` call
+    ///    at most one commits, and never two are alive in one life of the server.
     AtMostOnce,
     /// 2. `NotExecuted` means no execution, a reply means an execution that returned these bytes,
     ///    `Executed` means that one began.
     Truth,
     /// 3. Every call ends by its deadline plus one tick.
     Completion,
+    /// 4. An `exactly_once` reply that a client saw is in the store after any crash; an effect without
+    ///    its reply, or the reverse, never exists.
+    Durability,
     /// 6. Every table stays within its limit.
     Bounded,
     /// 7. With no calls outstanding nothing is sent.
@@ -50,6 +54,7 @@ impl fmt::Display for Invariant {
             Self::AtMostOnce => "invariant 1 (at most once)",
             Self::Truth => "invariant 2 (truth)",
             Self::Completion => "invariant 3 (completion)",
+            Self::Durability => "invariant 4 (durability)",
             Self::Bounded => "invariant 6 (bounded)",
             Self::Quiet => "invariant 7 (quiet)",
             Self::Deterministic => "invariant 8 (deterministic)",
@@ -104,6 +109,25 @@ pub enum Fact {
         call: CallNumber,
         /// The reply, as the client must see it.
         reply: Vec<u8>,
+    },
+    /// A durable execution's effect and reply were committed.
+    Committed {
+        /// The call.
+        call: CallNumber,
+    },
+    /// A durable execution has ended, committed or not.
+    Stopped {
+        /// The call.
+        call: CallNumber,
+        /// In which life of its server it ran.
+        incarnation: Incarnation,
+    },
+    /// At the end of the run: how often a call's effect is in the store.
+    Kept {
+        /// The call.
+        call: CallNumber,
+        /// How often.
+        times: u32,
     },
     /// The client was told.
     Ended {
@@ -167,10 +191,24 @@ struct Record {
     server: ServerId,
     incarnation: Incarnation,
     began: Vec<Instant>,
+    /// Lives of servers in which a durable execution runs.
+    alive: Vec<Incarnation>,
+    committed: Vec<Instant>,
+    kept: u32,
     replies: Vec<Vec<u8>>,
     told: Vec<(Instant, Verdict)>,
     ended: bool,
     gone: bool,
+}
+
+impl Record {
+    /// When it ran, as its client may learn: a durable call that was not committed did not.
+    fn ran(&self) -> &[Instant] {
+        match self.semantics {
+            Semantics::ExactlyOnce => &self.committed,
+            Semantics::Maybe | Semantics::AtLeastOnce | Semantics::AtMostOnce => &self.began,
+        }
+    }
 }
 
 /// Sums over a run, for tables.
@@ -226,6 +264,9 @@ impl Checker {
                     server,
                     incarnation,
                     began: Vec::new(),
+                    alive: Vec::new(),
+                    committed: Vec::new(),
+                    kept: 0,
                     replies: Vec::new(),
                     told: Vec::new(),
                     ended: false,
@@ -239,6 +280,21 @@ impl Checker {
             Fact::Returned { call, reply } => {
                 if let Some(record) = self.calls.get_mut(&call) {
                     record.replies.push(reply);
+                }
+            }
+            Fact::Committed { call } => {
+                if let Some(record) = self.calls.get_mut(&call) {
+                    record.committed.push(at);
+                }
+            }
+            Fact::Stopped { call, incarnation } => {
+                if let Some(record) = self.calls.get_mut(&call) {
+                    record.alive.retain(|alive| *alive != incarnation);
+                }
+            }
+            Fact::Kept { call, times } => {
+                if let Some(record) = self.calls.get_mut(&call) {
+                    record.kept = times;
                 }
             }
             Fact::Ended { call, verdict } => self.ended(at, call, verdict),
@@ -263,6 +319,7 @@ impl Checker {
         for (&call, record) in &calls {
             self.at_most_once(at, call, record);
             self.truth(at, call, record);
+            self.durability(at, call, record);
             self.completion(at, call, record);
             self.no_doubt(at, call, record);
         }
@@ -277,8 +334,8 @@ impl Checker {
         let mut tally = Tally::default();
         for record in self.calls.values() {
             tally.calls += 1;
-            tally.executions += record.began.len() as u64;
-            tally.executed_more_than_once += u64::from(record.began.len() > 1);
+            tally.executions += record.ran().len() as u64;
+            tally.executed_more_than_once += u64::from(record.ran().len() > 1);
             match record.told.first().map(|(_, verdict)| verdict) {
                 Some(Verdict::Sent) => tally.ok += 1,
                 Some(Verdict::Reply(bytes)) => {
@@ -314,7 +371,19 @@ impl Checker {
             return;
         };
         record.began.push(at);
-        let bound = (record.server, record.incarnation);
+        // A durable call may be executed by any life of its server (protocol tables, H6).
+        let is_durable = record.semantics == Semantics::ExactlyOnce;
+        let life = if is_durable { Incarnation::NONE } else { record.incarnation };
+        let bound = (record.server, life);
+        let twice = is_durable && record.alive.contains(&incarnation);
+        if is_durable {
+            record.alive.push(incarnation);
+        }
+        if twice {
+            let what =
+                format!("durable call {call} began while it ran in the same life {incarnation}");
+            self.broken(Invariant::AtMostOnce, at, what);
+        }
         self.binding(at, call, bound, (server, incarnation));
     }
 
@@ -343,13 +412,14 @@ impl Checker {
 
     /// Invariant 1.
     fn at_most_once(&mut self, _at: Instant, call: CallNumber, record: &Record) {
-        let once = match record.semantics {
-            Semantics::Maybe | Semantics::AtMostOnce | Semantics::ExactlyOnce => true,
-            Semantics::AtLeastOnce => false,
+        let (did, times) = match record.semantics {
+            Semantics::Maybe | Semantics::AtMostOnce => ("began", record.began.as_slice()),
+            Semantics::ExactlyOnce => ("was committed", record.committed.as_slice()),
+            Semantics::AtLeastOnce => return,
         };
-        if let (true, [first, again, ..]) = (once, record.began.as_slice()) {
+        if let [first, again, ..] = times {
             let semantics = record.semantics;
-            let what = format!("{semantics} call {call} began at {first} and again at {again}");
+            let what = format!("{semantics} call {call} {did} at {first} and again at {again}");
             self.broken(Invariant::AtMostOnce, *again, what);
         }
     }
@@ -361,10 +431,9 @@ impl Checker {
                 Verdict::Sent | Verdict::Failed(Execution::Unknown) => None,
                 Verdict::Reply(bytes) => (!record.replies.contains(bytes))
                     .then(|| "a reply that no execution returned".to_owned()),
-                Verdict::Failed(Execution::NotExecuted) => record
-                    .began
-                    .first()
-                    .map(|began| format!("not executed, and it began at {began}")),
+                Verdict::Failed(Execution::NotExecuted) => {
+                    record.ran().first().map(|ran| format!("not executed, and it was at {ran}"))
+                }
                 Verdict::Failed(Execution::Executed) => {
                     record.began.is_empty().then(|| "executed, and it never began".to_owned())
                 }
@@ -373,6 +442,23 @@ impl Checker {
                 let what = format!("{} call {call} was told at {at}: {lie}", record.semantics);
                 self.broken(Invariant::Truth, *at, what);
             }
+        }
+    }
+
+    /// Invariant 4.
+    fn durability(&mut self, at: Instant, call: CallNumber, record: &Record) {
+        if record.semantics != Semantics::ExactlyOnce {
+            return;
+        }
+        let seen = record.told.iter().any(|(_, verdict)| matches!(verdict, Verdict::Reply(_)));
+        let committed = u32::try_from(record.committed.len()).unwrap_or(u32::MAX);
+        if seen && record.kept == 0 {
+            let what = format!("the reply to call {call} was seen, and its effect is not stored");
+            self.broken(Invariant::Durability, at, what);
+        } else if record.kept != committed {
+            let kept = record.kept;
+            let what = format!("call {call} was committed {committed} times and is stored {kept}");
+            self.broken(Invariant::Durability, at, what);
         }
     }
 
@@ -410,7 +496,8 @@ impl Checker {
             return;
         }
         if record.began.len() > 1 {
-            let what = format!("without a fault, call {call} began {} times", record.began.len());
+            let times = record.began.len();
+            let what = format!("without a fault, call {call} began {times} times");
             self.broken(Invariant::NoDoubt, at, what);
         }
         for (at, verdict) in &record.told {
@@ -464,142 +551,4 @@ impl Drop for Checker {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const DEADLINE: Instant = Instant::from_micros(10_000);
-
-    fn at(micros: u64) -> Instant {
-        Instant::from_micros(micros)
-    }
-
-    fn run(semantics: Semantics, facts: Vec<Fact>) -> Vec<Invariant> {
-        run_in(Checker::new(false), semantics, facts)
-    }
-
-    fn run_in(mut checker: Checker, semantics: Semantics, facts: Vec<Fact>) -> Vec<Invariant> {
-        let (server, incarnation) = (ServerId(7), Incarnation(1));
-        let started = Fact::Started { call: 0, semantics, deadline: DEADLINE, server, incarnation };
-        checker.observe(at(0), started);
-        for (step, fact) in facts.into_iter().enumerate() {
-            checker.observe(at(100 * (step as u64 + 1)), fact);
-        }
-        checker.finish(at(1_000_000)).iter().map(|violation| violation.invariant).collect()
-    }
-
-    fn began() -> Fact {
-        Fact::Began { call: 0, server: ServerId(7), incarnation: Incarnation(1) }
-    }
-
-    fn ended(verdict: Verdict) -> Fact {
-        Fact::Ended { call: 0, verdict }
-    }
-
-    fn failed(execution: Execution) -> Fact {
-        ended(Verdict::Failed(execution))
-    }
-
-    fn returned() -> Fact {
-        Fact::Returned { call: 0, reply: vec![1] }
-    }
-
-    fn reply() -> Fact {
-        ended(Verdict::Reply(vec![1]))
-    }
-
-    #[test]
-    fn a_good_call_breaks_nothing() {
-        assert_eq!(run(Semantics::AtMostOnce, vec![began(), returned(), reply()]), []);
-    }
-
-    #[test]
-    fn a_second_execution_breaks_at_most_once_and_only_there() {
-        let twice = || vec![began(), began(), returned(), reply()];
-        assert_eq!(run(Semantics::AtMostOnce, twice()), [Invariant::AtMostOnce]);
-        assert_eq!(run(Semantics::AtLeastOnce, twice()), []);
-        let twice = vec![ended(Verdict::Sent), began(), began()];
-        assert_eq!(run(Semantics::Maybe, twice), [Invariant::AtMostOnce]);
-    }
-
-    #[test]
-    fn not_executed_is_a_lie_before_and_after_an_execution() {
-        let told = || failed(Execution::NotExecuted);
-        assert_eq!(run(Semantics::AtMostOnce, vec![told(), began()]), [Invariant::Truth]);
-        assert_eq!(run(Semantics::AtMostOnce, vec![began(), told()]), [Invariant::Truth]);
-        assert_eq!(run(Semantics::AtMostOnce, vec![told()]), []);
-    }
-
-    #[test]
-    fn a_reply_needs_an_execution_that_returned_it() {
-        let other = ended(Verdict::Reply(vec![2]));
-        assert_eq!(
-            run(Semantics::AtMostOnce, vec![began(), returned(), other]),
-            [Invariant::Truth]
-        );
-        assert_eq!(
-            run(Semantics::AtMostOnce, vec![failed(Execution::Executed)]),
-            [Invariant::Truth]
-        );
-    }
-
-    #[test]
-    fn a_call_that_never_ends_is_incomplete_unless_its_client_died() {
-        assert_eq!(run(Semantics::AtMostOnce, vec![]), [Invariant::Completion]);
-        assert_eq!(run(Semantics::AtMostOnce, vec![Fact::ClientGone { calls: vec![0] }]), []);
-    }
-
-    #[test]
-    fn another_server_or_another_life_breaks_the_binding() {
-        let other = Fact::Began { call: 0, server: ServerId(8), incarnation: Incarnation(1) };
-        let later = Fact::Began { call: 0, server: ServerId(7), incarnation: Incarnation(2) };
-        for began in [other, later] {
-            let facts = vec![began, returned(), reply()];
-            assert_eq!(run(Semantics::AtMostOnce, facts), [Invariant::Binding]);
-        }
-    }
-
-    #[test]
-    fn without_faults_doubt_and_retransmission_are_violations() {
-        let doubt = vec![failed(Execution::Unknown)];
-        let found = run_in(Checker::new(true), Semantics::AtMostOnce, doubt.clone());
-        assert_eq!(found, [Invariant::NoDoubt]);
-        assert_eq!(run(Semantics::AtMostOnce, doubt), []);
-        let again = vec![Fact::Retransmitted, began(), returned(), reply()];
-        let found = run_in(Checker::new(true), Semantics::AtMostOnce, again);
-        assert_eq!(found, [Invariant::NoDoubt]);
-    }
-
-    #[test]
-    fn limits_and_noise_are_seen_at_once() {
-        let used = Fact::Used { what: "sessions", used: 5, limit: 4 };
-        let facts = vec![used, began(), returned(), reply()];
-        assert_eq!(run(Semantics::AtMostOnce, facts), [Invariant::Bounded]);
-        let noise = Fact::Noise { what: "PING".to_owned() };
-        let facts = vec![began(), returned(), reply(), noise];
-        assert_eq!(run(Semantics::AtMostOnce, facts), [Invariant::Quiet]);
-    }
-
-    #[test]
-    fn two_hashes_of_one_seed_break_determinism() {
-        let mut checker = Checker::new(false);
-        checker.deterministic(at(1), 1, 2);
-        assert_eq!(checker.finish(at(2))[0].invariant, Invariant::Deterministic);
-    }
-
-    #[test]
-    #[should_panic(expected = "a run was not judged")]
-    fn an_unjudged_run_panics() {
-        let mut checker = Checker::new(false);
-        let semantics = Semantics::Maybe;
-        checker.observe(
-            at(0),
-            Fact::Started {
-                call: 0,
-                semantics,
-                deadline: DEADLINE,
-                server: ServerId::NONE,
-                incarnation: Incarnation::NONE,
-            },
-        );
-    }
-}
+mod tests;

@@ -7,11 +7,13 @@
 //! client and server layers, which use the same doors.
 
 mod client;
+mod disk;
 mod server;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use client::{Action, ClientNode, Planned, Script};
+pub use disk::{Disk, Record};
 pub use server::{Behaviour, ServerNode, Work};
 
 use super::checker::{CallNumber, Checker, Fact, Tally, Violation};

@@ -18,6 +18,8 @@ pub enum Purpose {
     Host,
     /// What a test draws: what to call, what to crash, when.
     Scenario,
+    /// What a disk keeps at a crash.
+    Disk,
 }
 
 /// A generator whose values follow from a seed, a purpose and a number.
@@ -41,6 +43,7 @@ impl SimRng {
             Purpose::Network => 1,
             Purpose::Host => 2,
             Purpose::Scenario => 3,
+            Purpose::Disk => 4,
         };
         chacha.set_stream(purpose << PURPOSE_SHIFT | index);
         Self { chacha }

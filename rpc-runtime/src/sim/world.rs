@@ -102,9 +102,10 @@ impl World {
     ) {
         let host = self.simulation.with(|control| control.add_host(name));
         let url = format!("sim://{name}");
+        let service = Arc::new(service);
         let start: Start = Arc::new(move |control: &mut Control| {
-            let (service, url) = (service(), url.clone());
-            control.spawn(host, "server", false, move || serve(&url, service));
+            let (service, url) = (Arc::clone(&service), url.clone());
+            control.spawn(host, "server", false, move || serve(&url, service()));
         });
         self.simulation.with(|control| start(control));
         self.servers.insert(name.to_owned(), (host, start));

@@ -3,7 +3,8 @@
 
 use super::Malformed;
 use crate::ids::{
-    ClientId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId, SlotIndex,
+    ClientId, GenerationId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId,
+    SlotIndex,
 };
 
 /// A type with a fixed place on the wire.
@@ -54,6 +55,7 @@ macro_rules! newtype_fields {
     )*};
 }
 newtype_fields!(
+    GenerationId(u64),
     ClientId(u64),
     ServerId(u64),
     SessionId(u64),

@@ -15,6 +15,8 @@ byte_enum! {
     ByeReason {
         /// Its owner is done with it.
         Done = 1,
+        /// And will never ask for its durable calls again.
+        Forget = 2,
     }
 }
 
@@ -41,7 +43,7 @@ pdu! {
     ///
     /// | offset | bytes | field    | unit |
     /// |-------:|------:|----------|------|
-    /// |      0 |     1 | `reason` | 1 done |
+    /// |      0 |     1 | `reason` | 1 done, 2 and forget its durable slots |
     /// |      1 |     3 | `pad`    | 0    |
     Bye {
         /// Why.

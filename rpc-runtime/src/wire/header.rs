@@ -73,7 +73,7 @@ macro_rules! kinds {
                 datagram.get(1).copied().and_then(Self::from_number)
             }
 
-            const fn number(self) -> u8 {
+            pub(super) const fn number(self) -> u8 {
                 match self { $(Self::$kind => $number,)* }
             }
 
@@ -141,13 +141,22 @@ kinds! {
 ///
 /// The body is 4 GiB long; our own limits are far below.
 pub fn encode(envelope: &Envelope, pdu: &Pdu<'_>, out: &mut Vec<u8>) {
+    encode_as(PROTOCOL_VERSION, envelope, pdu, out);
+}
+
+/// As [`encode`], in the name of another version: for what is the same in all of them.
+///
+/// # Panics
+///
+/// As [`encode`].
+pub fn encode_as(version: u8, envelope: &Envelope, pdu: &Pdu<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     let space: u16 = match envelope.space {
         Space::Session => 0,
         Space::Durable => 1,
         Space::Maybe => 2,
     };
-    PROTOCOL_VERSION.write(out);
+    version.write(out);
     pdu.kind().number().write(out);
     space.write(out);
     0_u64.write(out); // length and checksum, filled in below
@@ -211,7 +220,7 @@ pub fn decode(bytes: &[u8]) -> Result<(Envelope, Pdu<'_>, &[u8]), Malformed> {
 }
 
 /// The checksum that a PDU of this header and body must carry.
-fn checksum_of(header: &[u8; HEADER_BYTES], body: &[u8]) -> u32 {
+pub(super) fn checksum_of(header: &[u8; HEADER_BYTES], body: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     let (before, rest) = header.split_at(CHECKSUM_AT_BYTES);
     let (_, after) = rest.split_at(4);

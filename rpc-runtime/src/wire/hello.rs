@@ -2,7 +2,7 @@
 
 use super::field::{Field, byte_enum, pdu};
 use super::{HEADER_BYTES, Malformed};
-use crate::ids::{ClientId, Incarnation, ServerId, SessionId};
+use crate::ids::{ClientId, GenerationId, Incarnation, ServerId, SessionId};
 
 /// Fresh random bits that tie an answer to its HELLO (protocol tables, C8).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,8 +41,9 @@ pdu! {
     /// |     48 |     1 | `version_min`        |      |
     /// |     49 |     1 | `version_max`        |      |
     /// |     50 |     1 | `has_cookie`         | 0 or 1 |
-    /// |     51 |     1 | `pad`                | 0    |
+    /// |     51 |     1 | `durable`            | 1: durable slots are wanted |
     /// |     52 |    16 | `cookie`             |      |
+    /// |     68 |     8 | `generation`         | 0: a new one |
     Hello {
         /// Who asks.
         client: ClientId,
@@ -64,10 +65,12 @@ pdu! {
         version_max: u8,
         /// Whether `cookie` is one.
         has_cookie: u8,
-        /// Zero.
-        pad: u8,
+        /// Whether the client wants durable slots, for calls that run exactly once.
+        durable: u8,
         /// The proof of address that a COOKIE gave.
         cookie: [u8; COOKIE_BYTES],
+        /// The generation of durable slots to go on with.
+        generation: GenerationId,
     }
 }
 
@@ -114,7 +117,7 @@ pdu! {
         /// The server's own time in this session, by which `not_after` is meant.
         session_time_us: u64,
         /// The generation of the client's durable slots.
-        generation: u64,
+        generation: GenerationId,
         /// After how long a running call is reported unasked.
         working_after_us: u32,
         /// The longest datagram that the server receives.

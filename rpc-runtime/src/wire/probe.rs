@@ -75,12 +75,13 @@ pdu! {
 pdu! {
     /// UNSEEN, server to client: I never saw that call; send it again.
     ///
-    /// | offset | bytes | field      | unit |
-    /// |-------:|------:|------------|------|
-    /// |      0 |     4 | `slot`     |      |
-    /// |      4 |     8 | `sequence` |      |
-    /// |     12 |     8 | `last`     | the highest sequence seen in the slot |
-    /// |     20 |     8 | `stamp`    | the PING's |
+    /// | offset | bytes | field             | unit |
+    /// |-------:|------:|-------------------|------|
+    /// |      0 |     4 | `slot`            |      |
+    /// |      4 |     8 | `sequence`        |      |
+    /// |     12 |     8 | `last`            | the highest sequence seen in the slot |
+    /// |     20 |     8 | `session_time_us` | us since the session opened |
+    /// |     28 |     8 | `stamp`           | the PING's |
     Unseen {
         /// The slot.
         slot: SlotIndex,
@@ -88,6 +89,8 @@ pdu! {
         sequence: Sequence,
         /// The highest sequence that the slot has accepted.
         last: Sequence,
+        /// The server's own time in this session.
+        session_time_us: u64,
         /// The stamp of the PING.
         stamp: u64,
     }

@@ -221,18 +221,19 @@ byte_enum! {
 
 /// REPLY, server to client: the call ran, and this is how it ended.
 ///
-/// | offset | bytes | field          | unit |
-/// |-------:|------:|----------------|------|
-/// |      0 |     4 | `slot`         |      |
-/// |      4 |     8 | `sequence`     |      |
-/// |     12 |     4 | `attempt`      | which execution, from 1 |
-/// |     16 |     4 | `handler_us`   | us from the request's arrival to this reply |
-/// |     20 |     2 | `fragment`     | index, from 0 |
-/// |     22 |     2 | `fragments`    | count, at least 1 |
-/// |     24 |     2 | `transmission` | the REQUEST's that arrived last |
-/// |     26 |     1 | `status`       | 0 returned, 1 panicked, 2 cancelled, 3 cancelled in part, 4 too large, 5 handler failed |
-/// |     27 |     1 | `pad`          | 0    |
-/// |     28 |       | `body`         | by status |
+/// | offset | bytes | field             | unit |
+/// |-------:|------:|-------------------|------|
+/// |      0 |     4 | `slot`            |      |
+/// |      4 |     8 | `sequence`        |      |
+/// |     12 |     4 | `attempt`         | which execution, from 1 |
+/// |     16 |     4 | `handler_us`      | us from the request's arrival to this reply |
+/// |     20 |     2 | `fragment`        | index, from 0 |
+/// |     22 |     2 | `fragments`       | count, at least 1 |
+/// |     24 |     2 | `transmission`    | the REQUEST's that arrived last |
+/// |     26 |     1 | `status`          | 0 returned, 1 panicked, 2 cancelled, 3 cancelled in part, 4 too large, 5 handler failed |
+/// |     27 |     1 | `pad`             | 0    |
+/// |     28 |     8 | `session_time_us` | us since the session opened |
+/// |     36 |       | `body`            | by status |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reply<'a> {
     /// The slot.
@@ -251,13 +252,15 @@ pub struct Reply<'a> {
     pub transmission: u16,
     /// How the execution ended.
     pub status: ReplyStatus,
+    /// The server's own time in this session, when this was said.
+    pub session_time_us: u64,
     /// What it returned, or its last words.
     pub body: &'a [u8],
 }
 
 impl<'a> Reply<'a> {
     /// Bytes of the fixed part.
-    pub const LEN: usize = 28;
+    pub const LEN: usize = 36;
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         self.slot.write(out);
@@ -269,6 +272,7 @@ impl<'a> Reply<'a> {
         self.transmission.write(out);
         self.status.write(out);
         0_u8.write(out);
+        self.session_time_us.write(out);
         out.extend_from_slice(self.body);
     }
 
@@ -282,7 +286,8 @@ impl<'a> Reply<'a> {
         check_fragment(fragment, fragments)?;
         let (transmission, rest) = u16::read(rest, "transmission")?;
         let (status, rest) = ReplyStatus::read(rest, "status")?;
-        let (_, body) = u8::read(rest, "pad")?;
+        let (_, rest) = u8::read(rest, "pad")?;
+        let (session_time_us, body) = u64::read(rest, "session_time_us")?;
         Ok(Self {
             slot,
             sequence,
@@ -292,6 +297,7 @@ impl<'a> Reply<'a> {
             fragments,
             transmission,
             status,
+            session_time_us,
             body,
         })
     }
@@ -318,6 +324,8 @@ byte_enum! {
         Unauthorised = 8,
         /// The generation of durable slots has ended.
         Generation = 9,
+        /// Another call has this place in the generation: two clients use one identity.
+        IdentityInUse = 10,
     }
 }
 
@@ -326,15 +334,16 @@ pub const REFUSE_DETAIL_BYTES_MAX: usize = 200;
 
 /// REFUSE, server to client: the call did not run and never will.
 ///
-/// | offset | bytes | field          | unit |
-/// |-------:|------:|----------------|------|
-/// |      0 |     4 | `slot`         |      |
-/// |      4 |     8 | `sequence`     |      |
-/// |     12 |     1 | `reason`       | 1 overload, 2 draining, 3 expired, 4 unknown method, 5 changed method, 6 bad arguments, 7 too large, 8 unauthorised, 9 generation |
-/// |     13 |     3 | `pad`          | 0    |
-/// |     16 |     4 | `push_back_ms` | ms   |
-/// |     20 |     2 | `detail_bytes` | bytes, at most 200 |
-/// |     22 |     n | `detail`       | UTF-8 |
+/// | offset | bytes | field             | unit |
+/// |-------:|------:|-------------------|------|
+/// |      0 |     4 | `slot`            |      |
+/// |      4 |     8 | `sequence`        |      |
+/// |     12 |     1 | `reason`          | 1 overload, 2 draining, 3 expired, 4 unknown method, 5 changed method, 6 bad arguments, 7 too large, 8 unauthorised, 9 generation, 10 identity in use |
+/// |     13 |     3 | `pad`             | 0    |
+/// |     16 |     4 | `push_back_ms`    | ms   |
+/// |     20 |     8 | `session_time_us` | us since the session opened |
+/// |     28 |     2 | `detail_bytes`    | bytes, at most 200 |
+/// |     30 |     n | `detail`          | UTF-8 |
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refuse<'a> {
     /// The slot.
@@ -345,13 +354,15 @@ pub struct Refuse<'a> {
     pub reason: RefuseReason,
     /// How long to leave the server alone.
     pub push_back_ms: u32,
+    /// The server's own time in this session, when this was said.
+    pub session_time_us: u64,
     /// In words, for people.
     pub detail: &'a str,
 }
 
 impl<'a> Refuse<'a> {
     /// Bytes of the fixed part.
-    pub const LEN: usize = 22;
+    pub const LEN: usize = 30;
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
         self.slot.write(out);
@@ -359,6 +370,7 @@ impl<'a> Refuse<'a> {
         self.reason.write(out);
         [0_u8; 3].write(out);
         self.push_back_ms.write(out);
+        self.session_time_us.write(out);
         let detail = cut(self.detail, REFUSE_DETAIL_BYTES_MAX);
         u16::try_from(detail.len()).expect("at most 200").write(out);
         out.extend_from_slice(detail.as_bytes());
@@ -370,6 +382,7 @@ impl<'a> Refuse<'a> {
         let (reason, rest) = RefuseReason::read(rest, "reason")?;
         let (_, rest) = <[u8; 3]>::read(rest, "pad")?;
         let (push_back_ms, rest) = u32::read(rest, "push_back_ms")?;
+        let (session_time_us, rest) = u64::read(rest, "session_time_us")?;
         let (detail_bytes, rest) = u16::read(rest, "detail_bytes")?;
         let length = usize::from(detail_bytes);
         if length > REFUSE_DETAIL_BYTES_MAX {
@@ -379,7 +392,7 @@ impl<'a> Refuse<'a> {
         let (detail, _later_fields) = rest.split_at_checked(length).ok_or(truncated)?;
         let detail =
             std::str::from_utf8(detail).map_err(|_| Malformed::Field { field: "detail" })?;
-        Ok(Self { slot, sequence, reason, push_back_ms, detail })
+        Ok(Self { slot, sequence, reason, push_back_ms, session_time_us, detail })
     }
 }
 

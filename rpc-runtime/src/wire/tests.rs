@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ids::{
-    ClientId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId, SlotIndex, Space,
+    ClientId, GenerationId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId,
+    SlotIndex, Space,
 };
 use crate::semantics::Semantics;
 
@@ -33,8 +34,9 @@ fn each(n: u64) -> Vec<Pdu<'static>> {
             version_min: 1,
             version_max: 1,
             has_cookie: 1,
-            pad: 0,
+            durable: 0,
             cookie: [0xcc; COOKIE_BYTES],
+            generation: GenerationId::NONE,
         }),
         Pdu::Cookie(Cookie { nonce: Nonce(n), cookie: [0xdd; COOKIE_BYTES] }),
         Pdu::Welcome(Welcome {
@@ -44,7 +46,7 @@ fn each(n: u64) -> Vec<Pdu<'static>> {
             lease_ms: 30_000,
             slots: 64,
             session_time_us: n,
-            generation: 0,
+            generation: GenerationId::NONE,
             working_after_us: 10_000,
             datagram_bytes: 1_232,
         }),
@@ -83,6 +85,7 @@ fn each(n: u64) -> Vec<Pdu<'static>> {
             fragments: 1,
             transmission: 2,
             status: ReplyStatus::Returned,
+            session_time_us: 700,
             body: &[0, 70],
         }),
         Pdu::Refuse(Refuse {
@@ -90,6 +93,7 @@ fn each(n: u64) -> Vec<Pdu<'static>> {
             sequence,
             reason: RefuseReason::Overload,
             push_back_ms: 50,
+            session_time_us: 600,
             detail: "later",
         }),
         Pdu::Ack(Ack { slot, sequence, cumulative: 1, pad: 0, bitmap: n }),
@@ -102,7 +106,7 @@ fn each(n: u64) -> Vec<Pdu<'static>> {
             session_time_us: 800,
             stamp,
         }),
-        Pdu::Unseen(Unseen { slot, sequence, last: Sequence(40), stamp }),
+        Pdu::Unseen(Unseen { slot, sequence, last: Sequence(40), session_time_us: 500, stamp }),
         Pdu::Extend(Extend { slot, sequence, quantum: 7, answer: Answer::Yes, pad: [0; 3] }),
         Pdu::Cancel(Cancel { slot, sequence, stamp }),
         Pdu::Seal(Seal { slot, sequence, stamp }),

@@ -77,7 +77,7 @@ impl Script for Caller {
         }
         self.resting = false;
         self.left -= 1;
-        let (method, semantics) = METHODS[pick(&mut *self.rng, &[0, 1, 1, 2, 2, 2])];
+        let (method, semantics) = METHODS[pick(&mut *self.rng, &[0, 1, 1, 2, 2, 2, 3, 3, 3])];
         let patience = Duration::from_micros(20_000 + self.rng.below(2_000_000));
         let spec = CallSpec {
             method: MethodFingerprint(method),

@@ -200,7 +200,7 @@ fn rule_6_resolve_turns_doubt_into_a_promise_that_holds() {
         // Its patience would last until the copies come: only the seal keeps them from running.
         let call = desk.with(within(20_000)).start().count();
         rest(Duration::from_millis(300));
-        let id = call.id();
+        let id = call.id().expect("it has left");
         call.cancel();
         assert_eq!(call.wait().unwrap_err().execution(), Execution::Unknown);
         let resolution = desk.resolve(id).unwrap();
@@ -209,4 +209,26 @@ fn rule_6_resolve_turns_doubt_into_a_promise_that_holds() {
     });
     assert_eq!(resolution, Resolution::NotExecuted);
     assert_eq!(clerk.counted(), 0, "the copies came after the promise");
+}
+
+#[test]
+fn rule_6_no_call_that_ran_is_denied_by_an_id_taken_too_early_or_too_late() {
+    let clerk = Clerk::default();
+    let (early, late, resolution) = found(
+        &clerk,
+        |_, _| {},
+        || {
+            let desk = desk("sim://desk");
+            let call = desk.start().count();
+            let early = call.id();
+            rest(Duration::from_millis(300));
+            assert_eq!(desk.count().unwrap(), 2, "by now the first has ended");
+            let late = call.id();
+            assert_eq!(call.wait().unwrap(), 1);
+            (early, late, desk.resolve(rpc_runtime::CallId::UNSENT))
+        },
+    );
+    assert_eq!(early, None, "no session was open");
+    assert!(late.is_some(), "the place of a call that has ended is known");
+    assert_eq!(resolution.unwrap_err().execution(), Execution::Unknown);
 }

@@ -56,8 +56,9 @@ fn cookie_under_pressure() {
                 version_min: PROTOCOL_VERSION,
                 version_max: PROTOCOL_VERSION,
                 has_cookie: 0,
-                pad: 0,
+                durable: 0,
                 cookie: [0; COOKIE_BYTES],
+                generation: rpc_runtime::ids::GenerationId::NONE,
             };
             let incarnation = Incarnation::new(1, u32::from(number));
             let header = Envelope {

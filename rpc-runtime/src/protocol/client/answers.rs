@@ -7,7 +7,12 @@ use super::slots::State;
 use crate::ids::{Sequence, SlotIndex, Space};
 use crate::protocol::{DoubtCause, Outcome};
 use crate::time::{Duration, Instant};
-use crate::wire::{Envelope, Pdu, Reply, ReplyStatus, SealedVerdict, Unseen, Working};
+use crate::wire::{
+    Envelope, Pdu, RefuseReason, Reply, ReplyStatus, SealedVerdict, Unseen, Working,
+};
+
+/// A call's place, as an answer names it.
+type Place = (Space, SlotIndex, Sequence);
 
 impl Client {
     pub(super) fn handle_pdu(&mut self, now: Instant, envelope: &Envelope, pdu: &Pdu<'_>) {
@@ -19,7 +24,7 @@ impl Client {
             Pdu::Cookie(cookie) => return self.on_cookie(now, envelope, cookie),
             Pdu::Welcome(welcome) => return self.on_welcome(now, envelope, welcome),
             Pdu::Reject(reject) => return self.on_reject(now, reject),
-            Pdu::NoSession(answer) => return self.on_no_session(now, envelope, answer),
+            Pdu::NoSession(_) => return self.on_no_session(now, envelope),
             Pdu::Reply(_)
             | Pdu::Refuse(_)
             | Pdu::Working(_)
@@ -45,34 +50,50 @@ impl Client {
         let current = self.session().is_some_and(|session| {
             session.id == envelope.session && session.incarnation == envelope.incarnation
         });
-        if !current || envelope.space != Space::Session {
+        if !current || envelope.space == Space::Maybe {
             self.counters.stale += 1;
             return;
         }
         self.last_heard = Some(now);
-        self.handle_answer(now, pdu);
+        self.handle_answer(now, envelope.space, pdu);
     }
 
-    fn handle_answer(&mut self, now: Instant, pdu: &Pdu<'_>) {
+    fn handle_answer(&mut self, now: Instant, space: Space, pdu: &Pdu<'_>) {
         match pdu {
-            Pdu::Reply(reply) => self.on_reply(now, reply),
+            Pdu::Reply(reply) => {
+                self.hear_time(now, reply.session_time_us);
+                self.on_reply(now, space, reply);
+            }
             Pdu::Refuse(refuse) => {
-                let outcome = Outcome::Refused {
-                    reason: refuse.reason,
-                    push_back: Duration::from_millis(u64::from(refuse.push_back_ms)),
-                    detail: refuse.detail.to_owned(),
+                self.hear_time(now, refuse.session_time_us);
+                // A refusal for want of the generation says nothing of the call: the server has
+                // deleted what it knew (C3).
+                let outcome = if refuse.reason == RefuseReason::Generation {
+                    Outcome::InDoubt(DoubtCause::GenerationEnded)
+                } else {
+                    Outcome::Refused {
+                        reason: refuse.reason,
+                        push_back: self.push_back(refuse.push_back_ms),
+                        detail: refuse.detail.to_owned(),
+                    }
                 };
-                self.settle(now, refuse.slot, refuse.sequence, outcome);
+                self.settle(now, (space, refuse.slot, refuse.sequence), outcome);
             }
             Pdu::Sealed(sealed) => {
                 let outcome = match sealed.verdict {
                     SealedVerdict::NotExecuted => Outcome::Sealed,
                     SealedVerdict::Closed => Outcome::InDoubt(DoubtCause::Closed),
                 };
-                self.settle(now, sealed.slot, sealed.sequence, outcome);
+                self.settle(now, (space, sealed.slot, sealed.sequence), outcome);
             }
-            Pdu::Working(working) => self.on_working(now, working),
-            Pdu::Unseen(unseen) => self.on_unseen(now, unseen),
+            Pdu::Working(working) => {
+                self.hear_time(now, working.session_time_us);
+                self.on_working(now, space, working);
+            }
+            Pdu::Unseen(unseen) => {
+                self.hear_time(now, unseen.session_time_us);
+                self.on_unseen(now, space, unseen);
+            }
             Pdu::Goaway(_) => self.on_goaway(now),
             Pdu::Bye(_) => self.on_bye(now),
             Pdu::Hello(_)
@@ -91,13 +112,22 @@ impl Client {
         }
     }
 
-    fn on_reply(&mut self, now: Instant, reply: &Reply<'_>) {
+    /// The server's clock as read when it answered: a session that is never idle, and so says HELLO
+    /// never again, has no other news of it.
+    fn hear_time(&mut self, now: Instant, time_us: u64) {
+        if let Link::Live(session) = &mut self.link {
+            session.renew_base(now, time_us);
+        }
+    }
+
+    fn on_reply(&mut self, now: Instant, space: Space, reply: &Reply<'_>) {
         if reply.fragments != 1 {
             self.counters.foreign += 1; // no server of this version sends fragments
             return;
         }
-        let Some(index) = self.expected(reply.slot, reply.sequence) else { return };
-        if let State::Busy(key) = self.slots.slots[index].state {
+        let place = (space, reply.slot, reply.sequence);
+        let Some(index) = self.expected(place) else { return };
+        if let State::Busy(key) = self.table(space).slots[index].state {
             let call = &self.calls[key.index];
             // Karn: only a request that was sent once has an unambiguous round trip.
             if call.transmissions == 1 {
@@ -114,14 +144,14 @@ impl Client {
             | ReplyStatus::TooLarge
             | ReplyStatus::HandlerFailed => Outcome::Failed { status: reply.status, body },
         };
-        self.slots.set_unacknowledged(index, true);
-        self.settle(now, reply.slot, reply.sequence, outcome);
+        self.table(space).set_unacknowledged(index, true);
+        self.settle(now, place, outcome);
     }
 
     /// The slot, if `sequence` is its last call and has had no answer.
-    fn expected(&mut self, slot: SlotIndex, sequence: Sequence) -> Option<usize> {
+    fn expected(&mut self, (space, slot, sequence): Place) -> Option<usize> {
         let index = usize::try_from(slot.0).ok()?;
-        let expected = self.slots.slots.get(index).is_some_and(|slot| {
+        let expected = self.table(space).slots.get(index).is_some_and(|slot| {
             slot.sequence == sequence && matches!(slot.state, State::Busy(_) | State::Linger)
         });
         if !expected {
@@ -132,17 +162,18 @@ impl Client {
     }
 
     /// A terminal answer: the call ends, or, if it was given up, becomes a fact for `resolve`.
-    fn settle(&mut self, now: Instant, slot: SlotIndex, sequence: Sequence, outcome: Outcome) {
-        let Some(index) = self.expected(slot, sequence) else { return };
-        match self.slots.slots[index].state {
+    fn settle(&mut self, now: Instant, place: Place, outcome: Outcome) {
+        let Some(index) = self.expected(place) else { return };
+        let space = place.0;
+        match self.table(space).slots[index].state {
             State::Busy(key) => {
                 let call = &self.calls[key.index];
                 let (depth, outcome) = (call.spec.depth, call.joined(outcome));
-                self.slots.leave(index, depth, false);
+                self.table(space).leave(index, depth, false);
                 self.end(now, key, outcome);
             }
             State::Linger => {
-                let slot = &mut self.slots.slots[index];
+                let slot = &mut self.table(space).slots[index];
                 let outcome = joined(slot.in_doubt, outcome);
                 let resolver = slot.resolver.take();
                 slot.state = State::Resolved(outcome.clone());
@@ -157,12 +188,10 @@ impl Client {
     }
 
     /// The server is at it: probe from now on. A busy slot is asked again instead.
-    fn on_working(&mut self, now: Instant, working: &Working) {
-        if let Link::Live(session) = &mut self.link {
-            session.renew_base(now, working.session_time_us);
-        }
-        let Some(index) = self.expected(working.slot, working.sequence) else { return };
-        let State::Busy(key) = self.slots.slots[index].state else { return };
+    fn on_working(&mut self, now: Instant, space: Space, working: &Working) {
+        let place = (space, working.slot, working.sequence);
+        let Some(index) = self.expected(place) else { return };
+        let State::Busy(key) = self.table(space).slots[index].state else { return };
         if working.stamp != 0 && working.stamp <= now.as_micros() {
             self.trip.sample(Duration::from_micros(now.as_micros() - working.stamp));
         }
@@ -180,9 +209,10 @@ impl Client {
         }
     }
 
-    fn on_unseen(&mut self, now: Instant, unseen: &Unseen) {
-        let Some(index) = self.expected(unseen.slot, unseen.sequence) else { return };
-        let State::Busy(key) = self.slots.slots[index].state else { return };
+    fn on_unseen(&mut self, now: Instant, space: Space, unseen: &Unseen) {
+        let place = (space, unseen.slot, unseen.sequence);
+        let Some(index) = self.expected(place) else { return };
+        let State::Busy(key) = self.table(space).slots[index].state else { return };
         let probing = self.calls[key.index].probing;
         // Only an answer to a probe: a forged or late one must not make requests.
         if let (Link::Live(session), true) = (self.link, probing) {
@@ -191,8 +221,8 @@ impl Client {
     }
 
     /// Whether a call is under way in a slot, for the stage of a resolve.
-    pub(super) fn is_busy(&self, index: usize) -> bool {
-        matches!(self.slots.slots[index].state, State::Busy(key)
-            if matches!(self.calls[key.index].stage, Stage::Busy(_)))
+    pub(super) fn is_busy(&mut self, space: Space, index: usize) -> bool {
+        let State::Busy(key) = self.table(space).slots[index].state else { return false };
+        matches!(self.calls[key.index].stage, Stage::Busy(_))
     }
 }

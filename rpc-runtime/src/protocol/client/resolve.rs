@@ -12,19 +12,26 @@ use crate::wire::{Pdu, Seal};
 impl Client {
     /// Asks what became of `id`: the server answers with the stored reply, or promises never to run
     /// the call. Certain only while the session lives and no later call has used the slot.
+    ///
+    /// [`CallId::UNSENT`] names no call, and so denies none: whoever had it from a call that waited
+    /// for a place cannot know what became of that call since.
     pub fn resolve(&mut self, now: Instant, id: CallId, deadline: Instant) -> CallKey {
         let key = self.insert(Call::resolve(now, id, deadline, self.hellos_sent));
-        let same_session = self.session().is_some_and(|session| session.id == id.session);
-        if id == CallId::UNSENT {
-            self.end(now, key, Outcome::Sealed); // it never left
-            return key;
-        }
-        if !same_session || id.space != Space::Session {
+        let is_known = match id.space {
+            Space::Session => self.session().is_some_and(|session| session.id == id.session),
+            Space::Durable => {
+                self.durable.generation.is_some() && id.session == self.durable_name()
+            }
+            Space::Maybe => false,
+        };
+        if !is_known {
             self.end(now, key, Outcome::InDoubt(DoubtCause::SessionLost));
             return key;
         }
         let index = usize::try_from(id.slot.0).unwrap_or(usize::MAX);
-        let slot = self.slots.slots.get_mut(index).filter(|slot| slot.sequence == id.sequence);
+        let closed = self.closed;
+        let table = self.table(id.space);
+        let slot = table.slots.get_mut(index).filter(|slot| slot.sequence == id.sequence);
         let Some(slot) = slot else {
             self.end(now, key, Outcome::InDoubt(DoubtCause::Closed));
             return key;
@@ -34,7 +41,7 @@ impl Client {
                 let outcome = outcome.clone();
                 self.end(now, key, outcome);
             }
-            State::Linger if slot.resolver.is_none() && !self.closed => {
+            State::Linger if slot.resolver.is_none() && !closed => {
                 slot.resolver = Some(key);
                 let timer = self.timers.add(TimerKey::Call(key.index));
                 self.calls[key.index].timer = Some(timer);
@@ -43,11 +50,15 @@ impl Client {
                 if let Link::Live(session) = self.link {
                     self.send_seal(now, &session, key.index);
                 }
+                self.pump(now);
             }
             // It has ended with an answer, is under way, or is being asked about already.
             State::Free | State::Busy(_) | State::Linger => {
-                let cause =
-                    if self.is_busy(index) { DoubtCause::NoReply } else { DoubtCause::Closed };
+                let cause = if self.is_busy(id.space, index) {
+                    DoubtCause::NoReply
+                } else {
+                    DoubtCause::Closed
+                };
                 self.end(now, key, Outcome::InDoubt(cause));
             }
         }
@@ -55,7 +66,7 @@ impl Client {
     }
 
     pub(super) fn send_seal(&mut self, now: Instant, session: &Session, index: usize) {
-        let envelope = self.envelope(session, Space::Session);
+        let envelope = self.envelope(session, self.calls[index].id.space);
         let call = &mut self.calls[index];
         call.transmissions += 1;
         let (slot, sequence) = (call.id.slot, call.id.sequence);
@@ -70,8 +81,9 @@ impl Client {
 
     /// Ends a question without an answer; its slot may be asked about again.
     pub(super) fn end_question(&mut self, now: Instant, key: CallKey, cause: DoubtCause) {
-        let index = usize::try_from(self.calls[key.index].id.slot.0).unwrap_or(usize::MAX);
-        if let Some(slot) = self.slots.slots.get_mut(index) {
+        let id = self.calls[key.index].id;
+        let index = usize::try_from(id.slot.0).unwrap_or(usize::MAX);
+        if let Some(slot) = self.table(id.space).slots.get_mut(index) {
             slot.resolver = slot.resolver.filter(|&resolver| resolver != key);
         }
         self.end(now, key, Outcome::InDoubt(cause));

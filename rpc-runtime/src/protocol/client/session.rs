@@ -2,13 +2,13 @@
 
 use super::call::Stage;
 use super::{CallKey, Client};
-use crate::ids::{Incarnation, ServerId, SessionId, Space};
+use crate::ids::{GenerationId, Incarnation, ServerId, SessionId, Space};
 use crate::protocol::{DoubtCause, NotSentCause, Outcome};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    self, Bye, ByeReason, COOKIE_BYTES, Cookie, Envelope, Hello, NoSession, Nonce,
-    PROTOCOL_VERSION, Pdu, RejectReason, Welcome,
+    self, Bye, ByeReason, COOKIE_BYTES, Cookie, Envelope, Hello, Nonce, PROTOCOL_VERSION, Pdu,
+    RejectReason, Welcome,
 };
 
 /// Where the connection stands.
@@ -40,6 +40,8 @@ pub(super) struct Session {
     pub(super) incarnation: Incarnation,
     pub(super) lease: Duration,
     pub(super) slots_max: usize,
+    /// Its durable slots, if it was asked for them and has a store.
+    pub(super) generation: GenerationId,
     /// A moment by this clock, and the server's session time that it was at least.
     base: (Instant, u64),
 }
@@ -97,6 +99,17 @@ impl Client {
         self.hello(now, resume, None);
     }
 
+    /// Whether a session may be resumed that seems to need it: not twice within a time-out, so that a
+    /// server which takes it back as soon as it has granted it makes no storm. Calls ask again.
+    pub(super) fn may_resume(&self, now: Instant) -> bool {
+        self.resumed.is_none_or(|when| now.since(when) >= self.trip.timeout())
+    }
+
+    /// How long a server is left alone that asks for it.
+    pub(super) fn push_back(&self, push_back_ms: u32) -> Duration {
+        Duration::from_millis(u64::from(push_back_ms)).min(self.limits.push_back_max)
+    }
+
     fn hello(&mut self, now: Instant, resume: Option<Session>, cookie: Option<[u8; COOKIE_BYTES]>) {
         let nonce = Nonce(self.rng.next_nonzero());
         self.link = Link::Opening(Opening { nonce, cookie, resume, tries: 0, sent_at: now });
@@ -120,8 +133,9 @@ impl Client {
             version_min: PROTOCOL_VERSION,
             version_max: PROTOCOL_VERSION,
             has_cookie: u8::from(opening.cookie.is_some()),
-            pad: 0,
+            durable: u8::from(self.durable.is_wanted),
             cookie: opening.cookie.unwrap_or_default(),
+            generation: self.durable.generation,
         };
         let envelope = Envelope {
             space: Space::Session,
@@ -218,13 +232,16 @@ impl Client {
             id: envelope.session,
             server,
             incarnation,
-            lease: Duration::from_millis(u64::from(welcome.lease_ms)),
+            lease: Duration::from_millis(u64::from(welcome.lease_ms)).max(self.limits.lease_min),
             slots_max: usize::try_from(welcome.slots.min(self.limits.slots_max)).unwrap_or(1),
+            generation: welcome.generation,
             base: (now, welcome.session_time_us),
         };
         match opening.resume {
             Some(resumed) if resumed.id == session.id => {
                 self.link = Link::Live(session);
+                self.adopt_generation(now, &session, false);
+                self.resumed = Some(now);
                 self.resend_all(now);
             }
             resumed => {
@@ -234,6 +251,7 @@ impl Client {
                 }
                 self.link = Link::Live(session);
                 self.counters.sessions_opened += 1;
+                self.adopt_generation(now, &session, true);
             }
         }
         self.known = (server, incarnation);
@@ -251,7 +269,7 @@ impl Client {
             self.counters.stale += 1;
             return;
         }
-        let push_back = Duration::from_millis(u64::from(reject.push_back_ms));
+        let push_back = self.push_back(reject.push_back_ms);
         let wire::Reject { reason, server, highest, version_min, version_max, .. } = *reject;
         let versions = (version_min, version_max);
         self.rejected = Some(Reject { reason, server, highest, versions, push_back });
@@ -273,21 +291,26 @@ impl Client {
                 self.identity.incarnation = Incarnation::new(count.saturating_add(1), salt);
                 self.open(now, None);
             }
+            RejectReason::StaleBinding if self.follow_restart(server, highest) => {
+                self.open(now, None);
+            }
             RejectReason::OldIncarnation
             | RejectReason::StaleBinding
             | RejectReason::Version
-            | RejectReason::Draining => self.reject_waiting(now),
+            | RejectReason::Draining => {
+                self.reject_waiting(now);
+                self.ask_again_later(now);
+            }
         }
     }
 
     /// NOSESSION proves nothing before the server has said so to a HELLO (M14).
-    pub(super) fn on_no_session(&mut self, now: Instant, envelope: &Envelope, answer: &NoSession) {
+    pub(super) fn on_no_session(&mut self, now: Instant, envelope: &Envelope) {
         let Link::Live(session) = self.link else {
             self.counters.stale += 1;
             return;
         };
-        let _ = answer;
-        if envelope.session == session.id {
+        if envelope.session == session.id && self.may_resume(now) {
             self.open(now, Some(session));
         } else {
             self.counters.stale += 1;
@@ -310,6 +333,7 @@ impl Client {
             self.link = Link::None;
             self.timers.clear(self.hello_timer);
             self.lose_session(now, session, DoubtCause::SessionLost);
+            self.ask_again_later(now);
         }
     }
 
@@ -323,7 +347,9 @@ impl Client {
 
     pub(super) fn say_bye(&mut self) {
         if let Some(&session) = self.session() {
-            let bye = Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] });
+            let forget = self.closed && self.is_durable_settled();
+            let reason = if forget { ByeReason::Forget } else { ByeReason::Done };
+            let bye = Pdu::Bye(Bye { reason, pad: [0; 3] });
             let envelope = self.envelope(&session, Space::Session);
             self.outbox.send(self.target.address, &envelope, &bye);
             self.forget_session(session.id);
@@ -351,6 +377,9 @@ impl Client {
             let Some(call) = self.calls.get_mut(key.index) else { continue };
             match (call.stage, call.spec.semantics) {
                 (Stage::Waiting, _) => {}
+                (Stage::Busy(_) | Stage::Resolving, _) if call.id.space == Space::Durable => {
+                    self.keep_durable(key);
+                }
                 (Stage::Busy(_), Semantics::AtLeastOnce) => {
                     call.stage = Stage::Waiting;
                     call.in_doubt = true;
@@ -422,7 +451,7 @@ impl Client {
     /// nothing is sent (invariant 7).
     pub(super) fn fall_quiet(&mut self, now: Instant) {
         self.leave_if_idle();
-        if matches!(self.link, Link::Live(_)) && self.slots.has_unacknowledged() {
+        if matches!(self.link, Link::Live(_)) && self.has_unacknowledged() {
             self.timers.set(self.ack_timer, now + self.limits.ack_delay);
         }
     }

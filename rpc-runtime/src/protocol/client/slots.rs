@@ -142,22 +142,21 @@ impl SlotTable {
 impl Client {
     /// Moves what waits as far as it can go.
     pub(super) fn pump(&mut self, now: Instant) {
-        if self.waiting.is_empty() {
-            return;
-        }
         match self.link {
             Link::None => {
-                // After a NoRoom the timer says when to ask again.
-                let asked_to_wait = self.rejected.is_some() && self.timers.is_set(self.hello_timer);
-                if !asked_to_wait {
+                let is_needed =
+                    !self.waiting.is_empty() || (!self.closed && self.is_durable_pending());
+                // After some refusals the timer says when to ask again.
+                if is_needed && !self.timers.is_set(self.hello_timer) {
                     self.open(now, None);
                 }
             }
+            Link::Live(_) if self.waiting.is_empty() => {}
             Link::Opening(_) => {}
             // The server may have dropped an idle session (H7): ask before handing anything over.
             Link::Live(session) => {
                 let idle = |heard| now.since(heard) >= session.lease / 2;
-                if self.last_heard.is_none_or(idle) {
+                if self.last_heard.is_none_or(idle) && self.may_resume(now) {
                     self.open(now, Some(session));
                 } else {
                     self.assign_slots(now, &session);
@@ -175,19 +174,31 @@ impl Client {
                 self.send_maybe(now, session, key);
                 continue;
             }
-            let Some(index) = self.slots.take(session.slots_max, call.spec.depth) else {
+            let is_durable = call.spec.semantics == Semantics::ExactlyOnce;
+            if is_durable && !session.generation.is_some() {
+                return self.want_durable(now);
+            }
+            let space = if is_durable { Space::Durable } else { Space::Session };
+            let depth = call.spec.depth;
+            let Some(index) = self.table(space).take(session.slots_max, depth) else {
                 passed += 1; // a nested call behind may still find one, a `maybe` call needs none
                 continue;
             };
             self.waiting.remove(passed);
-            self.occupy(now, session, key, index);
+            self.occupy(now, session, key, (space, index));
         }
     }
 
-    fn occupy(&mut self, now: Instant, session: &Session, key: CallKey, index: usize) {
-        self.slots.set_unacknowledged(index, false);
+    fn occupy(
+        &mut self,
+        now: Instant,
+        session: &Session,
+        key: CallKey,
+        (space, index): (Space, usize),
+    ) {
+        self.table(space).set_unacknowledged(index, false);
         let in_doubt = self.calls[key.index].in_doubt;
-        let slot = &mut self.slots.slots[index];
+        let slot = &mut self.table(space).slots[index];
         slot.in_doubt = in_doubt;
         let resolver = slot.resolver.take();
         slot.sequence = slot.sequence.next();
@@ -200,9 +211,13 @@ impl Client {
             self.end(now, resolver, Outcome::InDoubt(DoubtCause::Closed));
         }
         let slot = SlotIndex(u32::try_from(index).expect("slots are numbered in 32 bits"));
+        let name = match space {
+            Space::Durable => self.durable_name(),
+            Space::Session | Space::Maybe => session.id,
+        };
         let call = &mut self.calls[key.index];
         call.stage = Stage::Busy(index);
-        call.id = CallId { session: session.id, space: Space::Session, slot, sequence };
+        call.id = CallId { session: name, space, slot, sequence };
         self.send_request(now, session, key.index);
     }
 
@@ -256,7 +271,7 @@ impl Client {
     }
 
     pub(super) fn send_ping(&mut self, now: Instant, session: &Session, index: usize) {
-        let envelope = self.envelope(session, Space::Session);
+        let envelope = self.envelope(session, self.calls[index].id.space);
         let call = &mut self.calls[index];
         let (slot, sequence) = (call.id.slot, call.id.sequence);
         let ping = Pdu::Ping(Ping { slot, sequence, stamp: now.as_micros() });
@@ -319,8 +334,9 @@ impl Client {
     /// doubt.
     pub(super) fn give_up(&mut self, now: Instant, key: CallKey, slot: usize, cause: DoubtCause) {
         let call = &self.calls[key.index];
-        let (index, sequence, depth) = (call.id.slot, call.id.sequence, call.spec.depth);
-        self.slots.leave(slot, depth, true);
+        let (space, index, sequence) = (call.id.space, call.id.slot, call.id.sequence);
+        let depth = call.spec.depth;
+        self.table(space).leave(slot, depth, true);
         if let Link::Live(session) = self.link {
             let stamp = now.as_micros();
             let pdu = match cause {
@@ -329,12 +345,17 @@ impl Client {
                 | DoubtCause::ServerRestarted
                 | DoubtCause::SessionLost
                 | DoubtCause::Closed
-                | DoubtCause::RefusedAfterDoubt => Pdu::Seal(Seal { slot: index, sequence, stamp }),
+                | DoubtCause::RefusedAfterDoubt
+                | DoubtCause::GenerationEnded => Pdu::Seal(Seal { slot: index, sequence, stamp }),
             };
-            let envelope = self.envelope(&session, Space::Session);
+            let envelope = self.envelope(&session, space);
             self.outbox.send(self.target.address, &envelope, &pdu);
         }
         self.end(now, key, Outcome::InDoubt(cause));
+    }
+
+    pub(super) const fn has_unacknowledged(&self) -> bool {
+        self.slots.has_unacknowledged() || self.durable.slots.has_unacknowledged()
     }
 
     /// Acknowledges the last replies of an idle client, once (1b.13).
@@ -343,9 +364,14 @@ impl Client {
         if !self.calls.is_empty() {
             return;
         }
-        let envelope = self.envelope(&session, Space::Session);
-        for index in 0..self.slots.slots.len() {
-            let slot = &self.slots.slots[index];
+        self.acknowledge_in(&session, Space::Session);
+        self.acknowledge_in(&session, Space::Durable);
+    }
+
+    fn acknowledge_in(&mut self, session: &Session, space: Space) {
+        let envelope = self.envelope(session, space);
+        for index in 0..self.table(space).slots.len() {
+            let slot = &self.table(space).slots[index];
             if slot.unacknowledged {
                 let ack = Ack {
                     slot: SlotIndex(u32::try_from(index).expect("slots are numbered in 32 bits")),
@@ -355,7 +381,7 @@ impl Client {
                     bitmap: 0,
                 };
                 self.outbox.send(self.target.address, &envelope, &Pdu::Ack(ack));
-                self.slots.set_unacknowledged(index, false);
+                self.table(space).set_unacknowledged(index, false);
             }
         }
     }

@@ -18,6 +18,7 @@ mod room;
 mod round_trip;
 mod session;
 mod slot;
+mod trust;
 mod world;
 
 use peer::*;

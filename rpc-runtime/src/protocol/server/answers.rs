@@ -3,11 +3,11 @@
 //! Knows how an answer looks; does not know why it is given (`calls.rs`, `stop.rs`).
 
 use super::handshake::millis;
-use super::slot::State;
+use super::slot::{Slot, State};
 use super::{Server, envelope};
 use crate::ids::{Sequence, SessionId, SlotIndex, Space};
-use crate::time::Instant;
-use crate::wire::{Pdu, Refuse, Reply, ReplyStatus, Sealed, SealedVerdict, Working};
+use crate::time::{Duration, Instant};
+use crate::wire::{Pdu, Refuse, RefuseReason, Reply, ReplyStatus, Sealed, SealedVerdict, Working};
 
 /// What a duplicate, a probe or a stop of a call is answered with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,55 +20,78 @@ pub(super) struct Ask {
     pub(super) transmission: u16,
 }
 
+/// The time, by this clock and as the session counts it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    pub(super) now: Instant,
+    pub(super) session_time_us: u64,
+}
+
+impl Ask {
+    /// WORKING, for a slot that carries `running` with `left` to go.
+    pub(super) fn working(self, running: Sequence, left: Duration, clock: Clock) -> Working {
+        Working {
+            slot: self.slot,
+            sequence: self.sequence,
+            running,
+            quantum_left_us: u64::try_from(left.as_micros()).unwrap_or(u64::MAX),
+            session_time_us: clock.session_time_us,
+            stamp: self.stamp,
+        }
+    }
+}
+
+impl Slot {
+    /// What a duplicate or a question is told, if anything is.
+    pub(super) fn told<'a>(
+        &'a self,
+        ask: Ask,
+        clock: Clock,
+        explain: impl FnOnce(RefuseReason, u32) -> &'a str,
+    ) -> Option<Pdu<'a>> {
+        let Ask { slot, sequence, stamp, transmission } = ask;
+        let sealed = |verdict| Sealed { slot, sequence, verdict, pad: [0; 3], stamp };
+        match &self.state {
+            State::Queued(live) | State::Running(live) => {
+                let left = clock.now.until(live.not_after);
+                Some(Pdu::Working(ask.working(sequence, left, clock)))
+            }
+            State::Done(stored) => Some(Pdu::Reply(Reply {
+                slot,
+                sequence,
+                attempt: self.attempt,
+                handler_us: stored.handler_us,
+                fragment: 0,
+                fragments: 1,
+                transmission,
+                status: stored.status,
+                session_time_us: clock.session_time_us,
+                body: &stored.body,
+            })),
+            State::Refused { reason, push_back, name } => Some(Pdu::Refuse(Refuse {
+                slot,
+                sequence,
+                reason: *reason,
+                push_back_ms: millis(*push_back),
+                session_time_us: clock.session_time_us,
+                detail: explain(*reason, *name),
+            })),
+            State::Sealed => Some(Pdu::Sealed(sealed(SealedVerdict::NotExecuted))),
+            State::Closed => Some(Pdu::Sealed(sealed(SealedVerdict::Closed))),
+            State::Empty | State::Acked | State::Forgotten => None,
+        }
+    }
+}
+
 impl Server {
     /// Answers a duplicate, or tells an outcome for the first time: what the slot stores.
     pub(super) fn answer(&mut self, now: Instant, id: SessionId, ask: Ask) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let Some(session) = self.sessions.get(&id) else { return };
+        let Some(slot) = session.used_slot(ask.slot) else { return };
         let envelope = envelope(self.identity.incarnation, session, Space::Session);
-        let to = session.address;
-        let Ask { slot: index, sequence, stamp, transmission } = ask;
-        let working = Working {
-            slot: index,
-            sequence,
-            running: sequence,
-            quantum_left_us: 0,
-            session_time_us: session.time_us(now),
-            stamp,
-        };
-        let sealed = |verdict| Sealed { slot: index, sequence, verdict, pad: [0; 3], stamp };
-        if let Some(slot) = session.slot(index) {
-            let attempt = slot.attempt;
-            let pdu = match &slot.state {
-                State::Queued(live) | State::Running(live) => {
-                    let left = now.until(live.not_after).as_micros();
-                    let quantum_left_us = u64::try_from(left).unwrap_or(u64::MAX);
-                    Some(Pdu::Working(Working { quantum_left_us, ..working }))
-                }
-                State::Done(stored) => Some(Pdu::Reply(Reply {
-                    slot: index,
-                    sequence,
-                    attempt,
-                    handler_us: stored.handler_us,
-                    fragment: 0,
-                    fragments: 1,
-                    transmission,
-                    status: stored.status,
-                    body: &stored.body,
-                })),
-                State::Refused { reason, push_back, name } => Some(Pdu::Refuse(Refuse {
-                    slot: index,
-                    sequence,
-                    reason: *reason,
-                    push_back_ms: millis(*push_back),
-                    detail: self.explanations.of(*reason, *name, &self.methods),
-                })),
-                State::Sealed => Some(Pdu::Sealed(sealed(SealedVerdict::NotExecuted))),
-                State::Closed => Some(Pdu::Sealed(sealed(SealedVerdict::Closed))),
-                State::Empty | State::Acked | State::Forgotten => None,
-            };
-            if let Some(pdu) = pdu {
-                self.outbox.send(to, &envelope, &pdu);
-            }
+        let explain = |reason, name| self.explanations.of(reason, name, &self.methods);
+        if let Some(pdu) = slot.told(ask, session.clock(now), explain) {
+            self.outbox.send(session.address, &envelope, &pdu);
         }
     }
 
@@ -81,14 +104,7 @@ impl Server {
         running: Sequence,
     ) {
         let Some(session) = self.sessions.get(&id) else { return };
-        let working = Working {
-            slot: ask.slot,
-            sequence: ask.sequence,
-            running,
-            quantum_left_us: 0,
-            session_time_us: session.time_us(now),
-            stamp: ask.stamp,
-        };
+        let working = ask.working(running, Duration::ZERO, session.clock(now));
         let envelope = envelope(self.identity.incarnation, session, Space::Session);
         let to = session.address;
         self.outbox.send(to, &envelope, &Pdu::Working(working));
@@ -97,7 +113,7 @@ impl Server {
 
 /// What is told of an execution whose body may take `bytes_max`: a reply that is longer is too large
 /// (the body says by how much), a panic's text is cut, a report that cannot be cut is left out.
-pub(super) fn fitted(
+pub(crate) fn fitted(
     status: ReplyStatus,
     mut body: Vec<u8>,
     bytes_max: u32,

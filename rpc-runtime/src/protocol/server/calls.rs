@@ -2,7 +2,7 @@
 
 use super::answers::{Ask, fitted};
 use super::slot::{Live, State, Stored};
-use super::{Begin, Execute, Origin, Server, ServerEvent, Ticket, TimerKey, call_id, status_of};
+use super::{Begin, Execute, Origin, Server, ServerEvent, Ticket, TimerKey, call_id};
 use crate::ids::{CallId, Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::HandlerEnd;
 use crate::semantics::Semantics;
@@ -16,10 +16,7 @@ impl Server {
         match origin.envelope.space {
             Space::Session => {}
             Space::Maybe => return self.on_maybe(now, id, request),
-            Space::Durable => {
-                self.counters.foreign += 1; // no durable slots were granted
-                return;
-            }
+            Space::Durable => unreachable!("sorted out by handle_pdu"),
         }
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let Some(entry) = session.slot(slot) else {
@@ -51,7 +48,7 @@ impl Server {
         let may_run_again = matches!(entry.state, State::Forgotten)
             && !fenced
             && request.semantics == Semantics::AtLeastOnce // whatever its digest claims
-            && match self.why_not(now, id, request) {
+            && match self.why_not(now, id, Space::Session, request) {
                 // A draining server ends what it began.
                 None | Some((RefuseReason::Draining, _)) => true,
                 Some(_) => false,
@@ -107,17 +104,18 @@ impl Server {
             return;
         }
         self.release(id, slot);
-        match self.why_not(now, id, request) {
+        match self.why_not(now, id, Space::Session, request) {
             Some((reason, push_back)) => self.refuse(now, id, request, reason, push_back),
             None => self.accept(now, id, request),
         }
     }
 
     /// Why a call that was never seen before cannot be accepted.
-    fn why_not(
+    pub(super) fn why_not(
         &self,
         now: Instant,
         id: SessionId,
+        space: Space,
         request: &Request<'_>,
     ) -> Option<(RefuseReason, Duration)> {
         let push_back = self.limits.push_back;
@@ -131,11 +129,16 @@ impl Server {
         if method.semantics != request.semantics {
             return Some((RefuseReason::ChangedMethod, Duration::ZERO));
         }
-        match method.semantics {
-            Semantics::AtLeastOnce | Semantics::AtMostOnce => {}
-            // It needs a durable slot, and none was granted; here it would only be tried once.
-            Semantics::ExactlyOnce => return Some((RefuseReason::UnknownMethod, Duration::ZERO)),
-            Semantics::Maybe => return Some((RefuseReason::BadArguments, Duration::ZERO)),
+        match (method.semantics, space) {
+            (Semantics::AtLeastOnce | Semantics::AtMostOnce, Space::Session)
+            | (Semantics::ExactlyOnce, Space::Durable) => {}
+            // It needs a durable slot; here it would only be tried once.
+            (Semantics::ExactlyOnce, Space::Session | Space::Maybe) => {
+                return Some((RefuseReason::UnknownMethod, Duration::ZERO));
+            }
+            (Semantics::Maybe, _) | (_, Space::Durable | Space::Maybe) => {
+                return Some((RefuseReason::BadArguments, Duration::ZERO));
+            }
         }
         if demands_unknown_extension(request) {
             return Some((RefuseReason::BadArguments, Duration::ZERO));
@@ -191,13 +194,14 @@ impl Server {
         self.queued += 1;
         self.counters.accepted += 1;
         let depth = request.depth;
-        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth };
+        let digest = request.digest;
+        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth, digest };
         self.outbox.event(ServerEvent::Execute(execute));
     }
 
     /// The caller's deadline by this clock: the earlier of what is left of its patience and
     /// `not_after`, which an hour under way does not lengthen (protocol tables, C6).
-    fn not_after(&self, now: Instant, id: SessionId, request: &Request<'_>) -> Instant {
+    pub(super) fn not_after(&self, now: Instant, id: SessionId, request: &Request<'_>) -> Instant {
         let patience = Duration::from_micros(request.remaining_us).min(self.limits.deadline_max);
         let opened = self.sessions.get(&id).map_or(now, |session| session.opened);
         (now + patience).min(opened + Duration::from_micros(request.not_after_us))
@@ -248,7 +252,8 @@ impl Server {
         let arguments = self.pool.copy(request.arguments);
         self.queued += 1;
         self.counters.accepted += 1;
-        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth };
+        let digest = request.digest;
+        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth, digest };
         self.outbox.event(ServerEvent::Execute(execute));
     }
 
@@ -259,7 +264,8 @@ impl Server {
         self.queued -= 1;
         let begins = match space {
             Space::Maybe => self.begin_maybe(now, id, ticket.not_after),
-            Space::Session | Space::Durable => self.begin_in_slot(now, id, slot, sequence),
+            Space::Session => self.begin_in_slot(now, id, slot, sequence),
+            Space::Durable => self.begin_durable(now, ticket),
         };
         if begins {
             self.running += 1;
@@ -315,6 +321,9 @@ impl Server {
     pub fn finish(&mut self, now: Instant, ticket: Ticket, end: HandlerEnd, body: Vec<u8>) {
         let CallId { session: id, slot: index, sequence, space } = ticket.call;
         self.running -= 1;
+        if space == Space::Durable {
+            return self.finish_durable(now, ticket, end, body);
+        }
         let Some(session) = self.sessions.get_mut(&id) else { return self.pool.give(body) };
         session.live_calls -= 1;
         session.last_heard = session.last_heard.max(now);
@@ -326,7 +335,7 @@ impl Server {
         let State::Running(live) = slot.state else {
             unreachable!("only `finish` ends what `begin` began")
         };
-        let (status, body) = fitted(status_of(end), body, live.reply_bytes_max);
+        let (status, body) = fitted(end.status(), body, live.reply_bytes_max);
         let handler_us = u32::try_from(now.since(live.arrived).as_micros()).unwrap_or(u32::MAX);
         let bad_arguments = end == HandlerEnd::BadArguments;
         slot.state = match (bad_arguments, slot.attempt) {

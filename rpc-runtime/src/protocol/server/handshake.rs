@@ -2,20 +2,22 @@
 
 use super::super::cookie;
 use super::session::Session;
-use super::{Known, NO_NONCE, Origin, Server, ServerEvent, TimerKey};
-use crate::address::Address;
+use super::{Known, NO_NONCE, Origin, Server, ServerEvent, Share, TimerKey};
+use crate::address::{Address, Host};
 use crate::ids::{ClientId, Incarnation, Sequence, SessionId, SlotIndex, Space};
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    Cookie, Envelope, HEADER_BYTES, Hello, NoSession, PROTOCOL_VERSION, Pdu, Reject, RejectReason,
-    Welcome,
+    Bye, ByeReason, Cookie, Envelope, ForeignHello, HEADER_BYTES, Hello, NoSession,
+    PROTOCOL_VERSION, Pdu, Reject, RejectReason, Welcome,
 };
 
 /// Clients without a session that are still remembered, so that an old life stays fenced.
 const CLIENTS_REMEMBERED_MAX: usize = 65_536;
 
-/// How many HELLOs as large could still be granted what one gets now.
+/// How many HELLOs as large could still be granted what one gets now: from all hosts, and from its
+/// own. A host of many clients has to share less than a server of few hosts.
 const GRANTS_LEFT_MIN: usize = 16;
+const HOST_GRANTS_LEFT_MIN: usize = 256;
 
 impl Server {
     pub(super) fn on_hello(&mut self, now: Instant, origin: Origin, hello: &Hello) {
@@ -52,6 +54,13 @@ impl Server {
         if incarnation > highest {
             self.fence_below(client, incarnation);
         }
+        if !self.must_wait_for_store(origin, hello) {
+            self.admit(now, origin, hello);
+        }
+    }
+
+    /// A HELLO that nothing speaks against any more.
+    pub(super) fn admit(&mut self, now: Instant, origin: Origin, hello: &Hello) {
         if !self.resume(now, origin, hello) {
             self.open(now, origin, hello);
         }
@@ -83,7 +92,8 @@ impl Server {
             known.highest < origin.envelope.incarnation && !known.sessions.is_empty()
         });
         let crowded = self.sessions_unused >= self.limits.unused_sessions_max;
-        let asked = self.limits.cookie_always || moved || restarted || crowded;
+        let durable = hello.durable != 0; // it costs a look into the store
+        let asked = self.limits.cookie_always || moved || restarted || crowded || durable;
         !asked || self.has_good_cookie(now, origin, hello)
     }
 
@@ -119,6 +129,7 @@ impl Server {
         session.hear(now, origin.from, origin.envelope.incarnation);
         session.remember(hello.nonce);
         let id = session.id;
+        self.attach(id, hello);
         self.welcome(now, id, hello);
         true
     }
@@ -129,8 +140,10 @@ impl Server {
             return self.reject(origin, hello, RejectReason::Draining, own, self.limits.push_back);
         }
         let of_client = self.clients.get(&hello.client).map_or(0, |known| known.sessions.len());
-        let slots = self.slots_to_grant(hello.slots);
+        let share = self.hosts.get(&origin.from.host()).copied().unwrap_or_default();
+        let slots = self.slots_to_grant(hello.slots, share);
         if self.sessions.len() >= self.limits.sessions_max
+            || share.sessions >= self.limits.host_sessions_max
             || of_client >= self.limits.client_sessions_max
             || slots == 0
         {
@@ -144,19 +157,25 @@ impl Server {
         session.remember(hello.nonce);
         session.proved = self.has_good_cookie(now, origin, hello);
         self.slots_granted += slots as usize;
+        let share = self.hosts.entry(session.host).or_default();
+        share.sessions += 1;
+        share.slots += slots as usize;
         self.sessions.insert(id, session);
         self.sessions_unused += 1;
         let known = Known { highest: client.1, sessions: Vec::new() };
         self.clients.entry(client.0).or_insert(known).sessions.push(id);
+        self.attach(id, hello);
         self.welcome(now, id, hello);
     }
 
     /// How many slots a client that wants `wanted` gets: a sixteenth of what is left at most, so that
-    /// many can still come when few are left. None if none is left.
-    fn slots_to_grant(&self, wanted: u32) -> u32 {
+    /// many can still come when few are left, and a smaller part of what is left to its host, which
+    /// holds `share`. None if none is left.
+    fn slots_to_grant(&self, wanted: u32, share: Share) -> u32 {
         let left = self.limits.slots_granted_max.saturating_sub(self.slots_granted);
-        let share = u32::try_from(left.div_ceil(GRANTS_LEFT_MIN)).unwrap_or(u32::MAX);
-        wanted.clamp(1, self.limits.slots_max).min(share)
+        let left_to_host = self.limits.host_slots_max.saturating_sub(share.slots);
+        let most = left.div_ceil(GRANTS_LEFT_MIN).min(left_to_host.div_ceil(HOST_GRANTS_LEFT_MIN));
+        wanted.clamp(1, self.limits.slots_max).min(u32::try_from(most).unwrap_or(u32::MAX))
     }
 
     fn welcome(&mut self, now: Instant, id: SessionId, hello: &Hello) {
@@ -169,7 +188,7 @@ impl Server {
             lease_ms: millis(self.limits.lease),
             slots: session.slots_max,
             session_time_us: session.time_us(now),
-            generation: 0,
+            generation: session.generation,
             working_after_us: u32::try_from(self.limits.working_after.as_micros())
                 .unwrap_or(u32::MAX),
             datagram_bytes: u32::try_from(crate::wire::DATAGRAM_BYTES_MAX).unwrap_or(u32::MAX),
@@ -183,7 +202,7 @@ impl Server {
         self.outbox.send(session.address, &envelope, &Pdu::Welcome(welcome));
     }
 
-    fn reject(
+    pub(super) fn reject(
         &mut self,
         origin: Origin,
         hello: &Hello,
@@ -204,6 +223,23 @@ impl Server {
         };
         let envelope = self.stranger(&origin.envelope);
         self.outbox.send(origin.from, &envelope, &Pdu::Reject(reject));
+    }
+
+    /// A client of another version learns which ones there are, from an answer that it can read.
+    pub(super) fn refuse_version(&mut self, from: Address, hello: &ForeignHello) {
+        self.counters.rejected += 1;
+        let reject = Reject {
+            nonce: hello.nonce,
+            server: self.identity.id,
+            highest: self.identity.incarnation,
+            reason: RejectReason::Version,
+            version_min: PROTOCOL_VERSION,
+            version_max: PROTOCOL_VERSION,
+            pad: 0,
+            push_back_ms: 0,
+        };
+        let envelope = self.stranger(&hello.envelope);
+        self.outbox.send_as(hello.version, from, &envelope, &Pdu::Reject(reject));
     }
 
     /// The session that a slot PDU belongs to. Answers what belongs to none, or comes from an
@@ -265,8 +301,11 @@ impl Server {
         session.address == from || (session.fenced && of_another().is_some())
     }
 
-    pub(super) fn on_bye(&mut self, now: Instant, origin: Origin) {
+    pub(super) fn on_bye(&mut self, now: Instant, origin: Origin, bye: &Bye) {
         let Some(id) = self.session_for(now, origin, None) else { return };
+        if bye.reason == ByeReason::Forget {
+            self.forget_for_good(id);
+        }
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.closing = true;
         self.close_if_done(id);
@@ -275,7 +314,8 @@ impl Server {
     pub(super) fn on_lease(&mut self, now: Instant, id: SessionId) {
         let Some(session) = self.sessions.get(&id) else { return };
         let ends = session.ends(self.limits.lease, self.limits.lease_unused);
-        if session.live_calls > 0 {
+        let live = session.live_calls + self.durable_calls(id, session.generation);
+        if live > 0 {
             self.timers.set(session.lease_timer, now + self.limits.lease);
         } else if ends > now {
             self.timers.set(session.lease_timer, ends);
@@ -286,8 +326,10 @@ impl Server {
 
     /// Drops a session whose client has said BYE once nothing runs in it.
     pub(super) fn close_if_done(&mut self, id: SessionId) {
-        let done = |session: &Session| session.closing && session.live_calls == 0;
-        if self.sessions.get(&id).is_some_and(done) {
+        let Some(session) = self.sessions.get(&id).filter(|session| session.closing) else {
+            return;
+        };
+        if session.live_calls + self.durable_calls(id, session.generation) == 0 {
             self.close(id);
         }
     }
@@ -298,6 +340,7 @@ impl Server {
         assert!(session.live_calls == 0, "a session outlives its calls");
         self.timers.remove(session.lease_timer);
         self.slots_granted -= session.slots_max as usize;
+        self.give_back(session.host, session.slots_max as usize);
         for slot in session.slots.into_values() {
             self.stored_bytes -= slot.stored_bytes;
             if let Some(timer) = slot.timer {
@@ -308,8 +351,21 @@ impl Server {
         if let Some(known) = self.clients.get_mut(&session.client) {
             known.sessions.retain(|&other| other != id);
         }
+        self.detach(id, session.generation);
         self.counters.sessions_closed += 1;
         self.outbox.event(ServerEvent::SessionClosed(id));
+    }
+}
+
+impl Server {
+    /// A session that was `host`'s is gone, and its slots.
+    fn give_back(&mut self, host: Host, slots: usize) {
+        let Some(share) = self.hosts.get_mut(&host) else { return };
+        share.sessions -= 1;
+        share.slots -= slots;
+        if share.sessions == 0 {
+            self.hosts.remove(&host);
+        }
     }
 }
 

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use super::super::timers::TimerId;
 use super::super::window::Window;
+use super::answers::Clock;
 use super::slot::Slot;
-use crate::address::Address;
-use crate::ids::{ClientId, Incarnation, SessionId, SlotIndex};
+use crate::address::{Address, Host};
+use crate::ids::{ClientId, GenerationId, Incarnation, SessionId, SlotIndex};
 use crate::time::{Duration, Instant};
 use crate::wire::Nonce;
 
@@ -20,6 +21,8 @@ pub(super) struct Session {
     pub(super) client: ClientId,
     pub(super) incarnation: Incarnation,
     pub(super) address: Address,
+    /// Whose share of the server it is, wherever its client goes.
+    pub(super) host: Host,
     /// The life of the client that spoke last: a later one may ask what an earlier one left.
     pub(super) speaker: Incarnation,
     /// Where else the client seems to be, and how many bytes came from there and were not answered.
@@ -41,6 +44,8 @@ pub(super) struct Session {
     /// The client said BYE: gone once nothing runs.
     pub(super) closing: bool,
     pub(super) lease_timer: TimerId,
+    /// The durable slots that it asked for.
+    pub(super) generation: GenerationId,
     pub(super) nonces: [Nonce; NONCES_MAX],
     pub(super) next_nonce: usize,
 }
@@ -59,6 +64,7 @@ impl Session {
             client: client.0,
             incarnation: client.1,
             address,
+            host: address.host(),
             speaker: client.1,
             elsewhere: None,
             proved: false,
@@ -72,6 +78,7 @@ impl Session {
             fenced: false,
             closing: false,
             lease_timer,
+            generation: GenerationId::NONE,
             nonces: [Nonce::default(); NONCES_MAX],
             next_nonce: 0,
         }
@@ -120,6 +127,11 @@ impl Session {
     pub(super) fn remember(&mut self, nonce: Nonce) {
         self.nonces[self.next_nonce] = nonce;
         self.next_nonce = (self.next_nonce + 1) % NONCES_MAX;
+    }
+
+    /// The time, for answers.
+    pub(super) fn clock(&self, now: Instant) -> Clock {
+        Clock { now, session_time_us: self.time_us(now) }
     }
 
     /// The server's own time in this session, in microseconds.

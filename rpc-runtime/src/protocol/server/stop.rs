@@ -19,14 +19,14 @@ impl Server {
         }
         let ask = Ask { slot: index, sequence, stamp, transmission: 0 };
         let Some(slot) = session.used_slot(index) else {
-            return self.send_unseen(id, ask, Sequence::ZERO);
+            return self.send_unseen(now, id, ask, Sequence::ZERO);
         };
         let last = slot.last;
         let unseen = sequence > last || matches!(slot.state, State::Forgotten);
         if sequence < last || (sequence == last && matches!(slot.state, State::Acked)) {
             self.send_sealed(id, ask, SealedVerdict::Closed);
         } else if unseen {
-            self.send_unseen(id, ask, last);
+            self.send_unseen(now, id, ask, last);
         } else {
             self.answer(now, id, ask);
         }
@@ -179,9 +179,12 @@ impl Server {
         self.send_to_session(id, &pdu);
     }
 
-    fn send_unseen(&mut self, id: SessionId, ask: Ask, last: Sequence) {
+    fn send_unseen(&mut self, now: Instant, id: SessionId, ask: Ask, last: Sequence) {
+        let Some(session) = self.sessions.get(&id) else { return };
         let Ask { slot, sequence, stamp, .. } = ask;
-        self.send_to_session(id, &Pdu::Unseen(Unseen { slot, sequence, last, stamp }));
+        let session_time_us = session.time_us(now);
+        let unseen = Unseen { slot, sequence, last, session_time_us, stamp };
+        self.send_to_session(id, &Pdu::Unseen(unseen));
     }
 
     fn send_to_session(&mut self, id: SessionId, pdu: &Pdu<'_>) {

@@ -1,6 +1,7 @@
 //! The server's tests: a bench with one client, and one file for each part of the tables.
 
 use super::*;
+use crate::protocol::HandlerEnd;
 use crate::semantics::Semantics;
 use crate::wire::*;
 
@@ -153,6 +154,8 @@ struct Bench {
     running: Vec<Ticket>,
     cancelled: Vec<Ticket>,
     closed: Vec<SessionId>,
+    openings: Vec<(OpeningKey, GenerationId)>,
+    forgotten: Vec<GenerationId>,
 }
 
 impl Bench {
@@ -181,6 +184,8 @@ impl Bench {
             running: Vec::new(),
             cancelled: Vec::new(),
             closed: Vec::new(),
+            openings: Vec::new(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -272,8 +277,9 @@ impl Bench {
             version_min: 1,
             version_max: 1,
             has_cookie: 0,
-            pad: 0,
+            durable: 0,
             cookie: [0; COOKIE_BYTES],
+            generation: GenerationId::NONE,
         }
     }
 
@@ -337,6 +343,12 @@ impl Bench {
                 Output::Event(ServerEvent::Execute(call)) => self.queue.push(call),
                 Output::Event(ServerEvent::Cancel(ticket)) => self.cancelled.push(ticket),
                 Output::Event(ServerEvent::SessionClosed(session)) => self.closed.push(session),
+                Output::Event(ServerEvent::OpenGeneration { key, wanted, .. }) => {
+                    self.openings.push((key, wanted));
+                }
+                Output::Event(ServerEvent::ForgetGeneration { generation, .. }) => {
+                    self.forgotten.push(generation);
+                }
                 Output::Transmit { to } => {
                     assert!(buffer.len() <= DATAGRAM_BYTES_MAX);
                     let mut rest = &buffer[..];

@@ -61,6 +61,9 @@ pub fn dial(place: &str) -> Result<(Arc<dyn Link>, Address), LinkError> {
     if target.port() == 0 {
         return Err(LinkError::Unresolved(format!("{place} (port 0)")));
     }
+    if target.ip().to_canonical().is_unspecified() {
+        return Err(LinkError::Unresolved(format!("{place} (all addresses of a host)")));
+    }
     // A loopback socket hears nobody from outside, and needs nobody to.
     let from: SocketAddr = match target {
         SocketAddr::V4(to) if to.ip().is_loopback() => (Ipv4Addr::LOCALHOST, 0).into(),

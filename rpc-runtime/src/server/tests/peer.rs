@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::address::Address;
 use crate::driver::{Link, Received, Sent, World};
 use crate::ids::{
-    CallId, ClientId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId, SlotIndex,
-    Space,
+    CallId, ClientId, GenerationId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId,
+    SlotIndex, Space,
 };
 use crate::interface::Interface;
 use crate::reactor;
@@ -89,8 +89,9 @@ impl Peer {
             version_min: PROTOCOL_VERSION,
             version_max: PROTOCOL_VERSION,
             has_cookie: 0,
-            pad: 0,
+            durable: 0,
             cookie: [0; wire::COOKIE_BYTES],
+            generation: GenerationId::NONE,
         };
         peer.send(Space::Session, &Pdu::Hello(hello));
         while !peer.session.is_some() {

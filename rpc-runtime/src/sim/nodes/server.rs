@@ -6,12 +6,15 @@ use std::fmt;
 use super::super::checker::Fact;
 use super::super::node::{Node, NodeOutput};
 use super::Journal;
+use super::disk::{Disk, Record};
 use crate::address::Address;
-use crate::ids::{Incarnation, ServerId};
-use crate::protocol::HandlerEnd;
-use crate::protocol::Output;
-use crate::protocol::{Begin, Execute, Server, ServerEvent, Ticket};
+use crate::ids::{ClientId, GenerationId, Incarnation, ServerId, Space};
+use crate::protocol::limits::REPLY_BYTES_MAX;
+use crate::protocol::{
+    Begin, Execute, HandlerEnd, OpeningKey, Output, Server, ServerEvent, Ticket,
+};
 use crate::time::{Duration, Instant};
+use crate::wire::ReplyStatus;
 
 /// One execution as planned by a [`Behaviour`].
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +38,7 @@ pub trait Behaviour: Send + fmt::Debug {
 struct Running {
     ticket: Ticket,
     call: u64,
+    digest: u64,
     ends: Instant,
     work: Work,
     reply: Vec<u8>,
@@ -50,7 +54,14 @@ pub struct ServerNode<B> {
     workers: usize,
     queue: VecDeque<Execute>,
     running: Vec<Running>,
+    disk: Option<Disk>,
+    /// Questions to the disk that are not answered yet.
+    opening: VecDeque<(Instant, OpeningKey, ClientId, GenerationId)>,
+    generations: u64,
 }
+
+/// How long the disk takes to find a generation.
+const LOOK_UP: Duration = Duration::from_micros(300);
 
 impl<B: Behaviour> ServerNode<B> {
     /// Runs `machine` with `workers` handlers at a time.
@@ -61,8 +72,27 @@ impl<B: Behaviour> ServerNode<B> {
         workers: usize,
         journal: Journal,
     ) -> Self {
-        let (queue, running) = (VecDeque::new(), Vec::new());
-        Self { machine, identity, behaviour, journal, workers, queue, running }
+        Self {
+            machine,
+            identity,
+            behaviour,
+            journal,
+            workers,
+            queue: VecDeque::new(),
+            running: Vec::new(),
+            disk: None,
+            opening: VecDeque::new(),
+            generations: 0,
+        }
+    }
+
+    /// Gives the server a disk, so that it takes durable calls. Lives before this one are fenced.
+    #[must_use]
+    pub fn with_disk(mut self, disk: Disk) -> Self {
+        disk.open(self.identity.1);
+        self.machine.enable_durable();
+        self.disk = Some(disk);
+        self
     }
 
     /// The machine, to drain it or to read its counters.
@@ -91,6 +121,27 @@ impl<B: Behaviour> ServerNode<B> {
                 self.end_due(now);
             }
             ServerEvent::SessionClosed(_) => {}
+            ServerEvent::OpenGeneration { key, client, wanted } => {
+                self.opening.push_back((now + LOOK_UP, key, client, wanted));
+            }
+            ServerEvent::ForgetGeneration { generation, .. } => {
+                if let Some(disk) = &self.disk {
+                    disk.forget(generation);
+                }
+            }
+        }
+    }
+
+    /// Answers for the disk what is due.
+    fn open_due(&mut self, now: Instant) {
+        while let Some(&(due, key, client, wanted)) = self.opening.front()
+            && due <= now
+        {
+            self.opening.pop_front();
+            self.generations += 1;
+            let fresh = GenerationId(self.identity.1.0 ^ (self.generations << 40));
+            let table = self.disk.as_ref().map(|disk| disk.generation(client, wanted, fresh));
+            self.machine.generation_opened(now, key, table);
         }
     }
 
@@ -116,7 +167,8 @@ impl<B: Behaviour> ServerNode<B> {
         }
         let (server, incarnation) = self.identity;
         self.journal.note(now, Fact::Began { call, server, incarnation });
-        let running = Running { ticket: execute.ticket, call, ends: now + work.takes, work, reply };
+        let (ticket, digest, ends) = (execute.ticket, execute.digest, now + work.takes);
+        let running = Running { ticket, call, digest, ends, work, reply };
         self.running.push(running);
         self.end_due(now);
     }
@@ -124,12 +176,38 @@ impl<B: Behaviour> ServerNode<B> {
     /// Ends the executions whose time has come, in the order in which they began.
     fn end_due(&mut self, now: Instant) {
         while let Some(due) = self.running.iter().position(|running| running.ends <= now) {
-            let Running { ticket, call, work, reply, .. } = self.running.remove(due);
+            let ended = self.running.remove(due);
+            if ended.ticket.call_id().space == Space::Durable {
+                self.commit(now, ended);
+                continue;
+            }
+            let Running { ticket, call, work, reply, .. } = ended;
             if work.end == HandlerEnd::Returned {
                 self.journal.note(now, Fact::Returned { call, reply: reply.clone() });
             }
             self.machine.finish(now, ticket, work.end, reply);
         }
+    }
+
+    /// A durable execution has ended: what it leaves behind is written before it is told.
+    fn commit(&mut self, now: Instant, ended: Running) {
+        let Running { ticket, call, digest, work, reply, .. } = ended;
+        let returned = work.end == HandlerEnd::Returned && reply.len() <= REPLY_BYTES_MAX;
+        let fits = returned || work.end != HandlerEnd::Returned;
+        let status = if fits { work.end.status() } else { ReplyStatus::TooLarge };
+        // A handler that failed has its effects rolled back; that it failed is kept.
+        let body = if returned { reply.clone() } else { Vec::new() };
+        let effect = returned.then_some(call);
+        let record = Record { call: ticket.call_id(), digest, status, body, effect };
+        let life = self.identity.1;
+        let done = self.disk.as_ref().is_some_and(|disk| disk.commit(life, &record));
+        if done && returned {
+            self.journal.note(now, Fact::Returned { call, reply: reply.clone() });
+            self.journal.note(now, Fact::Committed { call });
+        }
+        self.journal.note(now, Fact::Stopped { call, incarnation: life });
+        let end = if done { work.end } else { HandlerEnd::NotCommitted };
+        self.machine.finish(now, ticket, end, reply);
     }
 }
 
@@ -145,18 +223,21 @@ impl<B: Behaviour + 'static> Node for ServerNode<B> {
 
     fn handle_timeout(&mut self, now: Instant) {
         self.end_due(now);
+        self.open_due(now);
         self.machine.handle_timeout(now);
     }
 
     fn poll_output(&mut self, now: Instant, datagram: &mut Vec<u8>) -> NodeOutput {
         loop {
             self.dispatch(now);
+            self.open_due(now);
             match self.machine.poll_output(now, datagram) {
                 Output::Event(event) => self.on_event(now, event),
                 Output::Transmit { to } => return NodeOutput::Transmit { to },
                 Output::Wait { until, .. } => {
                     let ends = self.running.iter().map(|running| running.ends).min();
-                    let until = until.into_iter().chain(ends).min();
+                    let opens = self.opening.front().map(|&(due, ..)| due);
+                    let until = until.into_iter().chain(ends).chain(opens).min();
                     return NodeOutput::Wait { until };
                 }
             }

@@ -1,5 +1,6 @@
 //! Answers that no honest server gives: nothing panics, tables stay bounded, every call ends once.
 
+use crate::ids::GenerationId;
 use proptest::prelude::*;
 
 use super::*;
@@ -208,7 +209,10 @@ fn pdu_of(letter: Letter, bench: &Bench, nonce: Nonce) -> Pdu<'static> {
             session_time_us: [0, u64::MAX][pick % 2],
             stamp: [0, 1, bench.now.as_micros(), u64::MAX][pick % 4],
         }),
-        11 => Pdu::Unseen(Unseen { slot, sequence, last: Sequence(0), stamp: 0 }),
+        11 => {
+            let session_time_us = [0, u64::MAX][pick % 2];
+            Pdu::Unseen(Unseen { slot, sequence, last: Sequence(0), session_time_us, stamp: 0 })
+        }
         12 => [PING_BACK, HELLO_BACK][pick % 2],
         _ => {
             let mut answer = terminal[pick % terminal.len()].0;
@@ -234,8 +238,9 @@ const HELLO_BACK: Pdu<'static> = Pdu::Hello(Hello {
     version_min: 1,
     version_max: 1,
     has_cookie: 0,
-    pad: 0,
+    durable: 0,
     cookie: [0; COOKIE_BYTES],
+    generation: GenerationId::NONE,
 });
 
 /// A script of calls and honest answers: what a client says and how its calls end.

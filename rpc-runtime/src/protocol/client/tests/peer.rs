@@ -1,6 +1,7 @@
 //! The server of the bench: every answer a client can get, written by hand.
 
 use super::*;
+use crate::ids::GenerationId;
 
 /// The server's half.
 impl Bench {
@@ -42,7 +43,7 @@ impl Bench {
             lease_ms: u32::try_from(LEASE.as_millis()).unwrap(),
             slots: self.slots,
             session_time_us: 7_000_000,
-            generation: 0,
+            generation: GenerationId::NONE,
             working_after_us: 10_000,
             datagram_bytes: 1232,
         }
@@ -105,6 +106,7 @@ pub(super) const fn reply_in(slot: u32, sequence: u64, status: ReplyStatus) -> P
         sequence: Sequence(sequence),
         attempt: 1,
         handler_us: 0,
+        session_time_us: 7_000_000,
         fragment: 0,
         fragments: 1,
         transmission: 1,
@@ -123,7 +125,8 @@ pub(super) fn returned() -> Outcome {
 
 pub(super) const fn refuse(sequence: u64, reason: RefuseReason) -> Pdu<'static> {
     let (slot, sequence) = (SlotIndex(0), Sequence(sequence));
-    Pdu::Refuse(Refuse { slot, sequence, reason, push_back_ms: 40, detail: "no" })
+    let (push_back_ms, session_time_us) = (40, 7_000_000);
+    Pdu::Refuse(Refuse { slot, sequence, reason, push_back_ms, session_time_us, detail: "no" })
 }
 
 pub(super) fn refused(reason: RefuseReason) -> Outcome {
@@ -149,7 +152,7 @@ pub(super) const fn working(sequence: u64, running: u64) -> Pdu<'static> {
 
 pub(super) const fn unseen(sequence: u64) -> Pdu<'static> {
     let (slot, sequence, last) = (SlotIndex(0), Sequence(sequence), Sequence(0));
-    Pdu::Unseen(Unseen { slot, sequence, last, stamp: 0 })
+    Pdu::Unseen(Unseen { slot, sequence, last, session_time_us: 7_000_000, stamp: 0 })
 }
 
 pub(super) const fn no_session() -> Pdu<'static> {
@@ -192,6 +195,8 @@ pub(super) fn terminal_answers() -> Vec<(Pdu<'static>, Outcome)> {
     let mut all = vec![(reply(1), returned())];
     all.extend(statuses.map(|status| (reply_in(0, 1, status), failed(status))));
     all.extend(REFUSALS.map(|reason| (refuse(1, reason), refused(reason))));
+    let ended = Outcome::InDoubt(DoubtCause::GenerationEnded);
+    all.push((refuse(1, RefuseReason::Generation), ended));
     all.push((sealed(1, SealedVerdict::NotExecuted), Outcome::Sealed));
     all.push((sealed(1, SealedVerdict::Closed), Outcome::InDoubt(DoubtCause::Closed)));
     all
@@ -206,5 +211,5 @@ pub(super) const REFUSALS: [RefuseReason; 9] = [
     RefuseReason::BadArguments,
     RefuseReason::TooLarge,
     RefuseReason::Unauthorised,
-    RefuseReason::Generation,
+    RefuseReason::IdentityInUse,
 ];

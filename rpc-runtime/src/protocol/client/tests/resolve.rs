@@ -49,10 +49,19 @@ fn working_is_no_answer_to_a_question() {
 }
 
 #[test]
-fn a_call_that_was_never_sent_never_runs() {
+fn a_call_that_had_no_place_when_it_was_named_is_never_denied() {
     let mut bench = Bench::new();
-    let (_, said) = bench.resolve(CallId::UNSENT, PATIENCE);
-    assert_eq!((bench.outcome(), said), (Outcome::Sealed, vec![]));
+    let (key, said) = bench.call();
+    let early = bench.client.call_id(key).unwrap();
+    assert_eq!(early, CallId::UNSENT);
+    bench.resolve(early, PATIENCE);
+    assert_eq!(bench.outcome().execution(), Execution::Unknown, "it waits");
+    bench.welcome_hello(&said);
+    bench.tell(&reply(1));
+    assert_eq!(bench.outcome(), returned());
+    let (_, said) = bench.resolve(early, PATIENCE);
+    assert_eq!(bench.outcome().execution(), Execution::Unknown, "it ran");
+    assert_eq!(said, []);
 }
 
 #[test]

@@ -132,7 +132,9 @@ impl World {
     fn server_wakes(&self) -> Option<Instant> {
         let due = self.server_wakes?;
         let micros = due.as_micros() - EARLIER;
-        let early = Instant::from_micros(micros - micros / RATE - 1).max(self.now);
+        let off = micros / RATE;
+        let early = [micros + off, micros, micros - off][usize::from(self.rate)];
+        let early = Instant::from_micros(early - 1).max(self.now);
         (early.as_micros()..).map(Instant::from_micros).find(|now| self.server_time(*now) >= due)
     }
 
@@ -158,7 +160,12 @@ impl World {
         loop {
             match self.server.poll_output(time, &mut bytes) {
                 Output::Event(ServerEvent::Execute(call)) => self.queue.push(call),
-                Output::Event(ServerEvent::Cancel(_) | ServerEvent::SessionClosed(_)) => {}
+                Output::Event(
+                    ServerEvent::Cancel(_)
+                    | ServerEvent::SessionClosed(_)
+                    | ServerEvent::OpenGeneration { .. }
+                    | ServerEvent::ForgetGeneration { .. },
+                ) => {}
                 Output::Transmit { to: address } => {
                     self.said.push(Datagram { to_server: false, address, bytes: bytes.clone() });
                 }

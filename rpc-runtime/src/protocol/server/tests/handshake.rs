@@ -21,7 +21,7 @@ fn server_session_hello_opens_a_session_with_what_was_agreed() {
         lease_ms: 30_000,
         slots: 1024,
         session_time_us: 0,
-        generation: 0,
+        generation: GenerationId::NONE,
         working_after_us: 10_000,
         datagram_bytes: 1232,
     };
@@ -64,6 +64,65 @@ fn server_session_hello_of_a_former_life_is_refused_and_touches_nothing() {
     let (_, said) = bench.say_hello(&hello);
     assert_eq!(rejected(&said), (RejectReason::OldIncarnation, NEXT_LIFE));
     assert_eq!(bench.server.sessions(), 2);
+}
+
+/// A HELLO of version 2, whole by its own checksum, whatever else stands in it.
+fn hello_of_version_2(bench: &mut Bench, body_bytes: usize) -> (Nonce, Vec<u8>) {
+    let hello = Hello { version_min: 2, version_max: 2, ..bench.hello() };
+    let mut bytes = Vec::new();
+    encode(&bench.envelope(), &Pdu::Hello(hello), &mut bytes);
+    bytes.resize(HEADER_BYTES + body_bytes, 0xee);
+    bytes[0] = 2;
+    bytes[4..8].copy_from_slice(&u32::try_from(body_bytes).unwrap().to_le_bytes());
+    sum(&mut bytes);
+    (hello.nonce, bytes)
+}
+
+/// Gives bytes the checksum that they must have.
+fn sum(bytes: &mut [u8]) {
+    bytes[8..12].fill(0);
+    let checksum = crc32fast::hash(bytes);
+    bytes[8..12].copy_from_slice(&checksum.to_le_bytes());
+}
+
+#[test]
+fn a_hello_of_another_version_is_answered_with_the_versions_that_are_spoken_in_its_own_name() {
+    for body_bytes in [Hello::LEN, Hello::LEN + 100] {
+        let mut bench = Bench::empty(Limits::default());
+        let (nonce, bytes) = hello_of_version_2(&mut bench, body_bytes);
+        bench.server.handle_datagram(bench.now, HOME, &bytes);
+        let mut answer = Vec::new();
+        let output = bench.server.poll_output(bench.now, &mut answer);
+        assert!(matches!(output, Output::Transmit { to: HOME }));
+        assert!(answer.len() <= bytes.len());
+        assert_eq!(decode(&answer), Err(Malformed::Version { got: 2 }), "who asks reads it");
+        answer[0] = 1;
+        sum(&mut answer);
+        let (envelope, Pdu::Reject(reject), []) = decode(&answer).unwrap() else { panic!() };
+        assert_eq!(envelope.target, LIFE.tag());
+        assert_eq!((reject.nonce, reject.reason), (nonce, RejectReason::Version));
+        assert_eq!((reject.version_min, reject.version_max), (1, 1));
+        assert_eq!((bench.counters().rejected, bench.counters().malformed), (1, 0));
+        assert_eq!((bench.said(), bench.server.sessions()), (vec![], 0));
+    }
+}
+
+#[test]
+fn nothing_else_of_another_version_is_answered() {
+    let mut bench = Bench::empty(Limits::default());
+    let (_, whole) = hello_of_version_2(&mut bench, Hello::LEN);
+    let (_, short) = hello_of_version_2(&mut bench, Hello::LEN - 1);
+    let (mut damaged, mut ping, mut own) = (whole.clone(), whole.clone(), whole.clone());
+    damaged[50] ^= 1;
+    (ping[1], own[0]) = (9, 1); // the last: a HELLO of ours whose version was damaged on its way
+    sum(&mut ping);
+    sum(&mut own);
+    own[0] = 3;
+    for bytes in [&short, &damaged, &ping, &own, &whole[..whole.len() - 1].to_vec()] {
+        bench.server.handle_datagram(bench.now, HOME, bytes);
+        assert_eq!(bench.said(), []);
+    }
+    assert_eq!(bench.counters().malformed, 5);
 }
 
 #[test]

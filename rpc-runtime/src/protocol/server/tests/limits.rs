@@ -137,6 +137,75 @@ fn one_client_has_so_many_sessions_and_no_more_and_others_are_welcome() {
     bench.opened(&other);
 }
 
+/// A client of its own says HELLO, and proves its address if it must; the answer.
+fn newcomer(bench: &mut Bench, number: u64) -> (SessionId, Said) {
+    let hello = Hello { client: ClientId(number), slots: 1_024, ..bench.hello() };
+    match bench.say_hello(&hello) {
+        (_, Said::Cookie(Cookie { cookie, .. })) => {
+            bench.say_hello(&Hello { has_cookie: 1, cookie, ..hello })
+        }
+        answered => answered,
+    }
+}
+
+#[test]
+fn one_host_that_opens_all_it_can_and_keeps_it_shuts_nobody_else_out() {
+    for other_host in [false, true] {
+        let mut bench = Bench::empty(Limits::default());
+        let (mut sessions, mut slots) = (Vec::new(), 0);
+        for number in 1..100_000 {
+            bench.from = ip("192.0.2.1", 1_024 + u16::try_from(number % 60_000).unwrap());
+            let (session, said) = newcomer(&mut bench, number);
+            let Said::Welcome(welcome) = said else { break };
+            bench.session = session;
+            bench.seal(1); // now it was used, and is kept for its lease
+            sessions.push((session, bench.from));
+            slots += welcome.slots as usize;
+        }
+        assert!(sessions.len() > 1_000, "many clients may share a host: {}", sessions.len());
+        let limits = Limits::default();
+        assert!(sessions.len() <= limits.host_sessions_max && slots <= limits.host_slots_max);
+        for _ in 0..20 {
+            bench.pass(Duration::from_secs(29));
+            for &(session, from) in &sessions {
+                (bench.session, bench.from) = (session, from);
+                bench.ping(1);
+            }
+        }
+        bench.from = if other_host { ip("192.0.2.2", 7) } else { ip("192.0.2.1", 7) };
+        let (_, said) = newcomer(&mut bench, 1_000_000);
+        if other_host {
+            let Said::Welcome(welcome) = said else { panic!("{said:?}") };
+            assert_eq!(welcome.slots, 1_024);
+        } else {
+            let Said::Reject(reject) = said else { panic!("{said:?}") };
+            assert_eq!((reject.reason, reject.push_back_ms), (RejectReason::NoRoom, 50));
+        }
+    }
+}
+
+#[test]
+fn what_a_host_gave_back_it_may_have_again() {
+    let limits = Limits { host_sessions_max: 2, host_slots_max: 100, ..Limits::default() };
+    let mut bench = Bench::empty(limits);
+    bench.from = ip("2001:db8:0:1::1", 7);
+    let first = newcomer(&mut bench, 1);
+    bench.from = ip("2001:db8:0:1:ffff::2", 8); // a host of IPv6 has a whole network
+    let second = newcomer(&mut bench, 2);
+    assert!(matches!((first.1, second.1), (Said::Welcome(_), Said::Welcome(_))));
+    assert!(matches!(newcomer(&mut bench, 3).1, Said::Reject(_)));
+    bench.from = ip("2001:db8:0:2::1", 7);
+    assert!(matches!(newcomer(&mut bench, 4).1, Said::Welcome(_)));
+    bench.pass(Duration::from_secs(60));
+    assert_eq!(bench.server.sessions(), 0);
+    bench.from = ip("2001:db8:0:1::1", 7);
+    assert!(matches!(newcomer(&mut bench, 5).1, Said::Welcome(_)));
+}
+
+fn ip(host: &str, port: u16) -> Address {
+    Address::Ip(std::net::SocketAddr::new(host.parse().unwrap(), port))
+}
+
 #[test]
 fn slots_are_granted_ever_more_sparingly_and_given_back() {
     let mut bench = Bench::empty(Limits { slots_granted_max: 640, ..Limits::default() });

@@ -150,7 +150,7 @@ fn server_slot_ping_equal_at_work_is_working() {
 fn server_slot_ping_equal_done_at_least_once_is_unseen() {
     let mut bench = Bench::prepared(Prepared::Ran);
     let (sequence, last) = (Sequence(LAST), Sequence(LAST));
-    let expected = Unseen { slot: SLOT, sequence, last, stamp: 0 };
+    let expected = Unseen { slot: SLOT, sequence, last, session_time_us: 0, stamp: 0 };
     assert_eq!(bench.ping(LAST), [Said::Unseen(expected)]);
 }
 
@@ -159,13 +159,14 @@ fn server_slot_ping_above_is_unseen_and_makes_no_state() {
     for state in EVERY {
         let mut bench = Bench::prepared(state);
         let (sequence, last) = (Sequence(LAST + 1), Sequence(LAST));
-        let expected = Unseen { slot: SLOT, sequence, last, stamp: 0 };
+        let expected = Unseen { slot: SLOT, sequence, last, session_time_us: 0, stamp: 0 };
         assert_eq!(bench.ping(LAST + 1), [Said::Unseen(expected)], "{state:?}");
     }
     let mut bench = Bench::new();
     let ping = Ping { slot: SlotIndex(9), sequence: Sequence(1), stamp: 7 };
     let last = Sequence::ZERO;
-    let expected = Unseen { slot: SlotIndex(9), sequence: Sequence(1), last, stamp: 7 };
+    let (slot, sequence) = (SlotIndex(9), Sequence(1));
+    let expected = Unseen { slot, sequence, last, session_time_us: 0, stamp: 7 };
     assert_eq!(bench.send(&Pdu::Ping(ping)), [Said::Unseen(expected)]);
     assert!(bench.server.sessions.values().all(|session| session.slots.is_empty()));
 }
@@ -181,4 +182,34 @@ fn server_slot_answers_repeat_the_stamp_of_what_they_answer() {
     let ping = Ping { slot: SLOT, sequence: Sequence(LAST), stamp: 78 };
     let said = bench.send(&Pdu::Ping(ping));
     assert!(matches!(said[..], [Said::Working(Working { stamp: 78, .. })]), "{said:?}");
+}
+
+#[test]
+fn server_slot_answers_about_a_call_tell_the_session_s_time() {
+    for state in EVERY {
+        let mut bench = Bench::prepared(state);
+        bench.pass(Duration::from_secs(9));
+        for sequence in [LAST, LAST + 1] {
+            let ping = Pdu::Ping(Ping { slot: SLOT, sequence: Sequence(sequence), stamp: 0 });
+            let (mut datagram, mut answer) = (Vec::new(), Vec::new());
+            encode(&bench.envelope(), &ping, &mut datagram);
+            bench.server.handle_datagram(bench.now, bench.from, &datagram);
+            let Output::Transmit { .. } = bench.server.poll_output(bench.now, &mut answer) else {
+                continue;
+            };
+            let pdu = decode(&answer).unwrap().1;
+            let time_us = if let Pdu::Reply(reply) = pdu {
+                reply.session_time_us
+            } else if let Pdu::Refuse(refuse) = pdu {
+                refuse.session_time_us
+            } else if let Pdu::Unseen(unseen) = pdu {
+                unseen.session_time_us
+            } else if let Pdu::Working(working) = pdu {
+                working.session_time_us
+            } else {
+                continue; // nothing that a busy session lives by
+            };
+            assert_eq!(time_us, 9_000_000, "{state:?}, {sequence}");
+        }
+    }
 }

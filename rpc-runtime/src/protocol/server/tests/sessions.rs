@@ -56,13 +56,14 @@ fn server_session_answers_no_pdu_that_only_servers_send() {
     for pdu in [
         Pdu::NoSession(NoSession { server: MINE.id, slot, sequence }),
         Pdu::Sealed(Sealed { slot, sequence, verdict, pad: [0; 3], stamp: 0 }),
-        Pdu::Unseen(Unseen { slot, sequence, last: sequence, stamp: 0 }),
+        Pdu::Unseen(Unseen { slot, sequence, last: sequence, session_time_us: 0, stamp: 0 }),
         Pdu::Cookie(Cookie { nonce: Nonce(1), cookie: [0; COOKIE_BYTES] }),
         Pdu::Refuse(Refuse {
             slot,
             sequence,
             reason: RefuseReason::Overload,
             push_back_ms: 0,
+            session_time_us: 0,
             detail: "",
         }),
     ] {

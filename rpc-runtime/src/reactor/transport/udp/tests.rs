@@ -71,6 +71,14 @@ fn an_endpoint_at_all_addresses_is_reached_by_loopback_and_can_be_woken() {
 }
 
 #[test]
+fn all_addresses_are_no_place_to_call() {
+    for place in ["0.0.0.0:7", "[::]:7", "[::ffff:0.0.0.0]:7"] {
+        let error = dial(place).map(|_| ()).expect_err("nobody lives there");
+        assert_eq!(error, LinkError::Unresolved(format!("{place} (all addresses of a host)")));
+    }
+}
+
+#[test]
 fn a_name_resolves_and_its_two_ends_meet() {
     let server = listen("localhost:0").expect("localhost is a name");
     let (client, to) = dial(&format!("localhost:{}", port(&*server))).expect("reachable");

@@ -1,0 +1,300 @@
+//! Durable slots: those of `exactly_once` calls. They belong to a generation, not to a session, so
+//! that a call goes on over sessions and lives of the server.
+//!
+//! Knows the table "Durable slot" of docs/protocol.md. What a generation's slots hold is read from
+//! the store when it is attached to a session, before WELCOME, so that every lookup here knows all
+//! that the store knows; refusals and seals are kept here only (protocol tables, H3). The store, its
+//! transactions and its fence are the driver's: a call is run between [`Server::begin`] and
+//! [`Server::finish`], and what it is told then has been committed.
+
+mod calls;
+mod stop;
+
+use std::collections::BTreeMap;
+
+use super::answers::Ask;
+use super::slot::{Slot, State, Stored};
+use super::{Origin, Server, ServerEvent};
+use crate::ids::{CallId, ClientId, GenerationId, Sequence, SessionId, SlotIndex, Space};
+use crate::time::Instant;
+use crate::wire::{Hello, Nonce, Pdu, RejectReason, ReplyStatus, SealedVerdict, Unseen};
+
+/// HELLOs that wait for the store at a time.
+const OPENINGS_MAX: usize = 1_024;
+
+/// A HELLO that waits until its generation is known; named by who sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct OpeningKey {
+    client: ClientId,
+    nonce: Nonce,
+}
+
+/// A durable slot as the store has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DurableRow {
+    /// Which slot.
+    pub slot: SlotIndex,
+    /// The last call that was committed in it.
+    pub sequence: Sequence,
+    /// That call's request digest.
+    pub digest: u64,
+    /// How it ended, if its reply is still kept.
+    pub ended: Option<(ReplyStatus, Vec<u8>)>,
+}
+
+/// What the store says of a generation that a client asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DurableTable {
+    /// The one that was asked for if it exists, a new one otherwise.
+    pub generation: GenerationId,
+    /// Its slots.
+    pub rows: Vec<DurableRow>,
+}
+
+/// The durable slots of a server.
+#[derive(Debug, Default)]
+pub(super) struct Durable {
+    /// Whether there is a store.
+    pub(super) enabled: bool,
+    generations: BTreeMap<GenerationId, Generation>,
+    openings: BTreeMap<OpeningKey, (Origin, Hello)>,
+}
+
+/// A generation in use.
+#[derive(Debug)]
+struct Generation {
+    client: ClientId,
+    /// The session that claimed it last: the only one that may use it, and where answers go.
+    session: Option<SessionId>,
+    slots_max: u32,
+    slots: BTreeMap<SlotIndex, Slot>,
+    /// Calls queued or running.
+    live_calls: usize,
+}
+
+impl Generation {
+    fn slot(&mut self, index: SlotIndex) -> Option<&mut Slot> {
+        (index.0 < self.slots_max).then(|| self.slots.entry(index).or_default())
+    }
+}
+
+/// A call's place in a generation.
+type Place = (GenerationId, SlotIndex);
+
+impl Server {
+    /// There is a store: calls of `exactly_once` methods are taken.
+    pub fn enable_durable(&mut self) {
+        self.durable.enabled = true;
+    }
+
+    /// Whether a HELLO must wait for the store before it can be answered. Asks the store then.
+    pub(super) fn must_wait_for_store(&mut self, origin: Origin, hello: &Hello) -> bool {
+        if hello.durable == 0 || !self.durable.enabled || self.attachable(hello).is_some() {
+            return false;
+        }
+        let key = OpeningKey { client: hello.client, nonce: hello.nonce };
+        if self.durable.openings.contains_key(&key) {
+            return true;
+        }
+        if self.durable.openings.len() >= OPENINGS_MAX {
+            let (own, push_back) = (self.identity.incarnation, self.limits.push_back);
+            self.reject(origin, hello, RejectReason::NoRoom, own, push_back);
+            return true;
+        }
+        self.durable.openings.insert(key, (origin, *hello));
+        let (client, wanted) = (hello.client, hello.generation);
+        self.outbox.event(ServerEvent::OpenGeneration { key, client, wanted });
+        true
+    }
+
+    /// The generation in memory that a HELLO may have.
+    fn attachable(&self, hello: &Hello) -> Option<GenerationId> {
+        let generation = self.durable.generations.get(&hello.generation)?;
+        (generation.client == hello.client).then_some(hello.generation)
+    }
+
+    /// The store has answered [`ServerEvent::OpenGeneration`]; `None` if it could not.
+    pub fn generation_opened(
+        &mut self,
+        now: Instant,
+        key: OpeningKey,
+        table: Option<DurableTable>,
+    ) {
+        let Some((origin, mut hello)) = self.durable.openings.remove(&key) else { return };
+        let bytes = |row: &DurableRow| row.ended.as_ref().map_or(0, |(_, body)| body.len());
+        let room = table.as_ref().map_or(0, |table| table.rows.iter().map(bytes).sum());
+        let full = self.stored_bytes + room > self.limits.reply_bytes_stored_max;
+        let Some(table) = table.filter(|_| !full) else {
+            let (own, push_back) = (self.identity.incarnation, self.limits.push_back);
+            return self.reject(origin, &hello, RejectReason::NoRoom, own, push_back);
+        };
+        let id = table.generation;
+        let generation = Generation {
+            client: hello.client,
+            session: None,
+            slots_max: self.limits.slots_max,
+            slots: table.rows.into_iter().map(slot_of).collect(),
+            live_calls: 0,
+        };
+        // Two HELLOs may have asked for one generation: the first answer counts.
+        if !self.durable.generations.contains_key(&id) {
+            self.stored_bytes += room;
+            self.durable.generations.insert(id, generation);
+        }
+        hello.generation = id;
+        self.admit(now, origin, &hello);
+        self.forget_if_unused(id);
+    }
+
+    /// A session was opened or resumed for a HELLO: gives it the generation that it asked for, and
+    /// takes that from the session which had it (protocol tables, 1b.4).
+    pub(super) fn attach(&mut self, id: SessionId, hello: &Hello) {
+        if hello.durable == 0 {
+            return;
+        }
+        let Some(wanted) = self.attachable(hello) else { return };
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        let before = std::mem::replace(&mut session.generation, wanted);
+        if let Some(generation) = self.durable.generations.get_mut(&wanted) {
+            generation.session = Some(id);
+        }
+        if before != wanted {
+            self.detach(id, before);
+        }
+    }
+
+    /// A session gives up a generation; one in which nothing runs is left to the store.
+    pub(super) fn detach(&mut self, id: SessionId, generation: GenerationId) {
+        let Some(known) = self.durable.generations.get_mut(&generation) else { return };
+        if known.session == Some(id) {
+            known.session = None;
+        }
+        self.forget_if_unused(generation);
+    }
+
+    /// The client will never ask for its durable calls again.
+    pub(super) fn forget_for_good(&mut self, id: SessionId) {
+        let Some(session) = self.sessions.get(&id) else { return };
+        let (client, generation) = (session.client, session.generation);
+        let unused = |known: &Generation| known.session == Some(id) && known.live_calls == 0;
+        if self.durable.generations.get(&generation).is_some_and(unused) {
+            self.detach(id, generation);
+            self.outbox.event(ServerEvent::ForgetGeneration { client, generation });
+        }
+    }
+
+    fn forget_if_unused(&mut self, id: GenerationId) {
+        let unused = |known: &Generation| known.session.is_none() && known.live_calls == 0;
+        if !self.durable.generations.get(&id).is_some_and(unused) {
+            return;
+        }
+        let Some(generation) = self.durable.generations.remove(&id) else { return };
+        for slot in generation.slots.into_values() {
+            self.stored_bytes -= slot.stored_bytes;
+            if let Some(timer) = slot.timer {
+                self.timers.remove(timer);
+            }
+        }
+    }
+
+    /// Calls of a generation that are under way, if this session has it.
+    pub(super) fn durable_calls(&self, id: SessionId, generation: GenerationId) -> usize {
+        let known = self.durable.generations.get(&generation);
+        known.filter(|known| known.session == Some(id)).map_or(0, |known| known.live_calls)
+    }
+
+    /// The generation that a session may use, if it is the one that claimed it last.
+    fn generation_of(&self, id: SessionId) -> Option<GenerationId> {
+        let generation = self.sessions.get(&id)?.generation;
+        let known = self.durable.generations.get(&generation)?;
+        (known.session == Some(id)).then_some(generation)
+    }
+
+    fn durable_slot(&mut self, (generation, index): Place) -> Option<&mut Slot> {
+        self.durable.generations.get_mut(&generation)?.slot(index)
+    }
+
+    /// A PDU of the durable space, from a session's client.
+    pub(super) fn on_durable(&mut self, now: Instant, origin: Origin, pdu: &Pdu<'_>) {
+        let asked = match pdu {
+            Pdu::Request(request) => (request.slot, request.sequence, 0),
+            Pdu::Ping(ping) => (ping.slot, ping.sequence, ping.stamp),
+            Pdu::Seal(seal) => (seal.slot, seal.sequence, seal.stamp),
+            Pdu::Cancel(cancel) => (cancel.slot, cancel.sequence, cancel.stamp),
+            Pdu::Ack(ack) => (ack.slot, ack.sequence, 0),
+            Pdu::Hello(_)
+            | Pdu::Cookie(_)
+            | Pdu::Welcome(_)
+            | Pdu::Reject(_)
+            | Pdu::Reply(_)
+            | Pdu::Refuse(_)
+            | Pdu::Working(_)
+            | Pdu::Unseen(_)
+            | Pdu::Extend(_)
+            | Pdu::Sealed(_)
+            | Pdu::NoSession(_)
+            | Pdu::Owner(_)
+            | Pdu::Alive(_)
+            | Pdu::Goaway(_)
+            | Pdu::Bye(_) => {
+                self.counters.foreign += 1;
+                return;
+            }
+        };
+        let (slot, sequence, stamp) = asked;
+        let is_question = !matches!(pdu, Pdu::Ack(_));
+        let Some(id) = self.session_for(now, origin, is_question.then_some((slot, sequence)))
+        else {
+            return;
+        };
+        let place = self.generation_of(id).map(|generation| (generation, slot));
+        let known = place.and_then(|place| self.durable_slot(place)).map(|slot| slot.last);
+        let (Some(place), Some(last), true) = (place, known, sequence != Sequence::ZERO) else {
+            self.counters.foreign += 1; // fenced for durable calls, or beyond what was granted
+            return;
+        };
+        let ask = Ask { slot, sequence, stamp, transmission: 0 };
+        if let Pdu::Request(request) = pdu {
+            self.on_durable_request(now, id, place, request);
+        } else if let Pdu::Ack(_) = pdu {
+            self.on_durable_ack(place, sequence);
+        } else if sequence < last {
+            self.send_durable_sealed(place.0, ask, SealedVerdict::Closed);
+        } else if sequence == last {
+            self.on_durable_stop(now, place, ask, pdu);
+        } else if let Pdu::Ping(_) = pdu {
+            let session_time_us = self.sessions.get(&id).map_or(0, |session| session.time_us(now));
+            let unseen = Unseen { slot, sequence, last, stamp, session_time_us };
+            self.send_durable(place.0, &Pdu::Unseen(unseen));
+        } else {
+            self.seal_durable_unseen(now, place, ask);
+        }
+    }
+}
+
+/// A durable call as a client names it.
+const fn durable_call_id((generation, slot): Place, sequence: Sequence) -> CallId {
+    CallId { session: SessionId(generation.0), space: Space::Durable, slot, sequence }
+}
+
+const fn durable_place(call: CallId) -> Place {
+    (GenerationId(call.session.0), call.slot)
+}
+
+/// A slot as it stands in the store.
+fn slot_of(row: DurableRow) -> (SlotIndex, Slot) {
+    let stored_bytes = row.ended.as_ref().map_or(0, |(_, body)| body.len());
+    let state = match row.ended {
+        Some((status, body)) => State::Done(Stored { status, body, handler_us: 0 }),
+        None => State::Acked,
+    };
+    let slot = Slot {
+        last: row.sequence,
+        state,
+        digest: row.digest,
+        attempt: 1,
+        timer: None,
+        stored_bytes,
+    };
+    (row.slot, slot)
+}

@@ -1,0 +1,251 @@
+//! Durable calls arrive, begin and end.
+
+use super::{Place, durable_call_id, durable_place};
+use crate::ids::{Sequence, SessionId, Space};
+use crate::protocol::HandlerEnd;
+use crate::protocol::server::answers::{Ask, fitted};
+use crate::protocol::server::slot::{Live, State, Stored};
+use crate::protocol::server::{Execute, Server, ServerEvent, Ticket, TimerKey};
+use crate::time::{Duration, Instant};
+use crate::wire::{Pdu, Refuse, RefuseReason, Request};
+
+impl Server {
+    pub(super) fn on_durable_request(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        place: Place,
+        request: &Request<'_>,
+    ) {
+        let Some(last) = self.durable_slot(place).map(|slot| slot.last) else { return };
+        // The slot comes before every other check, as in a session's slots (C2).
+        if request.sequence < last {
+            self.counters.duplicates_suppressed += 1;
+        } else if request.sequence == last {
+            self.on_durable_duplicate(now, id, place, request);
+        } else {
+            self.on_durable_new(now, id, place, request);
+        }
+    }
+
+    fn on_durable_duplicate(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        place: Place,
+        request: &Request<'_>,
+    ) {
+        let session_time_us = self.sessions.get(&id).map_or(0, |session| session.time_us(now));
+        let Some(slot) = self.durable_slot(place) else { return };
+        let (index, sequence) = (request.slot, request.sequence);
+        if slot.is_mismatch(request.digest) {
+            // Another call under the same name: two processes use one identity (1b.3).
+            self.counters.mismatches += 1;
+            let refuse = Refuse {
+                slot: index,
+                sequence,
+                reason: RefuseReason::IdentityInUse,
+                push_back_ms: 0,
+                session_time_us,
+                detail: "",
+            };
+            return self.send_durable(place.0, &Pdu::Refuse(refuse));
+        }
+        if let Some(live) = slot.live() {
+            live.transmission = request.transmission;
+        }
+        self.counters.duplicates_suppressed += 1;
+        let transmission = request.transmission;
+        self.answer_durable(now, place, Ask { slot: index, sequence, stamp: 0, transmission });
+    }
+
+    fn on_durable_new(&mut self, now: Instant, id: SessionId, place: Place, request: &Request<'_>) {
+        let (slot, sequence) = (request.slot, request.sequence);
+        let ask = Ask { slot, sequence, stamp: 0, transmission: 0 };
+        let busy = self.durable_slot(place).is_some_and(|slot| slot.live().is_some());
+        if busy {
+            self.answer_durable_busy(now, place, ask);
+            return self.call_off_durable(place);
+        }
+        let Some(session) = self.sessions.get_mut(&id) else { return };
+        if session.fenced || session.closing {
+            return;
+        }
+        self.sessions_unused -= usize::from(!session.used);
+        session.used = true;
+        self.release_durable(place);
+        match self.why_not(now, id, Space::Durable, request) {
+            Some((reason, push_back)) => {
+                let Some(slot) = self.durable_slot(place) else { return };
+                slot.last = sequence;
+                slot.digest = request.digest;
+                slot.state = State::Refused { reason, push_back, name: request.name };
+                self.counters.refused += 1;
+                self.answer_durable(now, place, ask);
+            }
+            None => self.accept_durable(now, id, place, request),
+        }
+    }
+
+    fn accept_durable(&mut self, now: Instant, id: SessionId, place: Place, request: &Request<'_>) {
+        let Some(&method) = self.by_fingerprint.get(&request.method) else { return };
+        let room = self.methods[method].reply_bytes_max;
+        let not_after = self.not_after(now, id, request);
+        let arguments = self.pool.copy(request.arguments);
+        let Some(session) = self.sessions.get(&id) else { return };
+        let (client, peer, depth) = (session.client, session.address, request.depth);
+        let Some(slot) = self.durable.generations.get_mut(&place.0).and_then(|generation| {
+            generation.live_calls += 1;
+            generation.slots.get_mut(&place.1)
+        }) else {
+            return;
+        };
+        slot.last = request.sequence;
+        slot.digest = request.digest;
+        slot.attempt = 1;
+        slot.stored_bytes = room as usize;
+        slot.state = State::Queued(Live {
+            repeatable: false,
+            arrived: now,
+            not_after,
+            reply_bytes_max: room,
+            transmission: request.transmission,
+            cancelled: false,
+            stopped: false,
+        });
+        let timer =
+            *slot.timer.get_or_insert_with(|| self.timers.add(TimerKey::Durable(place.0, place.1)));
+        self.timers.set(timer, now + self.limits.working_after);
+        let call = durable_call_id(place, request.sequence);
+        let ticket = Ticket { call, attempt: 1, not_after };
+        self.stored_bytes += room as usize;
+        self.queued += 1;
+        self.counters.accepted += 1;
+        let digest = request.digest;
+        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth, digest };
+        self.outbox.event(ServerEvent::Execute(execute));
+    }
+
+    /// Dispatch of a durable call: see [`Server::begin`].
+    pub(in crate::protocol::server) fn begin_durable(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+    ) -> bool {
+        let place = durable_place(ticket.call);
+        let sequence = ticket.call.sequence;
+        let Some(slot) = self.durable_slot(place).filter(|slot| slot.last == sequence) else {
+            return false;
+        };
+        let State::Queued(live) = slot.state else { return false };
+        if now < live.not_after {
+            return slot.begin();
+        }
+        let (reason, push_back) = (RefuseReason::Expired, Duration::ZERO);
+        slot.state = State::Refused { reason, push_back, name: 0 };
+        self.counters.refused += 1;
+        self.settle_durable(place);
+        let ask = Ask { slot: place.1, sequence, stamp: 0, transmission: 0 };
+        self.answer_durable(now, place, ask);
+        false
+    }
+
+    /// A durable execution has ended and what it ended in is committed, or, for
+    /// [`HandlerEnd::NotCommitted`], nothing is: then the client's next REQUEST runs it again.
+    pub(in crate::protocol::server) fn finish_durable(
+        &mut self,
+        now: Instant,
+        ticket: Ticket,
+        end: HandlerEnd,
+        body: Vec<u8>,
+    ) {
+        let place = durable_place(ticket.call);
+        let sequence = ticket.call.sequence;
+        let Some(slot) = self.durable_slot(place) else { return self.pool.give(body) };
+        let State::Running(live) = slot.state else {
+            unreachable!("only `finish` ends what `begin` began")
+        };
+        let transmission = live.transmission;
+        match end {
+            HandlerEnd::NotCommitted => {
+                slot.last = Sequence(sequence.0 - 1);
+                slot.state = State::Acked;
+                self.counters.not_committed += 1;
+                self.pool.give(body);
+                return self.settle_durable(place);
+            }
+            HandlerEnd::BadArguments => {
+                let (reason, push_back) = (RefuseReason::BadArguments, Duration::ZERO);
+                slot.state = State::Refused { reason, push_back, name: 0 };
+                self.counters.refused += 1;
+                self.pool.give(body);
+            }
+            // It may have run: nothing is said of it before the store was read again.
+            HandlerEnd::Unsettled => {
+                slot.state = State::Closed;
+                self.pool.give(body);
+                return self.settle_durable(place);
+            }
+            HandlerEnd::Returned
+            | HandlerEnd::Panicked
+            | HandlerEnd::Cancelled { .. }
+            | HandlerEnd::TooLarge
+            | HandlerEnd::HandlerFailed => {
+                let (status, mut body) = fitted(end.status(), body, live.reply_bytes_max);
+                body.shrink_to(slot.stored_bytes);
+                let passed = now.since(live.arrived).as_micros();
+                let handler_us = u32::try_from(passed).unwrap_or(u32::MAX);
+                slot.state = State::Done(Stored { status, body, handler_us });
+            }
+        }
+        let ask = Ask { slot: place.1, sequence, stamp: 0, transmission };
+        self.answer_durable(now, place, ask);
+        self.settle_durable(place);
+    }
+
+    /// The call of a slot is not under way any more: its timer ends, room that it did not use is
+    /// given back.
+    pub(super) fn settle_durable(&mut self, place: Place) {
+        let Some(generation) = self.durable.generations.get_mut(&place.0) else { return };
+        generation.live_calls -= 1;
+        let session = generation.session;
+        let Some(slot) = generation.slots.get_mut(&place.1) else { return };
+        if let Some(timer) = slot.timer {
+            self.timers.clear(timer);
+        }
+        let used = match &slot.state {
+            State::Done(stored) => stored.body.capacity().min(slot.stored_bytes),
+            State::Empty
+            | State::Queued(_)
+            | State::Running(_)
+            | State::Refused { .. }
+            | State::Sealed
+            | State::Acked
+            | State::Forgotten
+            | State::Closed => 0,
+        };
+        self.stored_bytes = self.stored_bytes - slot.stored_bytes + used;
+        slot.stored_bytes = used;
+        self.forget_if_unused(place.0);
+        if let Some(id) = session {
+            self.close_if_done(id);
+        }
+    }
+
+    pub(super) fn release_durable(&mut self, place: Place) {
+        let Some(slot) = self.durable_slot(place) else { return };
+        let freed = std::mem::take(&mut slot.stored_bytes);
+        let state = std::mem::replace(&mut slot.state, State::Acked);
+        self.stored_bytes -= freed;
+        if let State::Done(stored) = state {
+            self.pool.give(stored.body);
+        }
+    }
+
+    pub(super) fn on_durable_ack(&mut self, place: Place, sequence: Sequence) {
+        let Some(slot) = self.durable_slot(place) else { return };
+        if slot.last == sequence && matches!(slot.state, State::Done(_)) {
+            self.release_durable(place);
+        }
+    }
+}

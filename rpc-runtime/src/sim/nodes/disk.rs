@@ -1,0 +1,98 @@
+//! The disk of a server without threads: generations, rows and effects of durable calls. It survives
+//! crashes of its host; what one commit writes is there in whole or not at all.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::ids::{CallId, ClientId, GenerationId, Incarnation, Sequence, SlotIndex};
+use crate::protocol::{DurableRow, DurableTable};
+use crate::wire::ReplyStatus;
+
+/// Shared by the lives of one server; cloning gives another handle.
+#[derive(Clone, Debug, Default)]
+pub struct Disk(Arc<Mutex<Contents>>);
+
+#[derive(Debug, Default)]
+struct Contents {
+    /// The life that opened the disk last: no earlier one writes any more (C4).
+    life: Incarnation,
+    generations: BTreeMap<GenerationId, (ClientId, BTreeMap<SlotIndex, DurableRow>)>,
+    /// How often each call's effect was written.
+    effects: BTreeMap<u64, u32>,
+}
+
+/// What a durable call leaves behind.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The call's place.
+    pub call: CallId,
+    /// Its request's digest.
+    pub digest: u64,
+    /// How it ended.
+    pub status: ReplyStatus,
+    /// What its client is told.
+    pub body: Vec<u8>,
+    /// The call's number, if its effect is written too.
+    pub effect: Option<u64>,
+}
+
+impl Disk {
+    /// A life of the server begins: earlier ones are fenced.
+    pub fn open(&self, life: Incarnation) {
+        self.contents().life = life;
+    }
+
+    /// The generation that a client wants, or a new one under the name `fresh`.
+    #[must_use]
+    pub fn generation(
+        &self,
+        client: ClientId,
+        wanted: GenerationId,
+        fresh: GenerationId,
+    ) -> DurableTable {
+        let mut contents = self.contents();
+        let known = contents.generations.get(&wanted).is_some_and(|(owner, _)| *owner == client);
+        let generation = if known { wanted } else { fresh };
+        let entry = contents.generations.entry(generation);
+        let (_, rows) = entry.or_insert_with(|| (client, BTreeMap::new()));
+        DurableTable { generation, rows: rows.values().cloned().collect() }
+    }
+
+    /// Deletes a generation.
+    pub fn forget(&self, generation: GenerationId) {
+        self.contents().generations.remove(&generation);
+    }
+
+    /// Writes a call's effect and reply, both or neither; says whether that was done.
+    #[must_use]
+    pub fn commit(&self, life: Incarnation, record: &Record) -> bool {
+        let mut contents = self.contents();
+        if contents.life != life {
+            return false;
+        }
+        let Record { call, digest, status, ref body, effect } = *record;
+        let generation = GenerationId(call.session.0);
+        let Some((_, rows)) = contents.generations.get_mut(&generation) else { return false };
+        let last = rows.get(&call.slot).map_or(Sequence::ZERO, |row| row.sequence);
+        if last >= call.sequence {
+            return false;
+        }
+        let ended = Some((status, body.clone()));
+        let (slot, sequence) = (call.slot, call.sequence);
+        rows.insert(slot, DurableRow { slot, sequence, digest, ended });
+        if let Some(effect) = effect {
+            *contents.effects.entry(effect).or_default() += 1;
+        }
+        true
+    }
+
+    /// The calls whose effects are on the disk, and how often.
+    #[must_use]
+    pub fn effects(&self) -> BTreeMap<u64, u32> {
+        self.contents().effects.clone()
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
