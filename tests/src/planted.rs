@@ -145,24 +145,40 @@ impl Bug {
     }
 }
 
-/// Builds the binary `name` of a copy of the sources into `build`.
+/// Builds the program `name` from a copy of the sources with the bug in it; gives its place.
 ///
 /// # Errors
 ///
-/// It does not build.
-pub fn build(sources: &Path, build: &Path, name: &str) -> io::Result<PathBuf> {
-    let built = Command::new(env!("CARGO"))
-        .current_dir(sources)
+/// The bug does not find its place, or its sources do not build.
+pub fn build(bug: &Bug, name: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let folder = root().join("target/planted");
+    let (sources, target) = (folder.join("sources"), folder.join("build"));
+    copy_sources(&sources)?;
+    bug.plant(&sources)?;
+    let built = cargo()
+        .current_dir(&sources)
         .args(["build", "--quiet", "--release", "--locked", "--bin", name, "--target-dir"])
-        .arg(build)
+        .arg(&target)
         .env("RUSTFLAGS", "-Awarnings")
-        // Whatever toolchain a dependency pins for itself, ours builds it.
-        .env("RUSTC", Path::new(env!("CARGO")).with_file_name("rustc"))
-        .status()?;
-    if !built.success() {
-        return Err(io::Error::other("the sources with the bug do not build"));
+        .status();
+    bug.uproot(&sources)?;
+    if !built?.success() {
+        return Err("the sources with the bug do not build".into());
     }
-    Ok(build.join("release").join(name))
+    Ok(target.join("release").join(name))
+}
+
+/// The very `cargo` and `rustc` that built this program: whoever asked for another toolchain on the
+/// way, be it a dependency with a `rust-toolchain` file of its own, is not heard.
+#[must_use]
+pub fn cargo() -> Command {
+    let cargo = Path::new(env!("CARGO"));
+    let mut command = Command::new(cargo);
+    let rustc = cargo.with_file_name("rustc");
+    if rustc.exists() {
+        command.env("RUSTC", rustc);
+    }
+    command
 }
 
 /// Copies what the campaign is built from to `to`, so that bugs can be planted there.

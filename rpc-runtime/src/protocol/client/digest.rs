@@ -5,7 +5,7 @@ use std::hash::Hasher;
 use super::Client;
 use super::call::Call;
 use super::session::{Link, Session};
-use super::slots::State;
+use super::slots::{SlotTable, State};
 use crate::protocol::Outcome;
 use crate::protocol::digest::Digest;
 use crate::time::{Duration, Instant};
@@ -17,7 +17,13 @@ impl Client {
         digest.add((self.identity.incarnation, self.rng.position()));
         digest.add((self.known, self.jumped, self.draining, self.closed));
         digest.add((&self.given_up, &self.waiting, self.maybe_sequence, self.generation));
+        let target = self.target;
+        digest.add((target.address, target.server, target.incarnation));
         self.link.digest(&mut digest);
+        digest.add(self.resumed.is_some());
+        if let Some(resumed) = self.resumed {
+            digest.since(resumed, self.trip.timeout());
+        }
         let lease = self.session().map_or(Duration::ZERO, |session| session.lease);
         digest.add(self.last_heard.is_some());
         if let Some(heard) = self.last_heard {
@@ -32,13 +38,18 @@ impl Client {
             digest.add(index);
             call.digest(&mut digest);
         }
-        self.slots(&mut digest);
+        self.slots.digest(&mut digest);
+        let durable = &self.durable;
+        digest.add((durable.is_wanted, durable.generation, durable.server));
+        durable.slots.digest(&mut digest);
         digest.timers(&self.timers);
     }
+}
 
-    fn slots<H: Hasher>(&self, digest: &mut Digest<'_, H>) {
-        digest.add((self.slots.slots.len(), &self.slots.free, &self.slots.lingering));
-        for slot in &self.slots.slots {
+impl SlotTable {
+    fn digest<H: Hasher>(&self, digest: &mut Digest<'_, H>) {
+        digest.add((self.slots.len(), &self.free, &self.lingering));
+        for slot in &self.slots {
             digest.add((slot.sequence, slot.unacknowledged, slot.in_doubt, slot.resolver));
             digest.variant(&slot.state);
             match &slot.state {
@@ -80,6 +91,7 @@ impl Link {
 impl Session {
     fn digest<H: Hasher>(&self, digest: &mut Digest<'_, H>) {
         digest.add((self.id, self.server, self.incarnation, self.lease, self.slots_max));
+        digest.add(self.generation);
     }
 }
 

@@ -3,6 +3,7 @@
 use std::hash::Hasher;
 
 use super::Server;
+use super::durable::Generation;
 use super::session::Session;
 use super::slot::{Live, Slot, State};
 use crate::protocol::Limits;
@@ -23,6 +24,14 @@ impl Server {
         for session in self.sessions.values() {
             session.digest(&self.limits, &mut digest);
         }
+        for (id, generation) in &self.durable.generations {
+            digest.add(id);
+            generation.digest(&mut digest);
+        }
+        for (key, (origin, hello)) in &self.durable.openings {
+            let session = (origin.envelope.session, origin.envelope.incarnation);
+            digest.add((key, origin.from, session, hello.resume, hello.generation));
+        }
         digest.timers(&self.timers);
     }
 
@@ -36,9 +45,20 @@ impl Session {
     fn digest<H: Hasher>(&self, limits: &Limits, digest: &mut Digest<'_, H>) {
         digest.add((self.id, self.client, self.incarnation, self.address, self.speaker));
         digest.add((self.elsewhere, self.proved, self.slots_max, self.window, self.live_calls));
+        digest.add(self.generation);
         digest.add((self.used, self.fenced, self.closing, self.nonces, self.next_nonce));
         digest.since(self.last_heard, limits.lease);
         digest.add(self.slots.len());
+        for (index, slot) in &self.slots {
+            digest.add(index);
+            slot.digest(digest);
+        }
+    }
+}
+
+impl Generation {
+    fn digest<H: Hasher>(&self, digest: &mut Digest<'_, H>) {
+        digest.add((self.client, self.session, self.live_calls, self.slots.len()));
         for (index, slot) in &self.slots {
             digest.add(index);
             slot.digest(digest);

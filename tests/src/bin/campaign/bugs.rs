@@ -1,7 +1,6 @@
 //! Plants bugs in a copy of the sources, builds the campaign there, and sees them caught.
 
 use std::error::Error;
-use std::path::Path;
 use std::process::Command;
 
 use rpc_tests::planted::{self, Bug};
@@ -20,15 +19,9 @@ pub(crate) fn hunt(name: &str, seeds: u64, json: bool) -> Result<bool, Box<dyn E
     if bugs.is_empty() {
         return Err(format!("no bug is named `{name}`; they stand in tests/planted").into());
     }
-    let folder = planted::root().join("target/planted");
-    let sources = folder.join("sources");
-    planted::copy_sources(&sources)?;
     let mut caught_all = true;
     for bug in &bugs {
-        bug.plant(&sources)?;
-        let caught = attempt(&sources, &folder.join("build"), seeds);
-        bug.uproot(&sources)?;
-        let caught = caught?;
+        let caught = attempt(bug, seeds)?;
         caught_all &= caught.is_some();
         print(bug, caught.as_ref(), json);
     }
@@ -42,8 +35,8 @@ pub(crate) fn hunt(name: &str, seeds: u64, json: bool) -> Result<bool, Box<dyn E
     Ok(caught_all)
 }
 
-fn attempt(sources: &Path, build: &Path, seeds: u64) -> Result<Option<Caught>, Box<dyn Error>> {
-    let campaign = planted::build(sources, build, "campaign")?;
+fn attempt(bug: &Bug, seeds: u64) -> Result<Option<Caught>, Box<dyn Error>> {
+    let campaign = planted::build(bug, "campaign")?;
     let run = Command::new(campaign).args(["--json", "--seeds", &seeds.to_string()]).output()?;
     let line: serde_json::Value = serde_json::from_slice(&run.stdout)?;
     let seed = line["first_failing_seed"].as_u64();

@@ -85,12 +85,17 @@ fn timeless(pdu: Pdu<'_>) -> Pdu<'_> {
         }
         Pdu::Reply(mut reply) => {
             reply.handler_us = 0;
+            reply.session_time_us = 0;
             reply.transmission = 0;
             Pdu::Reply(reply)
         }
         Pdu::Welcome(mut welcome) => {
             welcome.session_time_us = 0;
             Pdu::Welcome(welcome)
+        }
+        Pdu::Refuse(mut refuse) => {
+            refuse.session_time_us = 0;
+            Pdu::Refuse(refuse)
         }
         Pdu::Working(mut working) => {
             working.quantum_left_us = 0;
@@ -112,6 +117,7 @@ fn timeless(pdu: Pdu<'_>) -> Pdu<'_> {
         }
         Pdu::Unseen(mut unseen) => {
             unseen.stamp = 0;
+            unseen.session_time_us = 0;
             Pdu::Unseen(unseen)
         }
         Pdu::Sealed(mut sealed) => {
@@ -121,7 +127,6 @@ fn timeless(pdu: Pdu<'_>) -> Pdu<'_> {
         Pdu::Hello(_)
         | Pdu::Cookie(_)
         | Pdu::Reject(_)
-        | Pdu::Refuse(_)
         | Pdu::Ack(_)
         | Pdu::Extend(_)
         | Pdu::NoSession(_)

@@ -215,6 +215,9 @@ impl Record {
             HandlerEnd::Panicked
             | HandlerEnd::Cancelled { .. }
             | HandlerEnd::HandlerFailed
+            | HandlerEnd::TooLarge
+            | HandlerEnd::NotCommitted
+            | HandlerEnd::Unsettled
             | HandlerEnd::BadArguments => HandlerEndKind::Failed,
         };
         if let Some(fact) = self.fact(number) {

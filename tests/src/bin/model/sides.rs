@@ -79,6 +79,7 @@ pub(crate) fn limits() -> Limits {
     limits.retransmit_initial = TICK;
     limits.retransmit_floor = TICK;
     limits.retransmit_ceiling = TICK;
+    limits.lease_min = TICK * 2;
     limits.lease_unused = TICK * 2;
     limits.lease = TICK * 2;
     limits.working_after = Duration::ZERO;

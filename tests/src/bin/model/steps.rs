@@ -176,7 +176,9 @@ impl<'a> Step<'a> {
                     let number = number_of(&mut execute);
                     self.state.rest_mut().queued.push((execute.ticket, number));
                 }
-                ServerEvent::Cancel(_) => {}
+                ServerEvent::Cancel(_)
+                | ServerEvent::OpenGeneration { .. }
+                | ServerEvent::ForgetGeneration { .. } => {}
                 ServerEvent::SessionClosed(id) => {
                     let running = &self.state.rest.running;
                     let runs = running.iter().any(|one| one.ticket.call_id().session == id);
