@@ -11,8 +11,9 @@
 //! other handlers run on a pool of workers (dispatcher and workers: Tanenbaum & van Steen, section
 //! 3.4). The protocol's state machine stands behind one lock that is never held across a system call
 //! or a handler. Where things are: [`exports`] what is served, [`state`] what stands behind the
-//! lock, [`dispatch`] how one handler runs, [`receiver`] and [`workers`] the threads, [`running`] the
-//! handle and the drain, [`registration`] the door to a binder.
+//! lock, [`dispatch`] how one handler runs, [`pending`] how async ones wait without a thread,
+//! [`receiver`] and [`workers`] the threads, [`running`] the handle and the drain, [`registration`]
+//! the door to a binder.
 //!
 //! Does not know sockets, clocks or threads but through [`World`], so that the same server runs in
 //! the simulator.
@@ -32,6 +33,7 @@ use crate::service::Service;
 mod dispatch;
 mod exports;
 mod ledger;
+mod pending;
 mod receiver;
 mod registration;
 mod running;
@@ -158,7 +160,8 @@ impl Server {
         self
     }
 
-    /// Runs at most `count` handlers at once, besides those of `inline` methods. At least one.
+    /// Runs at most `count` handlers at once, besides those of `inline` methods and async ones that
+    /// wait: how many of those there may be, [`Limits::calls_running_max`] says. At least one.
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = count.max(1);
         self

@@ -40,7 +40,7 @@ fn receive(shared: &Arc<Shared>, link: &dyn Link) {
     let mut contexts = Contexts::default();
     let mut errands = Errands::default();
     let mut received = Received::Nothing;
-    let mut done = None;
+    let mut went = None;
     let mut wake = None;
     loop {
         let (mut state, now) = shared.turn();
@@ -48,8 +48,9 @@ fn receive(shared: &Arc<Shared>, link: &dyn Link) {
         if state.is_stopping {
             return;
         }
-        if let Some(done) = done.take() {
-            state.finish(now, done, &mut contexts);
+        if let Some(went) = went.take() {
+            state.settle(now, went, &mut contexts, &mut errands);
+            state.hand_over(&mut errands);
         }
         match received {
             Received::Datagram { len, from } => {
@@ -72,7 +73,7 @@ fn receive(shared: &Arc<Shared>, link: &dyn Link) {
         drop(state);
         errands.run(shared);
         match job {
-            Some(job) => done = Some(job.run(&shared.exports)),
+            Some(job) => went = Some(job.run(shared)),
             None => received = link.receive(&mut buffer, wake),
         }
     }

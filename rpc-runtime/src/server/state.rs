@@ -13,8 +13,9 @@ use crate::context::CallContext;
 use crate::driver::{Gate, Link, World};
 use crate::ids::{CallId, GenerationId, Space};
 use crate::protocol::{self, Begin, Execute, Output, ServerCounters, ServerEvent, Ticket};
-use crate::server::dispatch::{Contexts, Done, Job};
+use crate::server::dispatch::{Contexts, Done, Job, Went, Work};
 use crate::server::exports::Exports;
+use crate::server::pending::{Parked, Pending};
 use crate::server::workers;
 use crate::service::DurableCall;
 use crate::time::Instant;
@@ -48,8 +49,12 @@ pub(super) struct State {
     inline: VecDeque<Execute>,
     /// For the store; the core bounds how many can be waiting.
     pub(super) questions: VecDeque<ServerEvent>,
-    /// The handlers that run, for cancellations.
+    /// The handlers that threads run, for cancellations.
     serving: Vec<(Ticket, CallContext)>,
+    /// The async handlers that no thread runs.
+    parked: Parked,
+    /// Whether a free worker goes on with one of those before it begins another call: by turns.
+    resumes_first: bool,
     /// The workers' gates by number, and who of them waits: the one that waited least goes first,
     /// because its memory is still warm.
     gates: Vec<Option<Arc<dyn Gate>>>,
@@ -89,6 +94,8 @@ impl Shared {
             inline: VecDeque::new(),
             questions: VecDeque::new(),
             serving: Vec::with_capacity(workers_max + 1),
+            parked: Parked::default(),
+            resumes_first: false,
             gates: Vec::with_capacity(workers_max),
             idle: Vec::with_capacity(workers_max),
             workers_max,
@@ -120,6 +127,18 @@ impl Shared {
     pub(super) fn counters(&self) -> ServerCounters {
         *self.lock().core.counters()
     }
+
+    /// Has a worker go on with a parked handler. Whoever calls this may be unwinding, so that it
+    /// does not panic, and holds no lock of ours.
+    pub(super) fn call_for(self: &Arc<Self>, ticket: Ticket) {
+        let Ok(mut state) = self.state.lock() else { return };
+        let mut errands = Errands::default();
+        if state.parked.call_for(ticket) {
+            state.call_worker(&mut errands);
+        }
+        drop(state);
+        errands.run(self);
+    }
 }
 
 impl State {
@@ -130,7 +149,9 @@ impl State {
                 Output::Event(ServerEvent::Execute(call)) => self.accept(call, shared, errands),
                 Output::Event(ServerEvent::Cancel(ticket)) => {
                     let serving = self.serving.iter().find(|(served, _)| *served == ticket);
-                    errands.cancels.extend(serving.map(|(_, context)| context.clone()));
+                    let context = serving.map(|(_, context)| context);
+                    let context = context.or_else(|| self.parked.context(ticket));
+                    errands.cancels.extend(context.cloned());
                 }
                 Output::Event(ServerEvent::SessionClosed(_)) => {}
                 Output::Event(
@@ -183,14 +204,38 @@ impl State {
         None
     }
 
-    /// Begins the next call of those that wait for a worker.
-    pub(super) fn next_queued(&mut self, now: Instant, turn: &mut Turn<'_>) -> Option<Job> {
-        while let Some(call) = self.queue.pop_front() {
+    /// What a worker does next. Calls that begin and async handlers that go on take turns, so that
+    /// neither keeps the other waiting.
+    pub(super) fn next_work(&mut self, now: Instant, turn: &mut Turn<'_>) -> Option<Work> {
+        self.resumes_first = !self.resumes_first;
+        if self.resumes_first {
+            self.next_called().or_else(|| self.next_queued(now, turn))
+        } else {
+            self.next_queued(now, turn).or_else(|| self.next_called())
+        }
+    }
+
+    /// Takes up the next async handler that was called.
+    fn next_called(&mut self) -> Option<Work> {
+        let pending = self.parked.next_called()?;
+        self.serving.push((pending.ticket, pending.context.clone()));
+        Some(Work::Resume(pending))
+    }
+
+    /// Begins the next call of those that wait for a worker, unless as many run as may.
+    fn next_queued(&mut self, now: Instant, turn: &mut Turn<'_>) -> Option<Work> {
+        while !self.is_full() {
+            let call = self.queue.pop_front()?;
             if let Some(job) = self.begin(now, call, turn) {
-                return Some(job);
+                return Some(Work::Begin(job));
             }
         }
         None
+    }
+
+    /// Whether as many calls run as may: async handlers are not bounded by the workers.
+    fn is_full(&self) -> bool {
+        self.core.running() >= self.core.limits().calls_running_max
     }
 
     fn begin(&mut self, now: Instant, call: Execute, turn: &mut Turn<'_>) -> Option<Job> {
@@ -208,15 +253,50 @@ impl State {
         Some(Job { ticket, method, arguments, reply: self.core.take_buffer(), context, durable })
     }
 
-    /// A handler has ended.
-    pub(super) fn finish(&mut self, now: Instant, done: Done, contexts: &mut Contexts) {
-        let Done { ticket, arguments, end, body, context } = done;
-        if let Some(place) = self.serving.iter().position(|(served, _)| *served == ticket) {
-            self.serving.swap_remove(place);
+    /// A thread is through with a handler, for now or for good.
+    pub(super) fn settle(
+        &mut self,
+        now: Instant,
+        went: Went,
+        contexts: &mut Contexts,
+        errands: &mut Errands,
+    ) {
+        match went {
+            Went::Ended(done) => {
+                let was_full = self.is_full();
+                self.finish(now, done, contexts);
+                if was_full && !self.queue.is_empty() {
+                    self.call_worker(errands);
+                }
+            }
+            Went::Waits(pending) if self.is_stopping => errands.abandoned.push(pending),
+            Went::Waits(pending) => {
+                self.no_longer_serving(pending.ticket);
+                self.parked.park(pending);
+            }
         }
+    }
+
+    /// The receiving thread leaves async handlers to the workers.
+    pub(super) fn hand_over(&mut self, errands: &mut Errands) {
+        if self.parked.is_anybody_called() {
+            self.call_worker(errands);
+        }
+    }
+
+    /// A handler has ended.
+    fn finish(&mut self, now: Instant, done: Done, contexts: &mut Contexts) {
+        let Done { ticket, arguments, end, body, context } = done;
+        self.no_longer_serving(ticket);
         contexts.give_back(context);
         self.core.recycle(arguments);
         self.core.finish(now, ticket, end, body);
+    }
+
+    fn no_longer_serving(&mut self, ticket: Ticket) {
+        if let Some(place) = self.serving.iter().position(|(served, _)| *served == ticket) {
+            self.serving.swap_remove(place);
+        }
     }
 
     /// Whether a worker's turn left something that the receiving thread must look at.
@@ -247,15 +327,20 @@ impl State {
 
     /// Calls that wait for a worker and calls that run.
     pub(super) fn left(&self) -> (usize, usize) {
-        (self.queue.len() + self.inline.len(), self.serving.len())
+        (self.queue.len() + self.inline.len(), self.serving.len() + self.parked.len())
     }
 
-    /// Begins the end: no thread starts a handler any more, those that run are told.
+    /// Begins the end: no thread starts a handler any more, those that run are told, those that wait
+    /// are dropped.
     pub(super) fn stop(&mut self, errands: &mut Errands) {
         self.is_stopping = true;
         self.queue.clear();
         self.inline.clear();
         errands.cancels.extend(self.serving.iter().map(|(_, context)| context.clone()));
+        for pending in self.parked.take_all() {
+            errands.cancels.push(pending.context.clone());
+            errands.abandoned.push(pending);
+        }
         errands.gates.extend(self.gates.iter().flatten().cloned());
         errands.link = self.link.take();
         errands.must_wake_receiver = true;
@@ -293,6 +378,8 @@ pub(super) struct Errands {
     ready: usize,
     pub(super) link: Option<Arc<dyn Link>>,
     cancels: Vec<CallContext>,
+    /// Async handlers that nobody will go on with.
+    abandoned: Vec<Pending>,
     gates: Vec<Arc<dyn Gate>>,
     fresh_workers: Vec<usize>,
     pub(super) must_wake_receiver: bool,
@@ -343,5 +430,6 @@ impl Errands {
         for context in self.cancels.drain(..) {
             context.cancel();
         }
+        self.abandoned.clear();
     }
 }

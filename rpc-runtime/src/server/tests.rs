@@ -10,7 +10,7 @@ use crate::interface::{Interface, Method};
 use crate::protocol::HandlerEnd;
 use crate::reactor;
 use crate::semantics::Semantics;
-use crate::service::{Dispatched, Incoming};
+use crate::service::{self, Dispatched, Incoming};
 use crate::time::Duration;
 use crate::wire::{RefuseReason, ReplyStatus, SealedVerdict};
 
@@ -18,6 +18,7 @@ mod addresses;
 mod peer;
 #[cfg(feature = "sim")]
 mod simulated;
+mod waiting;
 
 use peer::{Answer, Peer};
 
@@ -123,7 +124,7 @@ impl Service for Probe {
             }
             unknown => unreachable!("no method {unknown}"),
         }
-        Dispatched { end, body }
+        Dispatched::Now(service::Answer { end, body })
     }
 }
 

@@ -8,7 +8,7 @@
 use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Dispatched, Incoming};
+use super::{Answer, Incoming};
 use crate::context::{self, CallContext};
 use crate::ids::{ClientId, GenerationId, Sequence, SlotIndex};
 use crate::protocol::HandlerEnd;
@@ -56,9 +56,9 @@ enum Outcome {
     #[default]
     Nothing,
     /// The handler's end, to be committed or rolled back.
-    Ran(Dispatched),
+    Ran(Answer),
     /// The call was committed before.
-    Found(Dispatched),
+    Found(Answer),
     /// A later call was committed in the slot.
     Late,
 }
@@ -71,18 +71,18 @@ fn locked(outcome: &Shared) -> MutexGuard<'_, Outcome> {
 
 /// A handler over an open transaction: gets the arguments, gives what became of them.
 pub(crate) trait Body<S: Store>:
-    Fn(&mut S::Tx<'_>, Incoming<'_>) -> Dispatched + Send + Sync
+    Fn(&mut S::Tx<'_>, Incoming<'_>) -> Answer + Send + Sync
 {
 }
 
-impl<S: Store, B: Fn(&mut S::Tx<'_>, Incoming<'_>) -> Dispatched + Send + Sync> Body<S> for B {}
+impl<S: Store, B: Fn(&mut S::Tx<'_>, Incoming<'_>) -> Answer + Send + Sync> Body<S> for B {}
 
 /// Runs a call of a durable service.
 pub(crate) fn run<S: Store>(
     store: &Arc<Durable<S>>,
     body: Arc<dyn Body<S>>,
     incoming: Incoming<'_>,
-) -> Dispatched {
+) -> Answer {
     match incoming.durable {
         Some(call) => once(store, body, call, incoming),
         None => plainly(store, body, incoming),
@@ -94,9 +94,9 @@ fn plainly<S: Store>(
     store: &Arc<Durable<S>>,
     body: Arc<dyn Body<S>>,
     incoming: Incoming<'_>,
-) -> Dispatched {
+) -> Answer {
     let outcome = Shared::default();
-    let job = Attempt::new(body, &incoming, &outcome);
+    let mut job = Attempt::new(body, &incoming, &outcome);
     let ended = store.commit(move |tx| {
         let dispatched = job.run(tx);
         let commit = if has_effect(&dispatched) { Commit::Keep } else { Commit::Undo };
@@ -111,7 +111,7 @@ fn plainly<S: Store>(
             Outcome::Ran(dispatched) | Outcome::Found(dispatched),
         ) => dispatched,
         (Ok(Ended::Kept | Ended::Undone), Outcome::Nothing | Outcome::Late) => nothing_done(),
-        (Err(error), _) => Dispatched::failed(&format!("the transaction failed: {error}")),
+        (Err(error), _) => Answer::failed(&format!("the transaction failed: {error}")),
     }
 }
 
@@ -121,9 +121,9 @@ fn once<S: Store>(
     body: Arc<dyn Body<S>>,
     call: DurableCall,
     incoming: Incoming<'_>,
-) -> Dispatched {
+) -> Answer {
     let outcome = Shared::default();
-    let job = Attempt::new(body, &incoming, &outcome);
+    let mut job = Attempt::new(body, &incoming, &outcome);
     let ended = store.commit(move |tx| {
         Commit::of(|| {
             if let Some(found) = find::<S>(tx, &call)? {
@@ -146,7 +146,7 @@ fn once<S: Store>(
         (Ok(_), Outcome::Found(dispatched)) => dispatched,
         (Ok(Ended::Panicked(payload)), _) => {
             let text = super::panic_text(&*payload).to_owned();
-            let dispatched = Dispatched { end: HandlerEnd::Panicked, body: text.into_bytes() };
+            let dispatched = Answer { end: HandlerEnd::Panicked, body: text.into_bytes() };
             record_alone(store, call, dispatched)
         }
         (Ok(Ended::Undone), Outcome::Ran(dispatched)) => match dispatched.end {
@@ -168,8 +168,8 @@ fn once<S: Store>(
 fn record_alone<S: Store>(
     store: &Arc<Durable<S>>,
     call: DurableCall,
-    dispatched: Dispatched,
-) -> Dispatched {
+    dispatched: Answer,
+) -> Answer {
     let dispatched = dispatched.fitted(call.reply_bytes_max);
     let row = call.record(dispatched.end.status(), &dispatched.body).to_row();
     let outcome = Shared::default();
@@ -195,7 +195,7 @@ fn record_alone<S: Store>(
 
 /// A transaction failed. Where it may have been committed all the same, the store is asked until it
 /// answers, or nobody waits any more: nothing else is true.
-fn settle<S: Store>(store: &Arc<Durable<S>>, call: DurableCall, error: &StoreError) -> Dispatched {
+fn settle<S: Store>(store: &Arc<Durable<S>>, call: DurableCall, error: &StoreError) -> Answer {
     if !error.is_doubtful() {
         return nothing_done();
     }
@@ -209,7 +209,7 @@ fn settle<S: Store>(store: &Arc<Durable<S>>, call: DurableCall, error: &StoreErr
                 };
             }
             Err(_) if context::current().is_none_or(|call| call.remaining().is_zero()) => {
-                return Dispatched { end: HandlerEnd::Unsettled, body: Vec::new() };
+                return Answer { end: HandlerEnd::Unsettled, body: Vec::new() };
             }
             Err(_) => store.pause(),
         }
@@ -230,7 +230,7 @@ fn find<S: Store>(tx: &mut S::Tx<'_>, call: &DurableCall) -> Result<Option<Outco
 }
 
 /// A recorded end, as if the handler had ended so just now.
-fn told(record: &SlotRecord<'_>) -> Dispatched {
+fn told(record: &SlotRecord<'_>) -> Answer {
     let end = match record.status {
         ReplyStatus::Returned => HandlerEnd::Returned,
         ReplyStatus::TooLarge => HandlerEnd::TooLarge,
@@ -239,16 +239,16 @@ fn told(record: &SlotRecord<'_>) -> Dispatched {
         ReplyStatus::CancelledPartial => HandlerEnd::Cancelled { partial: true },
         ReplyStatus::HandlerFailed => HandlerEnd::HandlerFailed,
     };
-    Dispatched { end, body: record.reply.to_vec() }
+    Answer { end, body: record.reply.to_vec() }
 }
 
 /// Nothing of the call is in the store.
-const fn nothing_done() -> Dispatched {
-    Dispatched { end: HandlerEnd::NotCommitted, body: Vec::new() }
+const fn nothing_done() -> Answer {
+    Answer { end: HandlerEnd::NotCommitted, body: Vec::new() }
 }
 
 /// Whether the handler returned a value: then what it did is kept. Its own error rolls it back.
-fn has_effect(dispatched: &Dispatched) -> bool {
+fn has_effect(dispatched: &Answer) -> bool {
     dispatched.end == HandlerEnd::Returned && dispatched.body.first() == Some(&0)
 }
 
@@ -264,16 +264,17 @@ impl<S: Store> Attempt<S> {
     fn new(body: Arc<dyn Body<S>>, incoming: &Incoming<'_>, outcome: &Shared) -> Self {
         Self {
             body,
-            arguments: incoming.arguments.to_vec(),
+            arguments: incoming.arguments.clone(),
             context: context::current(),
             outcome: Arc::clone(outcome),
         }
     }
 
     /// Runs the handler under its own call's context, whoever's thread this is.
-    fn run(&self, tx: &mut S::Tx<'_>) -> Dispatched {
+    fn run(&mut self, tx: &mut S::Tx<'_>) -> Answer {
         let _entered = self.context.as_ref().map(CallContext::enter);
-        let incoming = Incoming { arguments: &self.arguments, reply: Vec::new(), durable: None };
+        let arguments = &mut self.arguments;
+        let incoming = Incoming { arguments, reply: Vec::new(), durable: None };
         (self.body)(tx, incoming)
     }
 }
