@@ -11,6 +11,7 @@ mod durable;
 mod resolve;
 #[cfg(feature = "model")]
 mod digest;
+mod orphans;
 #[cfg(test)]
 mod tests;
 

@@ -45,6 +45,14 @@ impl<'a, H: Hasher> Digest<'a, H> {
         self.add((!never).then(|| self.now.until(when)));
     }
 
+    /// Adds a moment to come, if there is one.
+    pub(crate) fn until_any(&mut self, when: Option<Instant>) {
+        self.add(when.is_some());
+        if let Some(when) = when {
+            self.until(when);
+        }
+    }
+
     /// Adds a moment that has passed, of which nobody asks more than whether `horizon` has gone by.
     pub(crate) fn since(&mut self, when: Instant, horizon: Duration) {
         self.add(self.now.since(when).min(horizon));
@@ -52,10 +60,8 @@ impl<'a, H: Hasher> Digest<'a, H> {
 
     pub(crate) fn timers<K: Copy + Hash>(&mut self, timers: &Timers<K>) {
         for (key, when) in timers.all() {
-            self.add((key, when.is_some()));
-            if let Some(when) = when {
-                self.until(when);
-            }
+            self.add(key);
+            self.until_any(when);
         }
     }
 }

@@ -8,7 +8,7 @@ use super::session::Session;
 use super::slot::{Live, Slot, State};
 use crate::protocol::Limits;
 use crate::protocol::digest::Digest;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 impl Server {
     /// Feeds what decides about the next steps to `hasher`; between drains only.
@@ -45,7 +45,7 @@ impl Session {
     fn digest<H: Hasher>(&self, limits: &Limits, digest: &mut Digest<'_, H>) {
         digest.add((self.id, self.client, self.incarnation, self.address, self.speaker));
         digest.add((self.elsewhere, self.proved, self.slots_max, self.window, self.live_calls));
-        digest.add(self.generation);
+        digest.add((self.generation, self.home));
         digest.add((self.used, self.fenced, self.closing, self.nonces, self.next_nonce));
         digest.since(self.last_heard, limits.lease);
         digest.add(self.slots.len());
@@ -68,7 +68,7 @@ impl Generation {
 
 impl Slot {
     fn digest<H: Hasher>(&self, digest: &mut Digest<'_, H>) {
-        digest.add((self.last, self.digest, self.attempt, self.stored_bytes));
+        digest.add((self.last, self.digest, self.attempt, self.stored_bytes, self.quantum));
         digest.variant(&self.state);
         match &self.state {
             State::Queued(live) | State::Running(live) => live.digest(digest),
@@ -88,6 +88,18 @@ impl Slot {
 impl Live {
     fn digest<H: Hasher>(&self, digest: &mut Digest<'_, H>) {
         digest.add((self.repeatable, self.reply_bytes_max, self.cancelled, self.stopped));
+        digest.add((self.method, self.quantum));
         digest.until(self.not_after);
+        digest.until_any(self.report_at);
+        digest.until_any(self.quantum_ends);
+        digest.until_any(self.stubborn_at);
+        digest.add(self.asked.is_some());
+        if let Some(asked) = self.asked {
+            // Grace and quantum are counted from it; it is given up when the grace period is over.
+            digest.since(asked.at, Duration::MAX);
+            digest.until(asked.again);
+        }
+        digest.add(self.owner.map(|owner| (owner.announced, owner.tries)));
+        digest.until_any(self.owner.map(|owner| owner.again));
     }
 }

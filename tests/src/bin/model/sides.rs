@@ -8,7 +8,8 @@ use rpc_runtime::address::Address;
 use rpc_runtime::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
     Begin, CallKey, CallSpec, Client, ClientEvent, ClientIdentity, Execute, HandlerEnd, Limits,
-    MethodEntry, Output, Server, ServerEvent, ServerIdentity, Target, Ticket,
+    MethodEntry, OnFence, OrphanPolicy, Output, Server, ServerEvent, ServerIdentity, Target,
+    Ticket,
 };
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
@@ -29,6 +30,10 @@ const SERVER: Address = Address::Virtual(1);
 /// The methods that every server offers, by their place.
 pub(crate) const METHODS: [Semantics; 3] =
     [Semantics::AtMostOnce, Semantics::AtLeastOnce, Semantics::Maybe];
+
+/// Nobody looks for orphans.
+const UNWATCHED: OrphanPolicy =
+    OrphanPolicy { quantum: None, on_fence: OnFence::Leave, no_cancel: false };
 
 /// Counts. Whatever is drawn from it was never drawn before; jitter is none.
 #[derive(Clone, Debug)]
@@ -85,6 +90,7 @@ pub(crate) fn limits() -> Limits {
     limits.working_after = Duration::ZERO;
     limits.ack_delay = TICK;
     limits.push_back = TICK;
+    limits.grace = TICK;
     limits.deadline_max = Duration::MAX;
     limits
 }
@@ -211,6 +217,7 @@ impl ServerSide {
             name: 10,
             semantics,
             reply_bytes_max: 64,
+            orphans: UNWATCHED,
         };
         let methods = METHODS.into_iter().enumerate().map(entry).collect();
         // Two servers that draw alike: only what is hashed tells their session ids apart.

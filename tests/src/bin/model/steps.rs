@@ -177,6 +177,7 @@ impl<'a> Step<'a> {
                     self.state.rest_mut().queued.push((execute.ticket, number));
                 }
                 ServerEvent::Cancel(_)
+                | ServerEvent::Fenced { .. }
                 | ServerEvent::OpenGeneration { .. }
                 | ServerEvent::ForgetGeneration { .. } => {}
                 ServerEvent::SessionClosed(id) => {
