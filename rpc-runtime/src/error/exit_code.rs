@@ -44,10 +44,11 @@ impl CallError {
     /// | 78 | `EX_CONFIG` | no, nor would another try | give up: an address, a parameter, a version, an interface or a permission must be changed first |
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        match self.execution() {
-            Execution::NotExecuted if self.kind().is_lasting() => LASTING_CODE,
-            execution => execution.exit_code(),
+        let execution = self.execution();
+        if execution == Execution::NotExecuted && self.kind().is_lasting() {
+            return LASTING_CODE;
         }
+        execution.exit_code()
     }
 }
 

@@ -8,7 +8,7 @@ use rpc_runtime::sim::SimDisk;
 use rpc_runtime::store::Durable;
 use rpc_runtime::store::memory::{MemoryStore, MemoryTx, StoreFaults};
 use rpc_runtime::wire::{self, Pdu};
-use rpc_runtime::{ErrorKind, Execution};
+use rpc_runtime::{Channel, ErrorKind, Execution, Journal, reactor, sim};
 
 use super::kinds::{Cell, own_place, within};
 use super::middle::Middle;
@@ -86,6 +86,25 @@ pub(crate) fn identity_in_use() -> Vec<Cell> {
         TillClient::connect(&middle.url).unwrap().pay(1).unwrap_err()
     });
     vec![Cell::new("IdentityInUse", NotExecuted, case)]
+}
+
+/// A journal whose disk is full.
+pub(crate) fn journal_failed() -> Vec<Cell> {
+    let case = Case::of(|url| {
+        let disk = SimDisk::new(1, 0);
+        let world = sim::current_world().unwrap_or_else(reactor::world);
+        let journal = Journal::open_file(Box::new(disk.open().unwrap()), world).unwrap();
+        let server = till(own_place(url), MemoryStore::new());
+        let channel = Channel::connect(&server.url()).unwrap().with_journal(&journal).unwrap();
+        let client = TillClient::on(&channel);
+        assert_eq!(client.pay(1).unwrap(), 1);
+        disk.set_room(0);
+        let error = client.pay(1).unwrap_err();
+        disk.set_room(usize::MAX);
+        assert_eq!(client.pay(1).unwrap(), 2, "the other never left");
+        error
+    });
+    vec![Cell::new("JournalFailed", NotExecuted, case)]
 }
 
 /// A call of `exactly_once` to a server that never heard of stores.
