@@ -43,7 +43,7 @@ impl Middle {
                 }
             });
         };
-        here().spawn("there", Box::new(go));
+        here().spawn("there", Box::new(go)).unwrap();
         let home = Arc::clone(&path);
         let come = move || {
             home.pass(&*back, |_, datagram| {
@@ -52,7 +52,7 @@ impl Middle {
                 }
             });
         };
-        here().spawn("back", Box::new(come));
+        here().spawn("back", Box::new(come)).unwrap();
         Self { url, path }
     }
 

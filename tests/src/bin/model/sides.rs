@@ -142,8 +142,14 @@ impl ClientSide {
     pub(crate) fn call(&mut self, number: u8, method: usize, patience: Option<u8>) -> CallKey {
         let deadline = patience.map_or(NEVER, |ticks| self.now + TICK * u32::from(ticks));
         let semantics = METHODS[method];
-        let spec =
-            CallSpec { method: fingerprint(method), name: 10, semantics, deadline, depth: 0 };
+        let spec = CallSpec {
+            method: fingerprint(method),
+            name: 10,
+            semantics,
+            deadline,
+            depth: 0,
+            recorded: false,
+        };
         self.machine.wake().start(self.now, spec, vec![number])
     }
 
