@@ -58,8 +58,6 @@ pub enum ErrorKind {
     Unmarshallable,
     /// Every slot, or the client's queue, is taken by calls under way.
     NoFreeSlot,
-    /// The client's journal cannot be opened or written.
-    JournalFailed,
     /// The caller, or the call that this one was part of, gave up.
     Cancelled,
     /// The handler panicked.
@@ -70,6 +68,8 @@ pub enum ErrorKind {
     ReplyTooLarge,
     /// The call ran; its reply could not be decoded.
     ReplyUndecodable,
+    /// The client's journal cannot be opened or written.
+    JournalFailed,
 }
 
 /// The list of all kinds, for what must not forget one: hands them to the macro `$then`, each with
