@@ -13,7 +13,11 @@ mod sessions;
 mod refusals;
 #[path = "scenarios/restarts.rs"]
 mod restarts;
+#[path = "scenarios/orphans.rs"]
+mod orphans;
 #[path = "scenarios/limits.rs"]
 mod limits;
 #[path = "scenarios/network.rs"]
 mod network;
+#[path = "scenarios/journals.rs"]
+mod journals;

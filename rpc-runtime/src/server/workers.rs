@@ -41,7 +41,8 @@ fn work(shared: &Arc<Shared>, number: usize) {
             state.core.generation_opened(now, key, table);
         }
         let question = state.questions.pop_front();
-        let work = if question.is_some() { None } else { state.next_work(now, &mut turn) };
+        let work =
+            if question.is_some() { None } else { state.next_work(now, &mut turn, &mut errands) };
         let until = state.drain(now, shared, &mut errands);
         errands.must_wake_receiver |= state.receiver_must_look(until);
         let must_end = state.is_stopping;
@@ -79,6 +80,9 @@ fn ask(shared: &Shared, question: ServerEvent) -> Option<(OpeningKey, Option<Dur
             let _ = ledger.map(|ledger| ledger.forget_generation(client, generation));
             None
         }
-        ServerEvent::Execute(_) | ServerEvent::Cancel(_) | ServerEvent::SessionClosed(_) => None,
+        ServerEvent::Execute(_)
+        | ServerEvent::Cancel(_)
+        | ServerEvent::Fenced { .. }
+        | ServerEvent::SessionClosed(_) => None,
     }
 }

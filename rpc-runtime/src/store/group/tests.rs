@@ -161,7 +161,7 @@ impl AndThenPut for Commit {
 struct Posted(mpsc::Sender<bool>);
 
 impl Job<MemoryStore> for Posted {
-    fn run(&mut self, tx: &mut MemoryTx) -> Commit {
+    fn run(&mut self, tx: &mut MemoryTx, _: &mut RowCache) -> Commit {
         add_one(tx, b"sum")
     }
 
@@ -252,7 +252,7 @@ fn a_later_life_fences_an_earlier_one_even_in_mid_transaction() {
 fn a_leader_whose_job_panics_at_its_end_leaves_nobody_waiting() {
     struct Bad;
     impl Job<MemoryStore> for Bad {
-        fn run(&mut self, _: &mut MemoryTx) -> Commit {
+        fn run(&mut self, _: &mut MemoryTx, _: &mut RowCache) -> Commit {
             Commit::Keep
         }
         fn ended(self: Box<Self>, _: Result<Ended, StoreError>) {
