@@ -70,7 +70,7 @@ fn a_server_without_a_thread_to_receive_does_not_start_and_gives_its_address_bac
 }
 
 /// Panics in the thread that receives, once told to; says when it does.
-struct Bad(Switch, Mutex<mpsc::Sender<()>>);
+struct Bad(Switch, Mutex<Sender<()>>);
 
 impl Watch for Bad {
     fn asked(&self, what: &'static str) {
