@@ -25,9 +25,11 @@ use crate::protocol::CallKey;
 /// What the bytes of a reply, or the failure of the call, become. Function pointers, so that waiting
 /// needs no bounds and a wrong type is one error, at the method's return type.
 struct Reader<R, X> {
-    read: fn(&[u8]) -> Result<(R, X), DecodeError>,
+    read: Read<R, X>,
     fail: fn(CallError) -> R,
 }
+
+type Read<R, X> = fn(&[u8]) -> Result<(R, X), DecodeError>;
 
 impl<R, X> Clone for Reader<R, X> {
     fn clone(&self) -> Self {
