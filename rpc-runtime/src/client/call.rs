@@ -32,6 +32,8 @@ struct Reader<R, X> {
     fail: fn(CallError) -> R,
 }
 
+type Read<R, X> = fn(&[u8]) -> Result<(R, X), DecodeError>;
+
 impl<R, X> Clone for Reader<R, X> {
     fn clone(&self) -> Self {
         *self

@@ -44,11 +44,8 @@ impl CallError {
     /// | 78 | `EX_CONFIG` | no, nor would another try | give up: an address, a parameter, a version, an interface or a permission must be changed first |
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        let execution = self.execution();
-        if execution == Execution::NotExecuted && self.kind().is_lasting() {
-            return LASTING_CODE;
-        }
-        execution.exit_code()
+        let is_vain = self.is_safe_to_retry() && self.kind().is_lasting();
+        if is_vain { LASTING_CODE } else { self.execution().exit_code() }
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Once;
+use std::thread::{self, ThreadId};
 
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -28,9 +30,11 @@ impl Visit for Told {
     }
 }
 
-/// Keeps all events.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<Told>>>);
+/// Keeps the events of this process, each with its thread. One for all: whether a place in the code
+/// is listened to at all is decided for the process, by whichever test comes there first.
+struct Log;
+
+static TOLD: Mutex<Vec<(ThreadId, Told)>> = Mutex::new(Vec::new());
 
 impl Subscriber for Log {
     fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
@@ -49,7 +53,7 @@ impl Subscriber for Log {
         let (level, target) = (*event.metadata().level(), event.metadata().target());
         let mut told = Told { level, target, fields: BTreeMap::new() };
         event.record(&mut told);
-        self.0.lock().unwrap().push(told);
+        TOLD.lock().unwrap().push((thread::current().id(), told));
     }
 
     fn enter(&self, _span: &Id) {}
@@ -57,13 +61,15 @@ impl Subscriber for Log {
     fn exit(&self, _span: &Id) {}
 }
 
-/// All that is told while `visit` goes on, of which the runtime's own part counts.
+/// All that the runtime tells in this thread while `visit` goes on.
 fn told(visit: impl FnOnce()) -> Vec<Told> {
-    let log = Log::default();
-    tracing::subscriber::with_default(log.clone(), visit);
-    let mut told = std::mem::take(&mut *log.0.lock().unwrap());
-    told.retain(|event| event.target.starts_with("rpc_runtime"));
-    told
+    static LISTENING: Once = Once::new();
+    LISTENING.call_once(|| tracing::subscriber::set_global_default(Log).unwrap());
+    visit();
+    let here = thread::current().id();
+    let mut all = TOLD.lock().unwrap();
+    let ours = all.extract_if(.., |(thread, _)| *thread == here).map(|(_, event)| event);
+    ours.filter(|event| event.target.starts_with("rpc_runtime")).collect()
 }
 
 fn served() -> rpc_runtime::server::Running {
@@ -119,26 +125,20 @@ fn what_never_left_has_fields_too_and_a_cancelled_call_is_no_warning() {
 /// However often it was sent or made, it is one call to its caller.
 #[test]
 fn the_simulator_tells_the_same_of_those_who_block_and_those_who_do_not() {
-    let log = Log::default();
-    let inner = log.clone();
+    let learned = Arc::<Mutex<Vec<Told>>>::default();
+    let events = Arc::clone(&learned);
     let narrow = |server: Server| with_limits(server, |limits| limits.calls_running_max = 1);
-    world(
-        1,
-        Clerk::default(),
-        narrow,
-        |_, _| {},
-        move || {
-            tracing::subscriber::with_default(inner, || {
-                let desk = desk("sim://desk").with(within(600));
-                let _busy = desk.with(within(9_000)).start().dawdle(2_000);
-                rest(Duration::from_millis(50));
-                assert!(desk.recount().is_err(), "refused again and again");
-                assert!(sim::block_on(desk.start().recount()).is_err());
-            });
-        },
-    );
-    let told = log.0.lock().unwrap().clone();
+    let visit = || {
+        let desk = desk("sim://desk").with(within(600));
+        let _busy = desk.with(within(9_000)).start().dawdle(2_000);
+        rest(Duration::from_millis(50));
+        assert!(desk.recount().is_err(), "refused again and again");
+        assert!(sim::block_on(desk.start().recount()).is_err());
+    };
+    let visitor = move || *events.lock().unwrap() = told(visit);
+    world(1, Clerk::default(), narrow, |_, _| {}, visitor);
+    let events = learned.lock().unwrap().clone();
     let facts = |event: &Told| event.fields["kind"].clone() + " by " + &event.fields["peer"];
-    let facts: Vec<_> = told.iter().map(facts).collect();
+    let facts: Vec<_> = events.iter().map(facts).collect();
     assert_eq!(facts, ["overloaded by host 0", "overloaded by host 0"]);
 }
