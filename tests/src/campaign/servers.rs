@@ -51,6 +51,7 @@ pub(super) fn place(
     let machine = Server::new(identity, limits.clone(), methods, Box::new(control.rng(host)));
     let handlers = Handlers::new(Box::new(control.rng(host)), *weather);
     let workers = 1 + usize::try_from(control.rng(host).below(4)).unwrap_or(0);
+    let workers = workers.min(limits.calls_running_max);
     let identity = (identity.id, identity.incarnation);
     let node = ServerNode::new(machine, identity, handlers, workers, journal.clone());
     let node = node.with_disk(disk.clone());

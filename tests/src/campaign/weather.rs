@@ -1,7 +1,7 @@
 //! The weather of a day: which faults, which limits, who dies how often. Most days bring a little of
 //! everything; some bring much of what seldom comes together, or no day of a thousand would show it.
 
-use rpc_runtime::fault::Faults;
+use rpc_runtime::fault::{Delay, Faults};
 use rpc_runtime::protocol::Limits;
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
@@ -40,17 +40,24 @@ impl Weather {
                 limits.sessions_max = 64;
                 limits.slots_max = 64;
                 limits.calls_queued_max = 1;
+                limits.calls_running_max = 1;
             }
         }
         limits
     }
 
     pub(super) fn faults(self, rng: &mut dyn Rng) -> Faults {
-        let delayed = |most: u64| Duration::ZERO..=Duration::from_millis(most);
         match self {
             Self::Mixed => mixed_faults(rng),
-            Self::Late => Faults::default().loss(rng.unit() * 0.3).delay(delayed(400)),
-            Self::Stormy => Faults::default().loss(rng.unit() * 0.2).delay(delayed(300)),
+            Self::Late => {
+                let delay = Duration::ZERO..=Duration::from_millis(400);
+                Faults::default().loss(rng.unit() * 0.3).delay(delay)
+            }
+            Self::Stormy => {
+                // Most datagrams come soon, some long after all that was said since.
+                let (least, cap) = (Duration::from_millis(15), Duration::from_secs(2));
+                Faults::default().loss(rng.unit() * 0.3).delay(Delay::HeavyTail { least, cap })
+            }
         }
     }
 
@@ -59,7 +66,7 @@ impl Weather {
         match self {
             Self::Mixed => (rng.below(3), 300_000),
             Self::Late => (rng.below(2), 300_000),
-            Self::Stormy => (2 + rng.below(4), 60_000),
+            Self::Stormy => (5 + rng.below(5), 60_000),
         }
     }
 
@@ -90,7 +97,8 @@ impl Weather {
     /// How long an execution takes, of handlers that are quick or slow as a rule.
     pub(super) fn takes(self, rng: &mut dyn Rng, are_slow: bool) -> Duration {
         let micros = match (self, rng.below(10), are_slow) {
-            (Self::Late, 0..=7, _) => 30_000 + rng.below(300_000),
+            (Self::Late, 0..=4, _) => 30_000 + rng.below(300_000),
+            (Self::Late, _, _) => 400_000 + rng.below(1_000_000),
             (_, 0..=5, false) | (_, 0..=1, true) => 0,
             (_, 6..=8, false) | (_, 2..=3, true) => rng.below(60_000),
             (_, _, false) => rng.below(1_500_000),
