@@ -7,7 +7,7 @@ mod table;
 
 use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
-use syn::{Ident, ItemTrait, TraitItem};
+use syn::{Ident, ItemTrait, ReturnType, TraitItem};
 
 use crate::diagnostics::{Diagnostics, error};
 use crate::model::{Method, Semantics, Service};
@@ -57,6 +57,9 @@ fn documented(service: &Service) -> TokenStream {
     for inner in &mut item.items {
         let TraitItem::Fn(function) = inner else { continue };
         let Some(method) = methods.next() else { continue };
+        if method.is_async {
+            promised(&mut function.sig);
+        }
         if method.semantics == Semantics::Maybe {
             continue;
         }
@@ -69,6 +72,19 @@ fn documented(service: &Service) -> TokenStream {
         function.attrs.push(syn::parse_quote!(#[allow(clippy::missing_errors_doc)]));
     }
     quote!(#item)
+}
+
+/// `async fn put() -> R` as `fn put() -> impl Future<Output = R> + Send`: the compiler takes an
+/// `async fn` for its implementation, and anybody may send what it gives to another thread.
+fn promised(signature: &mut syn::Signature) {
+    signature.asyncness = None;
+    let (place, output) = match &signature.output {
+        ReturnType::Default => (Span::call_site(), quote!(())),
+        ReturnType::Type(_, written) => (located(written), quote!(#written)),
+    };
+    signature.output = syn::parse_quote_spanned! {place=>
+        -> impl ::core::future::Future<Output = #output> + ::core::marker::Send
+    };
 }
 
 /// `BankClient` and its sisters.
@@ -101,17 +117,17 @@ fn located(node: &impl syn::spanned::Spanned) -> Span {
 /// Where an error about a method's result shows.
 fn result_place(method: &Method) -> Span {
     match &method.output {
-        syn::ReturnType::Default => Span::call_site(),
-        syn::ReturnType::Type(_, written) => located(written),
+        ReturnType::Default => Span::call_site(),
+        ReturnType::Type(_, written) => located(written),
     }
 }
 
 /// `written`, or nothing for a method without a result.
 fn output(method: &Method, runtime: &syn::Path) -> TokenStream {
     match &method.output {
-        syn::ReturnType::Default => {
+        ReturnType::Default => {
             quote!(::core::result::Result<(), #runtime::CallError>)
         }
-        syn::ReturnType::Type(_, output) => quote_spanned!(located(output)=> #output),
+        ReturnType::Type(_, output) => quote_spanned!(located(output)=> #output),
     }
 }

@@ -214,6 +214,11 @@ fn every_mistake_in_a_method_has_its_own_words() {
             "options are separated by commas: put a `,` before this",
         ),
         (
+            "#[rpc(inline)] async fn put(&self) -> R;",
+            "`inline` and `async` contradict each other: an inline handler runs where calls are received, and must not wait: leave one of them out",
+        ),
+        ("async fn put(&self);", "a remote call can fail, and `put` has no way to say so"),
+        (
             "#[rpc(maybe, expires = \"1s\")] fn put(&self);",
             "`expires` has no meaning for a `maybe` call: nobody waits for it, so nothing cancels it; leave it out",
         ),
@@ -271,10 +276,21 @@ fn what_is_not_built_yet_is_refused_and_never_ignored() {
             "{told:?}"
         );
     }
-    let told = about("async fn put(&self) -> R;");
-    assert!(
-        told.len() == 1 && told[0].starts_with("an async method is not built yet: "),
-        "{told:?}"
+}
+
+#[test]
+fn async_methods_beside_exactly_once_are_refused_each_with_a_way_out() {
+    let told = messages(
+        "",
+        "trait T { #[rpc(exactly_once)] async fn pay(&self) -> R; async fn look(&self) -> R; fn quit(&self) -> R; }",
+    );
+    let ways_out: Vec<_> = told.iter().map(|message| message.lines().last().unwrap()).collect();
+    assert_eq!(
+        ways_out,
+        [
+            "leave `async` out of `pay`; its callers can still overlap calls with `start()`",
+            "leave `async` out of `look`, or move it to an interface without `exactly_once`",
+        ]
     );
 }
 

@@ -31,6 +31,9 @@ pub(crate) struct Method {
     pub(crate) no_cancel: bool,
     pub(crate) no_cancel_span: Option<Span>,
     pub(crate) inline: bool,
+    pub(crate) inline_span: Span,
+    pub(crate) is_async: bool,
+    pub(crate) async_span: Span,
     /// Whether `inline` or `worker` was written.
     pub(crate) place_given: bool,
     pub(crate) arguments: Vec<Argument>,

@@ -234,6 +234,9 @@ fn method(function: &TraitItemFn, diagnostics: &mut Diagnostics) -> Option<Metho
         no_cancel: false,
         no_cancel_span: None,
         inline: false,
+        inline_span: signature.ident.span(),
+        is_async: signature.asyncness.is_some(),
+        async_span: signature.asyncness.map_or_else(|| signature.ident.span(), |token| token.span),
         place_given: false,
         arguments: Vec::new(),
         output: signature.output.clone(),
@@ -291,6 +294,7 @@ fn rpc_option(method: &mut Method, option: &OptionItem, diagnostics: &mut Diagno
             }
             method.place_given = true;
             method.inline = word == "inline";
+            method.inline_span = option.word.span();
         }
         "name" => {
             if let Some(name) = string(option, "name = \"transfer\"", diagnostics) {

@@ -35,6 +35,10 @@ pub(crate) fn service(service: &Service, diagnostics: &mut Diagnostics) {
     }
     for method in &service.methods {
         semantics(method, diagnostics);
+        place(method, diagnostics);
+        if method.is_async && service.is_durable() {
+            outlives_transaction(method, diagnostics);
+        }
         orphans(method, diagnostics);
         for argument in &method.arguments {
             types::parameter(argument, diagnostics);
@@ -70,9 +74,6 @@ fn function_form(function: &TraitItemFn, diagnostics: &mut Diagnostics) {
     }
     for attribute in &function.attrs {
         conditional(attribute, diagnostics);
-    }
-    if let Some(token) = &signature.asyncness {
-        diagnostics.at(token, "an async method is not built yet: leave `async` out, and use `start()` to overlap calls");
     }
     if let Some(token) = &signature.constness {
         diagnostics.at(
@@ -216,6 +217,15 @@ fn semantics(method: &Method, diagnostics: &mut Diagnostics) {
     }
 }
 
+fn place(method: &Method, diagnostics: &mut Diagnostics) {
+    if method.inline && method.is_async {
+        diagnostics.at_span(
+            method.inline_span,
+            "`inline` and `async` contradict each other: an inline handler runs where calls are received, and must not wait: leave one of them out",
+        );
+    }
+}
+
 /// What is done about orphans: of a `maybe` call nobody is the caller, and what must run to its end
 /// cannot expire.
 fn orphans(method: &Method, diagnostics: &mut Diagnostics) {
@@ -239,6 +249,20 @@ fn orphans(method: &Method, diagnostics: &mut Diagnostics) {
             "`expires` and `no_cancel` contradict each other: what must run to its end cannot expire",
         );
     }
+}
+
+/// All calls of a durable service run in transactions, whatever their semantics.
+fn outlives_transaction(method: &Method, diagnostics: &mut Diagnostics) {
+    let name = &method.name;
+    let instead = if method.semantics == Semantics::ExactlyOnce {
+        format!("leave `async` out of `{name}`; its callers can still overlap calls with `start()`")
+    } else {
+        format!("leave `async` out of `{name}`, or move it to an interface without `exactly_once`")
+    };
+    diagnostics.at_span(
+        method.async_span,
+        format!("an interface with an `exactly_once` method cannot have an async one yet: the transaction does not outlive the handler's thread\n{instead}"),
+    );
 }
 
 fn wire_names(methods: &[Method], diagnostics: &mut Diagnostics) {

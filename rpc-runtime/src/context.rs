@@ -22,7 +22,8 @@ thread_local! {
     static CURRENT: RefCell<Option<CallContext>> = const { RefCell::new(None) };
 }
 
-/// The call that the present thread serves; `None` outside a handler.
+/// The call that the present thread serves; `None` outside a handler. Inside an async handler it is
+/// the call in every poll, whichever thread polls.
 #[must_use]
 pub fn current() -> Option<CallContext> {
     CURRENT.with_borrow(Clone::clone)

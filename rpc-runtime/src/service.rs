@@ -4,13 +4,15 @@ pub(crate) mod durable;
 
 use std::any::Any;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use crate::interface::Interface;
 use crate::protocol::{self, HandlerEnd};
 use crate::server::Ledger;
 
-pub(crate) use durable::DurableCall;
+pub(crate) use durable::{Desk, DurableCall, End, Stored};
 
 /// A service that a server can export: `BankService` of a trait `Bank`.
 pub trait Service: Send + Sync + 'static {
@@ -22,7 +24,8 @@ pub trait Service: Send + Sync + 'static {
         None
     }
 
-    /// Runs a method by its place in the interface's table. A panic in it is the server's to catch.
+    /// Runs a method by its place in the interface's table, or gives the future that will, if the
+    /// method is async. A panic in either is the server's to catch.
     fn dispatch(&self, method: usize, incoming: Incoming<'_>) -> Dispatched;
 }
 
@@ -38,30 +41,64 @@ pub trait Stub: Clone + fmt::Debug + Send + Sync + 'static {
 /// A call on its way into a handler.
 #[derive(Debug)]
 pub struct Incoming<'a> {
-    /// The marshalled arguments.
-    pub arguments: &'a [u8],
+    /// The marshalled arguments. The future of an async method takes the buffer along, because what
+    /// it decodes borrows from there.
+    pub arguments: &'a mut Vec<u8>,
     /// An empty buffer for the reply, lent by the server.
     pub reply: Vec<u8>,
     /// Its place in the store, if it is to run exactly once.
     pub durable: Option<DurableCall>,
 }
 
+/// What became of a call that was dispatched.
+#[derive(Debug)]
+pub enum Dispatched {
+    /// The handler has ended.
+    Now(Answer),
+    /// The handler is a future, not yet polled. Dropping it calls the handler off.
+    Later(Handling),
+    /// The handler runs in a transaction of its store, once it was posted there.
+    Stored(Stored),
+}
+
 /// A call on its way out of a handler.
 #[derive(Debug)]
-pub struct Dispatched {
+pub struct Answer {
     /// How the handler ended.
     pub end: HandlerEnd,
     /// What it returned, or its last words.
     pub body: Vec<u8>,
 }
 
+/// The handler of an async method. At its end it gives back the arguments' buffer too.
+pub struct Handling(Pin<Box<dyn Future<Output = (Answer, Vec<u8>)> + Send>>);
+
+impl Handling {
+    /// A handler that was not entered yet.
+    #[must_use]
+    pub fn new(handler: impl Future<Output = (Answer, Vec<u8>)> + Send + 'static) -> Self {
+        Self(Box::pin(handler))
+    }
+
+    /// Runs the handler until it waits or ends.
+    pub(crate) fn poll(&mut self, task: &mut Context<'_>) -> Poll<(Answer, Vec<u8>)> {
+        self.0.as_mut().poll(task)
+    }
+}
+
+impl fmt::Debug for Handling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Handling")
+    }
+}
+
 /// A durable call that has run on an object: what `PayCall::on` of a
 /// trait `Pay` gives, and all that a durable body can return.
 #[derive(Debug)]
 #[must_use = "a body returns what running the call gave"]
-pub struct Done(pub(crate) Dispatched);
+pub struct Done(pub(crate) Answer);
 
-impl Dispatched {
+impl Answer {
     /// A handler that could not do its work, for a reason that its caller is told.
     pub(crate) fn failed(why: &str) -> Self {
         let report = crate::error::CallError::failed(why).into_handler_report();

@@ -49,6 +49,7 @@
 //! |---|---|---|
 //! | `std::thread::sleep` | [`sleep`] | real time passes, virtual time does not |
 //! | `std::time::Instant::now`, `SystemTime` | [`now`] | the run depends on the machine |
+//! | `block_on` of an async runtime, its timers and sockets | [`block_on`] | as above |
 //! | `std::thread::spawn` | [`World::spawn`](crate::driver::World::spawn) | two threads run at once, and the run depends on the machine |
 //! | a lock held across a call, which another thread wants | release it before the call | the thread that wants it blocks with the baton in its hand, and nothing moves |
 //! | channels, condition variables, `park` between threads | [`World::gate`](crate::driver::World::gate), or a call | as above |
@@ -102,5 +103,5 @@ pub use disk::SimDisk;
 pub use hosts::HostId;
 pub use node::{Node, NodeOutput};
 pub use schedule::{Control, Ended, Failure, FailureKind};
-pub use threads::{Handle, HostWorld, Simulation, current_world, note, now, sleep};
+pub use threads::{Handle, HostWorld, Simulation, block_on, current_world, note, now, sleep};
 pub use world::{World, check};

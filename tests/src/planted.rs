@@ -7,6 +7,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 /// One planted bug.
 #[derive(Clone, Debug)]
@@ -80,6 +81,43 @@ impl Bug {
             )),
         }
     }
+}
+
+/// Builds the program `name` from a copy of the sources with the bug in it; gives its place.
+///
+/// # Errors
+///
+/// The bug does not find its place, or its sources do not build.
+pub fn build(bug: &Bug, name: &str) -> Result<PathBuf, Box<dyn std::error::Error>> {
+    let folder = root().join("target/planted");
+    let (sources, target) = (folder.join("sources"), folder.join("build"));
+    copy_sources(&sources)?;
+    let clean = fs::read_to_string(root().join(&bug.file))?;
+    fs::write(sources.join(&bug.file), bug.plant(&clean)?)?;
+    let built = cargo()
+        .current_dir(&sources)
+        .args(["build", "--quiet", "--release", "--locked", "--bin", name, "--target-dir"])
+        .arg(&target)
+        .env("RUSTFLAGS", "-Awarnings")
+        .status();
+    fs::write(sources.join(&bug.file), &clean)?;
+    if !built?.success() {
+        return Err("the sources with the bug do not build".into());
+    }
+    Ok(target.join("release").join(name))
+}
+
+/// The very `cargo` and `rustc` that built this program: whoever asked for another toolchain on the
+/// way, be it a dependency with a `rust-toolchain` file of its own, is not heard.
+#[must_use]
+pub fn cargo() -> Command {
+    let cargo = Path::new(env!("CARGO"));
+    let mut command = Command::new(cargo);
+    let rustc = cargo.with_file_name("rustc");
+    if rustc.exists() {
+        command.env("RUSTC", rustc);
+    }
+    command
 }
 
 /// Copies what the campaign is built from to `to`, so that bugs can be planted there.

@@ -156,3 +156,33 @@ fn an_own_error_and_a_panic_are_rolled_back_and_told_once() {
     assert!(matches!(error, Error::App(TillError::Empty)), "{error:?}");
     assert_eq!(till.total().unwrap(), 0);
 }
+
+/// Beside a till, at the same server.
+#[service]
+trait Desk {
+    /// Pays one at the till of `url`; what is in it then.
+    async fn sell(&self, url: &str) -> rpc_runtime::Result<u64, TillError>;
+}
+
+struct MyDesk;
+
+impl Desk for MyDesk {
+    async fn sell(&self, url: &str) -> rpc_runtime::Result<u64, TillError> {
+        let till = TillClient::connect(url)?;
+        till.start().pay(1).await
+    }
+}
+
+#[test]
+fn async_handlers_wait_for_payments_that_the_same_worker_makes() {
+    let server = Server::bind("udp://127.0.0.1:0").unwrap().workers(1);
+    let server = server.export(till(&SimDisk::new(1, 0))).export(DeskService::new(MyDesk));
+    let server = server.spawn().unwrap();
+    let url = server.url();
+    let desk = DeskClient::connect(&url).unwrap();
+    let sales: Vec<_> = (0..50).map(|_| desk.start().sell(&url)).collect();
+    let mut totals: Vec<_> = sales.into_iter().map(|sale| sale.wait().unwrap()).collect();
+    totals.sort_unstable();
+    assert!(totals.into_iter().eq(1..=50), "each payment counts once");
+    assert_eq!(TillClient::connect(&url).unwrap().total().unwrap(), 50);
+}

@@ -27,6 +27,7 @@ fn each_mistake_is_told_at_the_token_to_change() {
 /// What must compile, as part of this test.
 #[path = "ui/pass"]
 mod pass {
+    mod colours;
     mod places;
     mod results;
 }

@@ -28,6 +28,9 @@ fn repair(function: &mut TraitItemFn) {
             signature.generics.make_where_clause().predicates.push(syn::parse_quote!(Self: Sized));
         }
     }
+    if function.default.is_none() && signature.asyncness.is_some() {
+        super::promised(signature);
+    }
     for (place, input) in signature.inputs.iter_mut().enumerate() {
         let FnArg::Typed(typed) = input else { continue };
         typed.attrs.retain(|attribute| !is_rpc(attribute));

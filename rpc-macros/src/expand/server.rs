@@ -17,7 +17,9 @@ fn plain(service: &Service) -> TokenStream {
     let interface = interface_name(service);
     let docs = format!("Serves calls of [`{trait_name}`] with an object that implements it.");
     let (target, incoming, method) = (ours("target"), ours("incoming"), ours("method"));
-    let dispatch = dispatch(service);
+    let is_lent = service.methods.iter().any(|method| !method.is_async);
+    let lent = is_lent.then(|| quote!(let #target = &*self.0;));
+    let dispatch = dispatch(service, now_or_later);
     quote! {
         #[doc = #docs]
         #[derive(::core::fmt::Debug)]
@@ -47,7 +49,7 @@ fn plain(service: &Service) -> TokenStream {
                 #method: usize,
                 #incoming: #runtime::__private::Incoming<'_>,
             ) -> #runtime::__private::Dispatched {
-                let #target = &*self.0;
+                #lent
                 #dispatch
             }
         }
@@ -67,7 +69,7 @@ fn durable(service: &Service) -> TokenStream {
         "A call of [`{trait_name}`], waiting for the object to run on: see [`{name}::durable`]."
     );
     let (target, incoming, method) = (ours("target"), ours("incoming"), ours("method"));
-    let dispatch = dispatch(service);
+    let dispatch = dispatch(service, now);
     quote! {
         #[doc = #call_docs]
         #[derive(::core::fmt::Debug)]
@@ -140,10 +142,12 @@ fn durable(service: &Service) -> TokenStream {
 }
 
 /// The table of methods as code: one arm each.
-fn dispatch(service: &Service) -> TokenStream {
+fn dispatch(service: &Service, arm: impl Fn(&Service, &Method) -> TokenStream) -> TokenStream {
     let method = ours("method");
-    let arms =
-        service.methods.iter().enumerate().map(|(index, method)| arm(service, method, index));
+    let arms = service.methods.iter().enumerate().map(|(index, method)| {
+        let body = arm(service, method);
+        quote!(#index => #body,)
+    });
     quote! {
         match #method {
             #(#arms)*
@@ -152,41 +156,100 @@ fn dispatch(service: &Service) -> TokenStream {
     }
 }
 
-fn arm(service: &Service, method: &Method, index: usize) -> TokenStream {
+/// One method, whose answer is there at once or comes from a future.
+fn now_or_later(service: &Service, method: &Method) -> TokenStream {
+    if method.is_async {
+        return later(service, method);
+    }
     let place = result_place(method);
     let runtime = moved(service.runtime.to_token_stream(), place);
-    let trait_name = moved(service.trait_name.to_token_stream(), place);
-    let name = moved(method.name.to_token_stream(), place);
-    let handler = quote_spanned!(place=> #trait_name::#name);
+    let answer = now(service, method);
+    quote_spanned!(place=> #runtime::__private::Dispatched::Now(#answer))
+}
+
+/// The answer of a method that runs to its end.
+fn now(service: &Service, method: &Method) -> TokenStream {
+    let place = result_place(method);
+    let runtime = moved(service.runtime.to_token_stream(), place);
+    let handler = handler(service, method, place);
     let (target, incoming, args) = (ours("target"), ours("incoming"), ours("args"));
-    let count = method.arguments.len();
     if method.has_in_out() {
         let body = with_in_outs(method, &handler, place);
         return quote_spanned! {place=>
-            #index => #runtime::__private::serve_inout(#incoming, |#args| { #body }),
+            #runtime::__private::serve_inout(#incoming, |#args| { #body })
         };
     }
-    let none = (count == 0).then(|| quote!(#args.end()?;));
-    let values = method
-        .arguments
-        .iter()
-        .enumerate()
-        .map(|(place, argument)| unmarshal(argument, place + 1 == count, &args));
+    let (none, values) = (none(method, &args), values(method, &args));
     if method.semantics == Semantics::Maybe {
         return quote! {
-            #index => #runtime::__private::serve_maybe(#incoming, |#args| {
+            #runtime::__private::serve_maybe(#incoming, |#args| {
                 #none
                 #handler(#target, #(#values),*);
                 ::core::result::Result::Ok(())
-            }),
+            })
         };
     }
     quote_spanned! {place=>
-        #index => #runtime::__private::serve(#incoming, |#args| {
+        #runtime::__private::serve(#incoming, |#args| {
             #none
             ::core::result::Result::Ok(#handler(#target, #(#values),*))
-        }),
+        })
     }
+}
+
+/// The future of an async method. It owns the arguments, so that what is decoded may borrow from
+/// them for as long as it lives, and shares the server's object.
+fn later(service: &Service, method: &Method) -> TokenStream {
+    let place = result_place(method);
+    let runtime = moved(service.runtime.to_token_stream(), place);
+    let handler = handler(service, method, place);
+    let (target, incoming, args) = (ours("target"), ours("incoming"), ours("args"));
+    let (arguments, served) = (ours("arguments"), ours("served"));
+    let (serve, body) = if method.has_in_out() {
+        (quote_spanned!(place=> serve_inout_async), with_in_outs(method, &handler, place))
+    } else {
+        let (none, values) = (none(method, &args), values(method, &args));
+        let serve = match method.semantics {
+            Semantics::Maybe => quote_spanned!(place=> serve_maybe_async),
+            Semantics::AtLeastOnce | Semantics::AtMostOnce | Semantics::ExactlyOnce => {
+                quote_spanned!(place=> serve_async)
+            }
+        };
+        let called = quote_spanned!(place=> #handler(#target, #(#values),*).await);
+        (serve, quote_spanned!(place=> #none ::core::result::Result::Ok(#called)))
+    };
+    quote_spanned! {place=>
+        {
+            let #target = ::core::clone::Clone::clone(&self.0);
+            #runtime::__private::#serve(#incoming, |#arguments| async move {
+                let #served = async {
+                    let #target = &*#target;
+                    let #args = &mut #runtime::__private::Args::of(&#arguments);
+                    #body
+                };
+                (#served.await, #arguments)
+            })
+        }
+    }
+}
+
+/// The trait's method, so that no other of the same name is meant.
+fn handler(service: &Service, method: &Method, place: Span) -> TokenStream {
+    let trait_name = moved(service.trait_name.to_token_stream(), place);
+    let name = moved(method.name.to_token_stream(), place);
+    quote_spanned!(place=> #trait_name::#name)
+}
+
+/// What a method without parameters has to check.
+fn none(method: &Method, args: &syn::Ident) -> Option<TokenStream> {
+    method.arguments.is_empty().then(|| quote!(#args.end()?;))
+}
+
+/// The parameters, each decoded where it is passed.
+fn values(method: &Method, args: &syn::Ident) -> Vec<TokenStream> {
+    let count = method.arguments.len();
+    let value = |(place, argument)| unmarshal(argument, place + 1 == count, args);
+    method.arguments.iter().enumerate().map(value).collect()
 }
 
 /// Decodes all parameters, calls, and gives back what came and the in-out parameters.
@@ -204,9 +267,10 @@ fn with_in_outs(method: &Method, handler: &TokenStream, place: Span) -> TokenStr
     });
     let passed = named().map(|(argument, local)| pass(argument, &local));
     let back = named().filter(|(argument, _)| argument.kind == Kind::InOut).map(|(_, local)| local);
+    let wait = method.is_async.then(|| quote_spanned!(place=> .await));
     quote_spanned! {place=>
         #(#lets)*
-        let #out = #handler(#target, #(#passed),*);
+        let #out = #handler(#target, #(#passed),*) #wait;
         ::core::result::Result::Ok((#out, (#(#back,)*)))
     }
 }

@@ -113,17 +113,25 @@ fn plain_call(_service: &Service, method: &Method) -> TokenStream {
     let written = &method.output;
     let place = result_place(method);
     let start = quote_spanned!(place=> self.start().#name(#(#passed),*));
+    let asyncness = method.is_async.then(|| quote!(async));
     let body = if method.semantics == Semantics::Maybe {
         quote!(#start.detach();)
     } else if method.has_in_out() {
+        let (restore, wait) = if method.is_async {
+            (quote_spanned!(place=> restored), Some(quote_spanned!(place=> .await)))
+        } else {
+            (quote_spanned!(place=> restore), None)
+        };
         let names: Vec<_> = method.in_outs().map(|argument| &argument.name).collect();
         let new: Vec<_> = (0..names.len()).map(|place| ours(&format!("new_{place}"))).collect();
-        quote_spanned!(place=> #start.restore(|(#(#new,)*)| { #(*#names = #new;)* }))
+        quote_spanned!(place=> #start.#restore(|(#(#new,)*)| { #(*#names = #new;)* }) #wait)
+    } else if method.is_async {
+        quote_spanned!(place=> #start.await)
     } else {
         quote_spanned!(place=> #start.wait())
     };
     quote! {
-        fn #name(&self, #(#parameters),*) #written { #body }
+        #asyncness fn #name(&self, #(#parameters),*) #written { #body }
     }
 }
 

@@ -225,51 +225,59 @@ impl<
         let target = &*self.0;
         match method {
             0usize => {
-                ::rpc_runtime::__private::serve(
-                    incoming,
-                    |args| {
-                        ::core::result::Result::Ok(
-                            Bank::balance(
-                                target,
-                                args.last::<&::core::primitive::str>()?,
-                            ),
-                        )
-                    },
+                ::rpc_runtime::__private::Dispatched::Now(
+                    ::rpc_runtime::__private::serve(
+                        incoming,
+                        |args| {
+                            ::core::result::Result::Ok(
+                                Bank::balance(
+                                    target,
+                                    args.last::<&::core::primitive::str>()?,
+                                ),
+                            )
+                        },
+                    ),
                 )
             }
             1usize => {
-                ::rpc_runtime::__private::serve(
-                    incoming,
-                    |args| {
-                        ::core::result::Result::Ok(
-                            Bank::transfer(
-                                target,
-                                args.next::<&::core::primitive::str>()?,
-                                args.next::<&::core::primitive::str>()?,
-                                args.last::<u64>()?,
-                            ),
-                        )
-                    },
+                ::rpc_runtime::__private::Dispatched::Now(
+                    ::rpc_runtime::__private::serve(
+                        incoming,
+                        |args| {
+                            ::core::result::Result::Ok(
+                                Bank::transfer(
+                                    target,
+                                    args.next::<&::core::primitive::str>()?,
+                                    args.next::<&::core::primitive::str>()?,
+                                    args.last::<u64>()?,
+                                ),
+                            )
+                        },
+                    ),
                 )
             }
             2usize => {
-                ::rpc_runtime::__private::serve_maybe(
-                    incoming,
-                    |args| {
-                        Bank::note(target, args.last::<&::core::primitive::str>()?);
-                        ::core::result::Result::Ok(())
-                    },
+                ::rpc_runtime::__private::Dispatched::Now(
+                    ::rpc_runtime::__private::serve_maybe(
+                        incoming,
+                        |args| {
+                            Bank::note(target, args.last::<&::core::primitive::str>()?);
+                            ::core::result::Result::Ok(())
+                        },
+                    ),
                 )
             }
             3usize => {
-                ::rpc_runtime::__private::serve_inout(
-                    incoming,
-                    |args| {
-                        let mut argument_0 = args.next::<Vec<String>>()?;
-                        let argument_1 = args.last::<u32>()?;
-                        let out = Bank::fill(target, &mut argument_0, argument_1);
-                        ::core::result::Result::Ok((out, (argument_0,)))
-                    },
+                ::rpc_runtime::__private::Dispatched::Now(
+                    ::rpc_runtime::__private::serve_inout(
+                        incoming,
+                        |args| {
+                            let mut argument_0 = args.next::<Vec<String>>()?;
+                            let argument_1 = args.last::<u32>()?;
+                            let out = Bank::fill(target, &mut argument_0, argument_1);
+                            ::core::result::Result::Ok((out, (argument_0,)))
+                        },
+                    ),
                 )
             }
             _ => ::core::unreachable!("the server calls the methods of the table"),

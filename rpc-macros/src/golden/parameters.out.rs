@@ -202,38 +202,42 @@ impl<
         let target = &*self.0;
         match method {
             0usize => {
-                ::rpc_runtime::__private::serve(
-                    incoming,
-                    |args| {
-                        ::core::result::Result::Ok(
-                            Parameters::all(
-                                target,
-                                args.next::<&[::core::primitive::u8]>()?,
-                                &args.next::<Order>()?,
-                                &args.next::<::std::vec::Vec<Order>>()?,
-                                args.next::<Option<&str>>()?,
-                                ::core::option::Option::as_ref(
-                                    &args.next::<::core::option::Option<Order>>()?,
-                                ),
-                                ::std::borrow::Cow::Borrowed(
-                                    args.next::<&::core::primitive::str>()?,
-                                ),
-                                ::std::borrow::Cow::Borrowed(
+                ::rpc_runtime::__private::Dispatched::Now(
+                    ::rpc_runtime::__private::serve(
+                        incoming,
+                        |args| {
+                            ::core::result::Result::Ok(
+                                Parameters::all(
+                                    target,
                                     args.next::<&[::core::primitive::u8]>()?,
+                                    &args.next::<Order>()?,
+                                    &args.next::<::std::vec::Vec<Order>>()?,
+                                    args.next::<Option<&str>>()?,
+                                    ::core::option::Option::as_ref(
+                                        &args.next::<::core::option::Option<Order>>()?,
+                                    ),
+                                    ::std::borrow::Cow::Borrowed(
+                                        args.next::<&::core::primitive::str>()?,
+                                    ),
+                                    ::std::borrow::Cow::Borrowed(
+                                        args.next::<&[::core::primitive::u8]>()?,
+                                    ),
+                                    args.last::<Vec<&str>>()?,
                                 ),
-                                args.last::<Vec<&str>>()?,
-                            ),
-                        )
-                    },
+                            )
+                        },
+                    ),
                 )
             }
             1usize => {
-                ::rpc_runtime::__private::serve(
-                    incoming,
-                    |args| {
-                        args.end()?;
-                        ::core::result::Result::Ok(Parameters::nothing(target))
-                    },
+                ::rpc_runtime::__private::Dispatched::Now(
+                    ::rpc_runtime::__private::serve(
+                        incoming,
+                        |args| {
+                            args.end()?;
+                            ::core::result::Result::Ok(Parameters::nothing(target))
+                        },
+                    ),
                 )
             }
             _ => ::core::unreachable!("the server calls the methods of the table"),

@@ -1,7 +1,7 @@
 //! The handle of a call under way: waitable by a thread, awaitable by any executor.
 
 use std::fmt;
-use std::future::Future;
+use std::future::poll_fn;
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -26,8 +26,8 @@ type Decode<R, X> = fn(Result<&[u8], CallError>) -> (R, Option<X>);
 
 /// A call under way.
 ///
-/// `wait` blocks, `.await` does not; both give what the plain call would. Dropping the handle
-/// cancels the call; [`Call::detach`] lets it run.
+/// `wait` blocks, `.await` does not, whatever executor polls it; both give what the plain call
+/// would. Dropping the handle cancels the call; [`Call::detach`] lets it run.
 #[must_use = "a call that is dropped is cancelled: `wait()`, `.await` or `detach()` it"]
 pub struct Call<R, X = ()> {
     state: State,
@@ -196,6 +196,16 @@ impl<R, X> Call<R, X> {
         returned
     }
 
+    /// As [`Call::restore`], for `.await`: the parameters change when the call has ended, and not at
+    /// all if the future is dropped before.
+    pub async fn restored(mut self, put: impl FnOnce(X)) -> R {
+        let (returned, in_outs) = poll_fn(|context| self.poll_finish(context)).await;
+        if let Some(in_outs) = in_outs {
+            put(in_outs);
+        }
+        returned
+    }
+
     /// Waits for the end and takes it.
     fn finish(&mut self) -> (R, Option<X>) {
         match std::mem::replace(&mut self.state, State::Done) {
@@ -295,7 +305,7 @@ fn conclude<R, X>(
             connection.recycle(body);
             decoded
         }
-        Err(error) => decode(Err(error)),
+        Err(error) => decode(Err(connection.explain(error))),
     }
 }
 
@@ -311,6 +321,13 @@ impl<R> Future for Call<R> {
     type Output = R;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<R> {
+        self.poll_finish(context).map(|(returned, _)| returned)
+    }
+}
+
+impl<R, X> Call<R, X> {
+    /// Takes the end if it has come; else the newest waker is woken when it does.
+    fn poll_finish(&mut self, context: &mut Context<'_>) -> Poll<(R, Option<X>)> {
         let decode = self.decode;
         if let State::Started(started) = &self.state {
             let Some(finished) = started.poll(context) else { return Poll::Pending };
@@ -319,7 +336,7 @@ impl<R> Future for Call<R> {
             };
             match started.next(finished) {
                 Next::End(connection, finished, name) => {
-                    return Poll::Ready(conclude(&connection, finished, name, decode).0);
+                    return Poll::Ready(conclude(&connection, finished, name, decode));
                 }
                 Next::Move(moving) => self.state = State::Moving(moving),
             }
@@ -330,8 +347,8 @@ impl<R> Future for Call<R> {
                 let Stage::Helper(helped) = &moving.stage else {
                     unreachable!("a helper was called a moment ago")
                 };
-                match helped.poll(context.waker()) {
-                    Some(carried) => Poll::Ready(arrive(carried, moving.name, decode).0),
+                match helped.poll(context.waker().clone()) {
+                    Some(carried) => Poll::Ready(arrive(carried, moving.name, decode)),
                     None => {
                         self.state = State::Moving(moving);
                         Poll::Pending
@@ -340,7 +357,7 @@ impl<R> Future for Call<R> {
             }
             state @ (State::Started(_) | State::Failed(_) | State::Done) => {
                 self.state = state;
-                Poll::Ready(self.finish().0)
+                Poll::Ready(self.finish())
             }
         }
     }
@@ -349,16 +366,8 @@ impl<R> Future for Call<R> {
 impl Started {
     /// The end, if it has come; else the waker is called when it does.
     fn poll(&self, context: &Context<'_>) -> Option<Finished> {
-        let mut state = self.connection.lock();
-        if let Some(finished) = state.take(self.key) {
-            return Some(finished);
-        }
-        state.wake(self.key, context.waker());
-        let mut errands = state.errands();
-        self.connection.attend_now(&state, &mut errands);
-        drop(state);
-        self.connection.run(errands);
-        None
+        // A waker is others' code: it is cloned before the connection is locked.
+        self.connection.poll(self.key, context.waker().clone())
     }
 }
 

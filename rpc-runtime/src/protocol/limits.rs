@@ -23,7 +23,8 @@ pub struct Limits {
     pub unused_sessions_max: usize,
     /// Calls of a server that were accepted and have not begun.
     pub calls_queued_max: usize,
-    /// Calls of a server that have begun and not ended.
+    /// Calls of a server that have begun and not ended: async handlers that wait, above all, because
+    /// others are bounded by the workers.
     pub calls_running_max: usize,
     /// Bytes of stored replies, and of room reserved for them, over all sessions of a server.
     pub reply_bytes_stored_max: usize,

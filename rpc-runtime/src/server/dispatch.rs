@@ -2,14 +2,18 @@
 //!
 //! Does not hold the lock, and does not know in which thread it runs.
 
+use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::context::{CallContext, Caller, Facts};
 use crate::driver::World;
 use crate::protocol::{Execute, HandlerEnd, Ticket};
-use crate::server::exports::Exports;
-use crate::service::{self, Dispatched, DurableCall, Incoming};
+use crate::server::pending::Pending;
+use crate::server::state::Shared;
+use crate::server::storing::{self, Open, Settled};
+use crate::service::{self, Answer, Dispatched, DurableCall, Incoming};
+use crate::time::Instant;
 
 /// An execution that has begun.
 #[derive(Debug)]
@@ -33,32 +37,102 @@ pub(super) struct Done {
     pub(super) context: CallContext,
 }
 
+/// What a thread has to do for a handler.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// Enter it.
+    Begin(Job),
+    /// Poll it again.
+    Resume(Pending),
+    /// Hand them to the store.
+    Store(Vec<Job>),
+    /// Ask the store for them.
+    Ask(Vec<Open>),
+    /// Wait for more of them.
+    Gather(Instant),
+}
+
+/// How far a handler got.
+#[derive(Debug)]
+pub(super) enum Went {
+    /// To its end.
+    Ended(Done),
+    /// To a place where it waits.
+    Waits(Pending),
+    /// Through the store, together with others.
+    Stored(Settled),
+    /// To what the store says of them by now.
+    Asked(Settled),
+    /// To the end of a wait for calls.
+    Gathered,
+}
+
+impl Work {
+    pub(super) fn run(self, shared: &Arc<Shared>) -> Went {
+        match self {
+            Self::Begin(job) => job.run(shared),
+            Self::Resume(pending) => pending.run(),
+            Self::Store(jobs) => storing::store(jobs, shared),
+            Self::Ask(doubts) => storing::ask(doubts, shared),
+            Self::Gather(until) => {
+                shared.bell.wait(Some(until));
+                Went::Gathered
+            }
+        }
+    }
+}
+
 impl Job {
-    /// Runs the handler to its end.
-    pub(super) fn run(self, exports: &Exports) -> Done {
-        let Self { ticket, method, arguments, reply, context, durable } = self;
-        let (service, method) = exports.find(method);
-        let incoming = Incoming { arguments: &arguments, reply, durable };
+    /// Runs the handler to its end, or, if it is async, until it waits for the first time.
+    pub(super) fn run(self, shared: &Arc<Shared>) -> Went {
+        let Self { ticket, method, mut arguments, reply, context, durable } = self;
+        let (service, method) = shared.exports.find(method);
+        let incoming = Incoming { arguments: &mut arguments, reply, durable };
         let entered = context.enter();
         // A handler's own state may be left half changed by its panic. That is for the service to
         // guard against, as with any lock that is poisoned; nothing of ours is in there.
         let dispatched = catch_unwind(AssertUnwindSafe(|| service.dispatch(method, incoming)));
         drop(entered);
-        let Dispatched { end, body } = dispatched.unwrap_or_else(|payload| Dispatched {
-            end: HandlerEnd::Panicked,
-            body: service::panic_text(&*payload).as_bytes().to_vec(),
-        });
-        let has_given_up = matches!(end, HandlerEnd::HandlerFailed) && context.cancelled();
-        let end = if has_given_up { HandlerEnd::Cancelled { partial: true } } else { end };
-        context.close();
-        Done { ticket, arguments, end, body, context }
+        let ended = match dispatched {
+            Ok(Dispatched::Now(ended)) => ended,
+            Ok(Dispatched::Later(handling)) => {
+                return Pending::new(shared, ticket, handling, context).run();
+            }
+            // Durable calls are handed to the store, never begun here.
+            Ok(Dispatched::Stored(_)) => Answer::NOT_COMMITTED,
+            Err(payload) => panicked(&*payload),
+        };
+        Went::Ended(Done::new(ticket, arguments, ended, context))
     }
 }
 
-/// A context to use for one call after another, unless a handler keeps it.
+impl Done {
+    pub(super) fn new(
+        ticket: Ticket,
+        arguments: Vec<u8>,
+        ended: Answer,
+        context: CallContext,
+    ) -> Self {
+        let Answer { end, body } = ended;
+        let has_given_up = matches!(end, HandlerEnd::HandlerFailed) && context.cancelled();
+        let end = if has_given_up { HandlerEnd::Cancelled { partial: true } } else { end };
+        context.close();
+        Self { ticket, arguments, end, body, context }
+    }
+}
+
+/// The end of a handler that panicked.
+pub(super) fn panicked(payload: &(dyn Any + Send)) -> Answer {
+    Answer { end: HandlerEnd::Panicked, body: service::panic_text(payload).as_bytes().to_vec() }
+}
+
+/// Contexts that are kept for later calls.
+const CONTEXTS_KEPT_MAX: usize = 64;
+
+/// Contexts to use for one call after another, unless a handler keeps its own.
 #[derive(Debug, Default)]
 pub(super) struct Contexts {
-    spare: Option<CallContext>,
+    spare: Vec<CallContext>,
 }
 
 impl Contexts {
@@ -70,7 +144,7 @@ impl Contexts {
             caller: Caller { client: call.client, address: call.peer },
             depth: call.depth,
         };
-        if let Some(mut spare) = self.spare.take()
+        if let Some(mut spare) = self.spare.pop()
             && spare.try_renew(facts)
         {
             return spare;
@@ -79,6 +153,8 @@ impl Contexts {
     }
 
     pub(super) fn give_back(&mut self, context: CallContext) {
-        self.spare = Some(context);
+        if self.spare.len() < CONTEXTS_KEPT_MAX {
+            self.spare.push(context);
+        }
     }
 }

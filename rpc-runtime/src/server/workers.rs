@@ -1,33 +1,39 @@
 //! The pool of threads that run handlers.
 //!
 //! Workers are hired one by one while calls find none free, up to the server's bound, and wait at
-//! their gates in between. A worker that ends a handler takes the next call in the same turn of the
-//! lock.
+//! their gates in between. A worker that ends a handler, or leaves an async one waiting, takes the next
+//! call in the same turn of the lock.
 
 use std::sync::Arc;
 
+use crate::driver::NoThread;
 use crate::ids::GenerationId;
 use crate::protocol::{DurableTable, OpeningKey, ServerEvent};
 use crate::server::Ledger;
 use crate::server::dispatch::Contexts;
 use crate::server::state::{Errands, Shared, Turn};
 
-/// Starts the worker `number`, whose gate stands in the state.
-pub(super) fn hire(shared: &Arc<Shared>, number: usize) {
+/// Starts the worker `number`, whose place for a gate stands in the state.
+///
+/// # Errors
+///
+/// [`NoThread`]: there is none left to start.
+pub(super) fn hire(shared: &Arc<Shared>, number: usize) -> Result<(), NoThread> {
     let theirs = Arc::clone(shared);
-    shared.world.spawn(&format!("rpc-worker-{number}"), Box::new(move || work(&theirs, number)));
+    let body = Box::new(move || work(&theirs, number));
+    shared.world.spawn(&format!("rpc-worker-{number}"), body)
 }
 
 fn work(shared: &Arc<Shared>, number: usize) {
     let gate = shared.world.gate();
     let mut contexts = Contexts::default();
     let mut errands = Errands::default();
-    let mut done = None;
+    let mut went = None;
     let mut opened = None;
     loop {
         let (mut state, now) = shared.turn();
-        match done.take() {
-            Some(done) => state.finish(now, done, &mut contexts),
+        match went.take() {
+            Some(went) => state.settle(now, went, &mut contexts, &mut errands),
             None => state.rise(number),
         }
         let mut turn = Turn { world: &shared.world, contexts: &mut contexts };
@@ -35,11 +41,12 @@ fn work(shared: &Arc<Shared>, number: usize) {
             state.core.generation_opened(now, key, table);
         }
         let question = state.questions.pop_front();
-        let job = if question.is_some() { None } else { state.next_queued(now, &mut turn) };
+        let work =
+            if question.is_some() { None } else { state.next_work(now, &mut turn, &mut errands) };
         let until = state.drain(now, shared, &mut errands);
         errands.must_wake_receiver |= state.receiver_must_look(until);
         let must_end = state.is_stopping;
-        if job.is_none() && question.is_none() && !must_end {
+        if work.is_none() && question.is_none() && !must_end {
             state.rest(number, &gate);
         }
         drop(state);
@@ -48,8 +55,8 @@ fn work(shared: &Arc<Shared>, number: usize) {
             opened = ask(shared, question);
             continue;
         }
-        match job {
-            Some(job) => done = Some(job.run(&shared.exports)),
+        match work {
+            Some(work) => went = Some(work.run(shared)),
             None if must_end => return,
             None => gate.wait(None),
         }

@@ -8,6 +8,7 @@
 //! Knows turns, unwinding and the watchdog; what happens next is `schedule`'s decision.
 
 mod baton;
+mod future;
 mod table;
 mod world;
 
@@ -19,6 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use baton::Baton;
+pub use future::block_on;
 pub(in crate::sim) use table::{Endpoint, ThreadId, Threads};
 pub use world::HostWorld;
 

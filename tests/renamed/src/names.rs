@@ -77,6 +77,27 @@ pub trait Names {
     /// Nobody waits.
     #[rpc(maybe)]
     fn detach(&self, drop: &str);
+
+    /// A method of every future, with parameters named as the locals of one that serves it.
+    async fn poll(
+        &self,
+        target: &str,
+        args: &Everything,
+        arguments: Option<&Everything>,
+        served: u32,
+    ) -> ::wire_calls::Result<Everything, String>;
+
+    /// The same, with parameters that come back.
+    async fn restored(
+        &self,
+        target: &mut u32,
+        new_0: &mut String,
+        served: &str,
+    ) -> Result<u32, CallError>;
+
+    /// Nobody waits for what waits.
+    #[rpc(maybe)]
+    async fn wake(&self, reply: &str);
 }
 
 /// Answers with what was passed.
@@ -143,4 +164,28 @@ impl Names for MyNames {
     }
 
     fn detach(&self, _drop: &str) {}
+
+    async fn poll(
+        &self,
+        target: &str,
+        args: &Everything,
+        arguments: Option<&Everything>,
+        served: u32,
+    ) -> ::wire_calls::Result<Everything, String> {
+        ::std::future::ready(()).await;
+        Result::Ok(Everything { arguments: format!("{target} {args:?} {arguments:?} {served}") })
+    }
+
+    async fn restored(
+        &self,
+        target: &mut u32,
+        new_0: &mut String,
+        served: &str,
+    ) -> Result<u32, CallError> {
+        new_0.push_str(served);
+        *target += 1;
+        Result::Ok(*target)
+    }
+
+    async fn wake(&self, _reply: &str) {}
 }

@@ -1,11 +1,34 @@
 //! Calls of the user whose names collide, over UDP on this machine.
 
 use std::borrow::Cow;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
 
 use rpc_tests_renamed::{
     Core, CoreClient, CoreService, Everything, MyCore, MyNames, Names, NamesClient, NamesService,
 };
 use wire_calls::{Error, Server};
+
+/// The smallest executor.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Ready(output) => return output,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
 
 #[test]
 fn calls_arrive_whatever_their_names_are() {
@@ -42,5 +65,13 @@ fn calls_arrive_whatever_their_names_are() {
     assert_eq!(Names::on(&names, 9).expect("an answer"), 9);
     assert!(Names::interface(&names).expect_err("it fails").to_string().contains("no interface"));
     names.detach("nobody waits");
+    block_on(names.wake("nobody waits"));
+    let waited = block_on(names.poll("target", &one, Some(&one), 9)).expect("an answer");
+    let here = block_on(MyNames.poll("target", &one, Some(&one), 9)).expect("an answer");
+    assert_eq!(waited, here);
+    let (mut target, mut new_0) = (1, "a".to_owned());
+    let restored = names.restored(&mut target, &mut new_0, "b");
+    assert_eq!(block_on(restored).expect("an answer"), 2);
+    assert_eq!((target, new_0.as_str()), (2, "ab"));
     running.stop();
 }

@@ -12,6 +12,9 @@ cargo x TASK
   core       the core built without mio, with the simulator
   bless      rewrite golden files (expansions, compile-fail texts), then read the diff
   sim ARGS   the simulation campaign: --seeds N, --seed S --trace, --planted all
+  oracle     what the simulator counts against closed forms: --calls N, --bias 0.1
+  lin        histories of a register and a counter: --seeds N, --planted BUG
+  mutants    small changes of the protocol's code that tests must notice: --sample 200
   lab ARGS   the lab
   bench      the benches
   docs       the documentation, warnings denied
@@ -43,6 +46,9 @@ fn main() -> ExitCode {
             ),
         ],
         Some("sim") => vec![("cargo", release("campaign", &rest), &[])],
+        Some("oracle") => vec![("cargo", release("oracle", &rest), &[])],
+        Some("lin") => vec![("cargo", release("linearizability", &rest), &[])],
+        Some("mutants") => vec![("cargo", release("mutants", &rest), &[])],
         Some("lab") => vec![("cargo", release("lab", &rest), &[])],
         Some("bench") => vec![("cargo", vec!["bench", "-p", "benches"], &[])],
         Some("docs") => vec![(

@@ -16,6 +16,7 @@
 
 mod forms;
 mod shop;
+mod waits;
 
 pub use forms::{
     FORMS_INTERFACE, Forms, FormsClient, FormsService, FormsStart, Line, Order, Plain,
@@ -23,3 +24,4 @@ pub use forms::{
 pub use shop::{
     SHOP_INTERFACE, Shelves, Shop, ShopClient, ShopError, ShopResult, ShopService, ShopStart,
 };
+pub use waits::{Patient, WAITS_INTERFACE, Waits, WaitsClient, WaitsService, WaitsStart};

@@ -11,8 +11,9 @@ use std::time::Duration;
 use rpc_runtime::sim::{self, Faults};
 use rpc_runtime::{CallError, Error, Options, Semantics};
 use rpc_tests_strict::{
-    FORMS_INTERFACE, Forms, FormsClient, FormsService, Line, Order, Plain, SHOP_INTERFACE, Shelves,
-    Shop, ShopClient, ShopError, ShopService,
+    FORMS_INTERFACE, Forms, FormsClient, FormsService, Line, Order, Patient, Plain, SHOP_INTERFACE,
+    Shelves, Shop, ShopClient, ShopError, ShopService, WAITS_INTERFACE, Waits, WaitsClient,
+    WaitsService,
 };
 
 fn line(article: &str, count: u32) -> Line {
@@ -44,6 +45,73 @@ fn told(forms: &dyn Forms) -> Result<Vec<String>, CallError> {
     let (mut lines, mut total, mut note) = (vec![tea], 1, None);
     let count = forms.changed(&mut lines, &both, &mut total, &mut note, "bob")?;
     Ok(vec![borrowed, referred, owned, format!("{count} {lines:?} {total} {note:?}")])
+}
+
+/// As [`told`], from an object of the other colour.
+async fn told_late(waits: &impl Waits) -> Result<Vec<String>, CallError> {
+    waits.knock("ann").await;
+    waits.nothing().await?;
+    let (rice, tea) = (line("rice", 3), line("tea", 1));
+    let order = Order { buyer: "ann", label: Cow::Borrowed("fragile") };
+    let (texts, block) = (vec!["a", "", "ü"], [1, 2, 3]);
+    let (cow, cow_block) = (Cow::Owned("cow".to_owned()), Cow::Borrowed(&block[..]));
+    let text = "text";
+    let borrowed = waits.borrowed(text, &block, Some(text), None, texts, cow, cow_block, order);
+    let borrowed = borrowed.await?;
+    let nested = [("a", vec![]), ("b", vec![9])].map(|(name, bytes)| (name.to_owned(), bytes));
+    let nested = BTreeMap::from(nested);
+    let both = [rice.clone(), tea.clone()];
+    let referred = waits.referred(&rice, &both, Some(&tea), &[7, u64::MAX], &nested, &[1, 2, 3]);
+    let referred = referred.await?;
+    let wait = Duration::from_millis(1500);
+    let owned = waits.owned(rice, both.to_vec(), None, (7, "seven".to_owned()), wait).await?;
+    let (mut lines, mut total, mut note) = (vec![tea], 1, None);
+    let count = waits.changed(&mut lines, &both, &mut total, &mut note, "bob").await?;
+    Ok(vec![borrowed, referred, owned, format!("{count} {lines:?} {total} {note:?}")])
+}
+
+#[test]
+fn a_client_of_either_colour_calls_a_server_of_either_colour() {
+    let methods = |interface: &'static rpc_runtime::Interface| {
+        interface
+            .methods()
+            .iter()
+            .map(|method| (method.name(), method.signature(), method.semantics()))
+    };
+    assert!(methods(&FORMS_INTERFACE).eq(methods(&WAITS_INTERFACE).take(5)));
+    let local = told(&Plain).expect("a local object does not fail");
+    sim::check(0..20, |world| {
+        world.faults(Faults::default().loss(0.2).duplicate(0.2));
+        world.server("blocking", || FormsService::new(Plain));
+        world.server("async", || WaitsService::new(Patient));
+        for (name, server) in [("blocking", "sim://blocking"), ("async", "sim://async")] {
+            let (blocking, waiting) = (local.clone(), local.clone());
+            let patience = Options::new().timeout(Duration::from_mins(1));
+            world.client(&format!("blocking user of {name}"), move || {
+                let forms = FormsClient::connect(server).expect("an address").with(patience);
+                assert_eq!(told(&forms).expect("an answer"), blocking);
+                let late = forms.start().nothing();
+                sim::block_on(late).expect("an answer");
+            });
+            world.client(&format!("waiting user of {name}"), move || {
+                let waits = WaitsClient::connect(server).expect("an address").with(patience);
+                assert_eq!(sim::block_on(told_late(&waits)).expect("an answer"), waiting);
+                waits.start().nothing().wait().expect("an answer");
+            });
+        }
+    });
+    assert_eq!(sim_free(told_late(&Patient)), local);
+}
+
+/// An object of one's own needs no world: it only lets others go first.
+fn sim_free(told: impl Future<Output = Result<Vec<String>, CallError>>) -> Vec<String> {
+    let mut told = std::pin::pin!(told);
+    let mut task = std::task::Context::from_waker(std::task::Waker::noop());
+    loop {
+        if let std::task::Poll::Ready(told) = told.as_mut().poll(&mut task) {
+            return told.expect("a local object does not fail");
+        }
+    }
 }
 
 #[test]

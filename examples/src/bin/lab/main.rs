@@ -4,7 +4,9 @@
 
 mod echo;
 mod experiment;
+mod printer;
 mod render;
+mod retries;
 mod simulated;
 mod sockets;
 mod speed;
@@ -36,6 +38,21 @@ enum Command {
     Compare(Compare),
     /// How many calls a second the simulator makes.
     Speed(Measure),
+    /// The textbook's printer: who asks again after a crash, and what is on paper then.
+    Printer(Show),
+    /// A retry storm over three layers with the last one dead.
+    Retries(Show),
+}
+
+/// What to show.
+#[derive(Args, Debug)]
+struct Show {
+    /// Seed of the simulated world.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What to compare.
@@ -101,6 +118,8 @@ fn main() -> ExitCode {
     let done = match command.unwrap_or(Command::Compare(compare)) {
         Command::Compare(compare) => run(&compare),
         Command::Speed(measure) => run_speed(&measure),
+        Command::Printer(show) => run_printer(&show),
+        Command::Retries(show) => run_retries(&show),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -156,6 +175,35 @@ fn run_speed(measure: &Measure) -> Result<bool, Box<dyn Error>> {
         println!("{line}");
     }
     Ok(speeds.iter().all(|speed: &Speed| speed.is_clean))
+}
+
+/// Prints the printer's table; true if every cell is the textbook's.
+fn run_printer(show: &Show) -> Result<bool, Box<dyn Error>> {
+    let rows = printer::rows(show.seed)?;
+    if show.json {
+        for row in &rows {
+            println!("{}", serde_json::to_string(row)?);
+        }
+    } else {
+        println!("{}", printer::table(&rows));
+    }
+    for complaint in rows.iter().filter_map(printer::Row::complaint) {
+        eprintln!("lab: not what the textbook says: {complaint}");
+    }
+    Ok(rows.iter().all(|row| row.complaint().is_none()))
+}
+
+/// Prints what retries add; true if the budget held.
+fn run_retries(show: &Show) -> Result<bool, Box<dyn Error>> {
+    let rows = retries::rows(show.seed)?;
+    if show.json {
+        for row in &rows {
+            println!("{}", serde_json::to_string(row)?);
+        }
+    } else {
+        println!("{}", retries::table(&rows));
+    }
+    Ok(rows.iter().all(retries::Row::is_kept))
 }
 
 fn experiments(compare: &Compare) -> Result<Vec<Experiment>, Box<dyn Error>> {

@@ -64,8 +64,12 @@ impl Peer {
         Self::open_in(reactor::world(), place)
     }
 
-    /// Opens a session, proving the address if asked to.
     pub(super) fn open_in(world: Arc<dyn World>, place: &str) -> Self {
+        Self::open_wide(world, place, 16)
+    }
+
+    /// Opens a session of so many slots, proving the address if asked to.
+    pub(super) fn open_wide(world: Arc<dyn World>, place: &str, slots: u32) -> Self {
         let (link, to) = world.dial(place).expect("reachable");
         let mut peer = Self {
             link,
@@ -84,7 +88,7 @@ impl Peer {
             server: ServerId::NONE,
             server_incarnation: Incarnation::NONE,
             resume: SessionId::NONE,
-            slots: 16,
+            slots,
             datagram_bytes: 1232,
             version_min: PROTOCOL_VERSION,
             version_max: PROTOCOL_VERSION,

@@ -1,8 +1,6 @@
 //! Plants bugs in a copy of the sources, builds the campaign there, and sees them caught.
 
 use std::error::Error;
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use rpc_tests::planted::{self, Bug};
@@ -21,17 +19,9 @@ pub(crate) fn hunt(name: &str, seeds: u64, json: bool) -> Result<bool, Box<dyn E
     if bugs.is_empty() {
         return Err(format!("no bug is named `{name}`; they stand in tests/planted").into());
     }
-    let folder = planted::root().join("target/planted");
-    let sources = folder.join("sources");
-    planted::copy_sources(&sources)?;
     let mut caught_all = true;
     for bug in &bugs {
-        let place = sources.join(&bug.file);
-        let clean = fs::read_to_string(planted::root().join(&bug.file))?;
-        fs::write(&place, bug.plant(&clean)?)?;
-        let caught = attempt(&sources, &folder.join("build"), seeds);
-        fs::write(&place, &clean)?;
-        let caught = caught?;
+        let caught = attempt(bug, seeds)?;
         caught_all &= caught.is_some();
         print(bug, caught.as_ref(), json);
     }
@@ -45,19 +35,9 @@ pub(crate) fn hunt(name: &str, seeds: u64, json: bool) -> Result<bool, Box<dyn E
     Ok(caught_all)
 }
 
-fn attempt(sources: &Path, build: &Path, seeds: u64) -> Result<Option<Caught>, Box<dyn Error>> {
-    let built = Command::new(env!("CARGO"))
-        .current_dir(sources)
-        .args(["build", "--quiet", "--release", "--locked", "--bin", "campaign", "--target-dir"])
-        .arg(build)
-        .env("RUSTFLAGS", "-Awarnings")
-        .status()?;
-    if !built.success() {
-        return Err("the sources with the bug do not build".into());
-    }
-    let run = Command::new(build.join("release/campaign"))
-        .args(["--json", "--seeds", &seeds.to_string()])
-        .output()?;
+fn attempt(bug: &Bug, seeds: u64) -> Result<Option<Caught>, Box<dyn Error>> {
+    let campaign = planted::build(bug, "campaign")?;
+    let run = Command::new(campaign).args(["--json", "--seeds", &seeds.to_string()]).output()?;
     let line: serde_json::Value = serde_json::from_slice(&run.stdout)?;
     let seed = line["first_failing_seed"].as_u64();
     Ok(seed.map(|seed| Caught {

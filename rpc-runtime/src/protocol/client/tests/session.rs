@@ -143,6 +143,13 @@ fn a_welcome_in_an_incarnation_before_one_that_was_seen_is_a_stale_binding() {
 }
 
 #[test]
+fn lives_of_one_count_are_told_apart_and_neither_is_the_earlier() {
+    let (mut bench, hello) = resuming(Semantics::AtLeastOnce);
+    (bench.session, bench.life) = (B, Incarnation(LIFE_OF_SERVER.0 - 1));
+    assert_eq!(bench.welcome(hello.nonce), [request(2)], "what tells them apart is random");
+}
+
+#[test]
 fn a_session_given_up_is_never_adopted_again() {
     let (mut bench, _) = lost_to_b(Semantics::AtMostOnce);
     bench.ended.clear();

@@ -171,6 +171,13 @@ fn an_idle_client_acknowledges_its_last_replies_once_and_is_quiet_then() {
 }
 
 #[test]
+fn a_client_without_replies_to_acknowledge_is_quiet_at_once() {
+    let (mut bench, _) = Bench::busy();
+    bench.tell(&refuse(1, RefuseReason::Overload));
+    assert!(bench.client.is_quiet(), "no timer runs for nothing");
+}
+
+#[test]
 fn a_client_with_calls_under_way_acknowledges_nothing() {
     let (mut bench, _) = Bench::busy();
     let spec = CallSpec { deadline: bench.now + LEASE, ..bench.spec() };

@@ -121,6 +121,18 @@ fn server_session_fenced_is_sealed_by_a_later_life_at_its_new_address() {
 }
 
 #[test]
+fn server_session_fenced_tells_nothing_where_no_life_of_its_client_lives() {
+    let mut bench = Bench::prepared(Prepared::Done);
+    let old = bench.session;
+    bench.session = bench.come_back();
+    bench.ping(1); // shows that WELCOME came
+    bench.session = old;
+    let envelope = bench.envelope();
+    assert_eq!(bench.send_as(ELSEWHERE, &envelope, &ping_pdu(LAST)), []);
+    assert_eq!(bench.ping(LAST), [returned(LAST, 0)], "a life of its client does learn it");
+}
+
+#[test]
 fn server_session_live_asks_an_unknown_address_for_proof_and_never_says_more_than_came() {
     let mut bench = Bench::prepared(Prepared::Done);
     let envelope = bench.envelope();
