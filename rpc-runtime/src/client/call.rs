@@ -22,9 +22,6 @@ use crate::marshal::Marshal;
 use crate::outcome::{DecodeError, Outcome, decode_reply};
 use crate::protocol::CallKey;
 
-/// Makes a returned value, and in-out ones, of a reply's bytes.
-type Read<R, X> = fn(&[u8]) -> Result<(R, X), DecodeError>;
-
 /// What the bytes of a reply, or the failure of the call, become. Function pointers, so that waiting
 /// needs no bounds and a wrong type is one error, at the method's return type.
 struct Reader<R, X> {
