@@ -7,6 +7,7 @@
 
 mod chains;
 mod forgery;
+mod journals;
 mod knobs;
 mod servers;
 mod users;
@@ -19,7 +20,7 @@ use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
 use rpc_runtime::sim::checker::{Fact, Tally, Violation};
 use rpc_runtime::sim::nodes::{ClientNode, Disk, Journal};
-use rpc_runtime::sim::{Control, HostId, Simulation};
+use rpc_runtime::sim::{Control, HostId, SimDisk, Simulation};
 use rpc_runtime::time::{Duration, Instant};
 
 pub use knobs::{Calls, Knobs, Orphans};
@@ -121,13 +122,14 @@ fn set_up(control: &mut Control, knobs: Knobs, journal: &Journal) -> Vec<Disk> {
         servers::place(control, host, identity, &site.disk, &day);
         servers::plan(control, &mut rng, &site, &day);
     }
-    for (n, &host) in clients.iter().enumerate() {
+    let keepers = journals::keepers(control, clients.len());
+    for ((n, &host), keeper) in clients.iter().enumerate().zip(&keepers) {
         drift(control, &mut rng, host);
         let calls = 4 + rng.below(30);
         // Now and then two processes live under one name, as a machine and its copy do.
         let is_twin = n > 0 && rng.chance(0.15);
         let id = ClientId(100 + if is_twin { 0 } else { n as u64 });
-        let life = Life { host, id, calls, servers: &servers, home: host };
+        let life = Life { host, id, calls, servers: &servers, home: host, keeper };
         place_client(control, &life, &day);
         plan_client(control, &mut rng, &life, &day);
     }
@@ -160,12 +162,17 @@ struct Life<'s> {
     servers: &'s [HostId],
     /// Where it lived first: its lives are counted there.
     home: HostId,
+    /// What its journal is on, if it keeps one.
+    keeper: &'s Option<SimDisk>,
 }
 
 fn place_client(control: &mut Control, life: &Life<'_>, day: &Day) {
     let mut rng = control.rng(life.host);
     let incarnation = control.incarnation(life.home);
-    let identity = ClientIdentity { id: life.id, incarnation };
+    let book = life.keeper.as_ref().map(|disk| journals::open(control, life.host, disk));
+    let identity = book.as_ref().map_or(ClientIdentity { id: life.id, incarnation }, |book| {
+        ClientIdentity { id: book.client(), incarnation: book.incarnation() }
+    });
     let now = control.local(life.host);
     let machines = life
         .servers
@@ -188,7 +195,11 @@ fn place_client(control: &mut Control, life: &Life<'_>, day: &Day) {
         .collect();
     let kinds = day.weather.kinds(day.kinds, &mut rng);
     let caller = Caller::new(Box::new(rng), life.servers.len(), life.calls, kinds);
-    control.place(life.host, ClientNode::new(machines, caller, day.journal.clone()));
+    let node = ClientNode::new(machines, caller, day.journal.clone());
+    match book {
+        Some(book) => control.place(life.host, node.keeping(book)),
+        None => control.place(life.host, node),
+    }
 }
 
 /// Now and then a client's process dies and comes back, under its old name or a new one.
@@ -210,7 +221,7 @@ fn plan_restart(
 ) {
     let (home, calls) = (life.host, life.calls);
     let id = if rng.chance(0.7) { life.id } else { ClientId(life.id.0 + 1_000) };
-    let (servers, day) = (life.servers.to_vec(), day.clone());
+    let (servers, day, keeper) = (life.servers.to_vec(), day.clone(), life.keeper.clone());
     let at = Instant::START + Duration::from_micros(rng.below(2_000_000));
     control.at(at, move |control| {
         if !control.is_up(home) {
@@ -222,11 +233,13 @@ fn plan_restart(
             control.node(home, |node: &mut ClientNode<Caller>, _| node.calls()).unwrap_or_default();
         day.journal.note(control.now(), Fact::ClientGone { calls: calls_lost });
         control.crash(home);
+        journals::crash(control, &keeper);
         if host == home {
             control.restart(home);
         }
-        let life = Life { host, id, calls, servers: &servers, home };
+        let life = Life { host, id, calls, servers: &servers, home, keeper: &keeper };
         place_client(control, &life, &day);
+        journals::settle(control, host);
     });
 }
 

@@ -7,6 +7,7 @@ use rpc_runtime::random::Rng;
 use rpc_runtime::sim::nodes::{Action, Behaviour, Planned, Script, Work};
 use rpc_runtime::time::{Duration, Instant};
 
+use super::journals;
 use super::knobs::Calls;
 use super::weather::Weather;
 
@@ -91,6 +92,7 @@ impl Script for Caller {
             depth: u8::from(self.rng.chance(0.2)),
             recorded: false,
         };
+        let spec = journals::ask(spec, self.left);
         let gives_up = self.rng.chance(0.15);
         let cancel_at = gives_up.then(|| now + Duration::from_micros(1 + self.rng.below(300_000)));
         let length = usize::try_from(self.rng.below(64)).unwrap_or(0);

@@ -15,6 +15,7 @@ fn exterminate_after_restart() {
         let till = world.keeping_client("till", bank);
         world.finish_call(till, once());
         world.handlers_take(bank, ms(50));
+        world.handlers_ignore_cancel(bank);
         let ran = world.call(till, once().recorded());
         world.run(ms(5));
         let late = world.link(till, bank).hold_next(Kind::Request);
