@@ -114,13 +114,14 @@ impl<'c> Marshalled<'c> {
 
 /// Why a call cannot be put into bytes, if it cannot.
 fn unsendable(refused: Option<(u32, postcard::Error)>, name: MethodName) -> Option<CallError> {
-    let error = CallError::new(ErrorKind::Unmarshallable, Execution::NotExecuted);
+    // Made only where it is needed: an error costs an allocation.
+    let error = || CallError::new(ErrorKind::Unmarshallable, Execution::NotExecuted);
     match refused {
         Some((place, cause)) => {
             let detail = format!("parameter {place} cannot be marshalled: {cause}");
-            Some(error.with_detail(detail).because(cause))
+            Some(error().with_detail(detail).because(cause))
         }
-        None => name.interface.unsendable(name.method).map(|why| error.with_detail(why)),
+        None => name.interface.unsendable(name.method).map(|why| error().with_detail(why)),
     }
 }
 
