@@ -13,7 +13,9 @@ use super::verdict::Finished;
 use super::waits::{Heirs, Waits};
 use crate::driver::{Gate, Link, World};
 use crate::ids::CallId;
-use crate::protocol::{CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output, Target};
+use crate::protocol::{
+    CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output, Record, Target,
+};
 use crate::random::Rng;
 use crate::time::{Duration, Instant};
 use crate::wire::DATAGRAM_BYTES_MAX;
@@ -49,6 +51,8 @@ pub(super) struct State {
     pub(super) attendant: Attendant,
     /// For whoever leads next.
     pub(super) receive_buffer: Vec<u8>,
+    /// What the journal is to be told, in order.
+    pub(super) records: Vec<(CallKey, CallId, Record)>,
     spare_gates: Vec<Arc<dyn Gate>>,
     spare_errands: Vec<Errands>,
     /// When the last call was started.
@@ -87,6 +91,7 @@ impl Connection {
             leader: None,
             attendant: Attendant::Absent,
             receive_buffer: vec![0; RECEIVE_BYTES],
+            records: Vec::new(),
             spare_gates: Vec::new(),
             spare_errands: Vec::new(),
             last_start: Instant::START,
@@ -273,7 +278,8 @@ impl State {
                     self.ended(key, finished, errands);
                 }
                 Output::Event(ClientEvent::Record { key, call, record }) => {
-                    errands.journal.records.push((key, call, record));
+                    self.records.push((key, call, record));
+                    errands.journal.has_records = true;
                 }
                 Output::Event(ClientEvent::WantGeneration { server }) => {
                     errands.journal.wanted = Some(server);

@@ -1,17 +1,18 @@
 //! Between a connection and its journal: what the machine wants written goes there, and back comes
 //! that it is on the disk. Nothing of it happens under the connection's lock.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::connection::Connection;
+use super::errands::Errands;
 use super::journal::Written;
-use crate::ids::{CallId, ServerId};
-use crate::protocol::{CallKey, ClientTable, Record};
+use crate::ids::ServerId;
+use crate::protocol::ClientTable;
 
 /// What is to be asked of the journal once the lock is released.
 #[derive(Debug, Default)]
 pub(super) struct JournalErrands {
-    pub(super) records: Vec<(CallKey, CallId, Record)>,
+    pub(super) has_records: bool,
     /// A session with that server wants durable slots.
     pub(super) wanted: Option<ServerId>,
 }
@@ -19,8 +20,14 @@ pub(super) struct JournalErrands {
 impl Connection {
     pub(super) fn run_journal(self: &Arc<Self>, errands: &mut JournalErrands) {
         let Some(keeper) = &self.keeper else { return };
-        if !errands.records.is_empty() {
-            keeper.post(self, errands.records.drain(..));
+        if std::mem::take(&mut errands.has_records) {
+            let unix_ms = self.world.unix_ms();
+            // Under the lock: whoever took records first posts them first.
+            let mut state = self.lock();
+            let life = state.core.incarnation();
+            keeper.post(self, (life, unix_ms), state.records.drain(..));
+            drop(state);
+            keeper.wake();
         }
         if let Some(server) = errands.wanted.take() {
             keeper.claim(self, server);
@@ -30,7 +37,7 @@ impl Connection {
     /// What was asked for is on the disk, or cannot be written.
     pub(super) fn written(self: &Arc<Self>, written: &[Written]) {
         let (mut state, now) = self.turn();
-        let errands = state.errands();
+        let mut errands = state.errands();
         for &Written { key, call, is_start, is_written } in written {
             if is_start {
                 state.core.started_recorded(now, key, call, is_written);
@@ -38,7 +45,29 @@ impl Connection {
                 state.core.ended_recorded(now, key, call, is_written);
             }
         }
-        self.after(state, now, errands);
+        state.drain(now, &mut errands);
+        self.settle(&mut state, &mut errands);
+        errands.must_wake_leader |= errands.has_untold && state.leader.is_some();
+        drop(state);
+        if errands.wakers.is_empty() {
+            return self.run(errands);
+        }
+        // Others' code may make a recorded call, and wait for this very thread.
+        let (connection, place) = (Arc::clone(self), Arc::new(Mutex::new(Some(errands))));
+        let told = Arc::clone(&place);
+        let take = |place: &Mutex<Option<Errands>>| {
+            place.lock().unwrap_or_else(PoisonError::into_inner).take()
+        };
+        let body = Box::new(move || {
+            if let Some(errands) = take(&told) {
+                connection.run(errands);
+            }
+        });
+        if self.world.spawn("rpc-told", body).is_err()
+            && let Some(errands) = take(&place)
+        {
+            self.run(errands);
+        }
     }
 
     /// The journal's answer to a session that wants durable slots.

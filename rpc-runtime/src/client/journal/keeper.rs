@@ -122,13 +122,14 @@ impl Keeper {
         self.lock().labels.entry(hash).or_insert(name);
     }
 
-    /// Takes in what a connection wants written.
+    /// Takes in what a connection wants written, of a client that is in this life now. Called under
+    /// the connection's lock; [`Keeper::wake`] follows without it.
     pub(in crate::client) fn post(
-        self: &Arc<Self>,
+        &self,
         connection: &Arc<Connection>,
+        (life, unix_ms): (Incarnation, u64),
         records: impl Iterator<Item = (CallKey, CallId, Record)>,
     ) {
-        let life = connection.lock().core.incarnation();
         let mut state = self.lock();
         if life > state.incarnation {
             state.incarnation = life;
@@ -138,7 +139,7 @@ impl Keeper {
         for (key, call, record) in records {
             let is_start = matches!(record, Record::Started(_));
             let waits = matches!(record, Record::Started(_) | Record::Ended(_));
-            let entry = self.entry(&state.labels, connection, call, record);
+            let entry = entry(&state.labels, connection, unix_ms, (call, record));
             if let Entry::Started(started) = &entry
                 && call.space == Space::Durable
             {
@@ -150,8 +151,11 @@ impl Keeper {
             let waits = waits.then(|| (Arc::downgrade(connection), written));
             state.queue.push(Job { entry, waits });
         }
-        let before = std::mem::replace(&mut state.writer, Writer::Awake);
-        drop(state);
+    }
+
+    /// Sees to it that what was posted is written.
+    pub(in crate::client) fn wake(self: &Arc<Self>) {
+        let before = std::mem::replace(&mut self.lock().writer, Writer::Awake);
         match before {
             Writer::Awake => {}
             Writer::Asleep => self.gate.open(),
@@ -163,26 +167,6 @@ impl Keeper {
                 }
             }
         }
-    }
-
-    fn entry(
-        &self,
-        labels: &BTreeMap<u32, MethodName>,
-        connection: &Connection,
-        call: CallId,
-        record: Record,
-    ) -> Entry {
-        let label = match &record {
-            Record::Started(started) => labels.get(&started.spec.name).map(|name| name.text()),
-            Record::Ended(_) | Record::Withdrawn | Record::Forgotten => None,
-        };
-        let mut entry = Entry::of(call, record);
-        if let Entry::Started(started) = &mut entry {
-            started.unix_ms = self.world.unix_ms();
-            started.label = label.unwrap_or_default();
-            started.place.clone_from(&connection.place);
-        }
-        entry
     }
 
     /// Does the writer's work where no thread is to be had; the next caller tries again to have one.
@@ -269,9 +253,10 @@ impl Keeper {
         call: CallId,
         cause: crate::protocol::DoubtCause,
     ) {
-        let key = CallKey::NONE;
         let record = Record::Ended(crate::protocol::Outcome::InDoubt(cause));
-        self.post(connection, std::iter::once((key, call, record)));
+        let now = (self.incarnation(), 0);
+        self.post(connection, now, std::iter::once((CallKey::NONE, call, record)));
+        self.wake();
     }
 
     /// Gives a connection durable slots of an earlier life at a server, if there are some that no
@@ -325,6 +310,26 @@ impl Keeper {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is written of a record.
+fn entry(
+    labels: &BTreeMap<u32, MethodName>,
+    connection: &Connection,
+    unix_ms: u64,
+    (call, record): (CallId, Record),
+) -> Entry {
+    let label = match &record {
+        Record::Started(started) => labels.get(&started.spec.name).map(|name| name.text()),
+        Record::Ended(_) | Record::Withdrawn | Record::Forgotten => None,
+    };
+    let mut entry = Entry::of(call, record);
+    if let Entry::Started(started) = &mut entry {
+        started.unix_ms = unix_ms;
+        started.label = label.unwrap_or_default();
+        started.place.clone_from(&connection.place);
+    }
+    entry
 }
 
 /// The writer: lives as long as its journal, and sleeps unless something is to be written.
