@@ -143,7 +143,7 @@ impl Channel {
     /// [`ErrorKind::JournalFailed`]: the journal cannot be opened, or another process has it open.
     #[cfg(feature = "reactor")]
     pub fn journal(&self, path: impl AsRef<std::path::Path>) -> Result<Self, CallError> {
-        let journal = Journal::open(path).map_err(|error| cannot_keep(&error))?;
+        let journal = Journal::open(path).map_err(cannot_keep)?;
         self.with_journal(&journal)
     }
 
@@ -294,9 +294,8 @@ impl Asking {
 
 /// A journal that cannot be opened.
 #[cfg(feature = "reactor")]
-fn cannot_keep(error: &JournalError) -> CallError {
-    let text = error.to_string();
-    CallError::new(ErrorKind::JournalFailed, Execution::NotExecuted).with_detail(text)
+fn cannot_keep(error: JournalError) -> CallError {
+    CallError::new(ErrorKind::JournalFailed, Execution::NotExecuted).because(error)
 }
 
 impl Connection {
@@ -304,7 +303,7 @@ impl Connection {
     pub(super) fn explain(&self, error: CallError) -> CallError {
         let trouble = self.keeper.as_ref().filter(|_| error.kind() == ErrorKind::JournalFailed);
         match trouble.and_then(|keeper| keeper.trouble()) {
-            Some(trouble) => error.with_detail(trouble.to_string()),
+            Some(trouble) => error.because(trouble),
             None => error,
         }
     }

@@ -1,7 +1,9 @@
 //! The kinds of error that only calls of `exactly_once` reach, and what a store's failure becomes.
 
 use std::cell::RefCell;
+use std::error::Error as _;
 
+use rpc_runtime::client::journal::JournalError;
 use rpc_runtime::ids::Space;
 use rpc_runtime::server::Running;
 use rpc_runtime::sim::SimDisk;
@@ -88,23 +90,51 @@ pub(crate) fn identity_in_use() -> Vec<Cell> {
     vec![Cell::new("IdentityInUse", NotExecuted, case)]
 }
 
-/// A journal whose disk is full.
+/// A client with a journal on that disk.
+fn journaling(url: &str, disk: &SimDisk) -> TillClient {
+    let world = sim::current_world().unwrap_or_else(reactor::world);
+    let journal = Journal::open_file(Box::new(disk.open().unwrap()), world).unwrap();
+    TillClient::on(&Channel::connect(url).unwrap().with_journal(&journal).unwrap())
+}
+
+/// A journal whose disk is full: before a call leaves, and before the server's promise never to run
+/// it is told, which a later life would not know of.
 pub(crate) fn journal_failed() -> Vec<Cell> {
-    let case = Case::of(|url| {
-        let disk = SimDisk::new(1, 0);
-        let world = sim::current_world().unwrap_or_else(reactor::world);
-        let journal = Journal::open_file(Box::new(disk.open().unwrap()), world).unwrap();
+    let before = Case::of(|url| {
         let server = till(own_place(url), MemoryStore::new());
-        let channel = Channel::connect(&server.url()).unwrap().with_journal(&journal).unwrap();
-        let client = TillClient::on(&channel);
+        let disk = SimDisk::new(1, 0);
+        let client = journaling(&server.url(), &disk);
         assert_eq!(client.pay(1).unwrap(), 1);
         disk.set_room(0);
         let error = client.pay(1).unwrap_err();
         disk.set_room(usize::MAX);
         assert_eq!(client.pay(1).unwrap(), 2, "the other never left");
+        assert!(error.source().is_some_and(|source| source.is::<JournalError>()), "{error:?}");
         error
     });
-    vec![Cell::new("JournalFailed", NotExecuted, case)]
+    let afterwards = Case::of(|url| {
+        let server = till(own_place(url), MemoryStore::new());
+        let disk = SimDisk::new(1, 0);
+        let middle = Middle::before(&server.url(), |datagram| vec![datagram.to_vec()]);
+        let client = journaling(&middle.url, &disk);
+        assert_eq!(client.pay(1).unwrap(), 1);
+        middle.cut(true);
+        let call = client.start().pay(1);
+        rest(Duration::from_millis(50));
+        let id = call.id().expect("it has a place");
+        call.cancel();
+        assert_eq!(call.wait().unwrap_err().execution(), Unknown);
+        disk.set_room(0);
+        middle.cut(false);
+        let error = client.resolve(id).unwrap_err();
+        disk.set_room(usize::MAX);
+        assert_eq!(client.resolve(id).unwrap(), Resolution::NotExecuted, "there is room again");
+        error
+    });
+    vec![
+        Cell::new("JournalFailed", NotExecuted, before),
+        Cell::new("JournalFailed, afterwards", Unknown, afterwards),
+    ]
 }
 
 /// A call of `exactly_once` to a server that never heard of stores.
