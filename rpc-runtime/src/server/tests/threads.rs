@@ -69,13 +69,19 @@ fn a_server_without_a_thread_to_receive_does_not_start_and_gives_its_address_bac
     assert!(Server::bind_in(&reactor::world(), &address).is_ok());
 }
 
-/// Panics in the thread that receives, once told to.
+/// Panics in the thread that receives, after the next answer once it is told to.
 #[derive(Default)]
-struct Bad(Switch);
+struct Bad {
+    told: Switch,
+    answered: Switch,
+}
 
 impl Watch for Bad {
     fn asked(&self, what: &'static str) {
-        if self.0.is_thrown() && what == "Link::receive" {
+        if self.told.is_thrown() && what == "Link::send" {
+            self.answered.throw();
+        }
+        if self.answered.is_thrown() && what == "Link::receive" {
             std::panic::resume_unwind(Box::new("a link that panics"));
         }
     }
@@ -87,7 +93,7 @@ fn a_server_whose_receiving_thread_unwinds_is_stopped_without_waiting_for_it() {
     let world = watched(reactor::world(), Arc::clone(&bad));
     let bench = Bench::within(&world, |server| server);
     let mut peer = bench.peer();
-    bad.0.throw();
+    bad.told.throw();
     peer.request(0, 1, &PROBE, ECHO, b"the last one");
     assert_eq!(peer.answer(0, 1), returned(b"the last one"));
     let begun = world.now();
