@@ -22,6 +22,8 @@ mod outbox;
 mod window;
 mod cookie;
 mod retransmit;
+#[cfg(feature = "model")]
+mod digest;
 pub mod server;
 pub mod client;
 

@@ -46,6 +46,29 @@ pub trait Rng: Send + fmt::Debug {
         let span = u64::try_from(span).unwrap_or(u64::MAX - 1);
         low + Duration::from_nanos(self.below(span + 1))
     }
+
+    /// A generator that goes on as this one will, if one can be made: for machines whose states are
+    /// explored, which are cloned with it.
+    #[cfg(feature = "model")]
+    fn fork(&self) -> Option<Box<dyn Rng>> {
+        None
+    }
+
+    /// Where the generator stands: two that stand alike go on alike.
+    #[cfg(feature = "model")]
+    fn position(&self) -> u64 {
+        0
+    }
+}
+
+#[cfg(feature = "model")]
+impl Clone for Box<dyn Rng> {
+    /// # Panics
+    ///
+    /// The generator cannot be forked.
+    fn clone(&self) -> Self {
+        (**self).fork().expect("an explored machine has a generator that can be forked")
+    }
 }
 
 impl Rng for Box<dyn Rng> {

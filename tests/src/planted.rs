@@ -1,7 +1,7 @@
 //! Planted bugs: small edits of the core, each of which breaks a sentence of the contract.
 //!
 //! A `.bug` file names the sentence, the file, the text to take out and the text to put in its
-//! place. They are applied to a copy of the sources, so the core stays clean, and a bug whose text
+//! place; further edits follow behind a line of `===`. They are applied to a copy of the sources, so the core stays clean, and a bug whose text
 //! is no longer found is an error: it must be planted anew.
 
 use std::fs;
@@ -16,7 +16,16 @@ pub struct Bug {
     pub name: String,
     /// The sentence of the contract that it breaks.
     pub breaks: String,
-    /// The file that it edits, from the root of the project.
+    /// The world of the model check in which it shows; empty where seeds find it.
+    pub world: String,
+    /// What it changes.
+    pub edits: Vec<Edit>,
+}
+
+/// One change of a file.
+#[derive(Clone, Debug)]
+pub struct Edit {
+    /// The file, from the root of the project.
     pub file: PathBuf,
     /// What stands there.
     pub old: String,
@@ -36,8 +45,21 @@ pub fn root() -> &'static Path {
 ///
 /// A file cannot be read, or is not of the form.
 pub fn all() -> io::Result<Vec<Bug>> {
+    read(&root().join("tests/planted"))
+}
+
+/// The rules of the protocol that can be switched off, by name: each as the bug that it prevents.
+///
+/// # Errors
+///
+/// A file cannot be read, or is not of the form.
+pub fn rules() -> io::Result<Vec<Bug>> {
+    read(&root().join("tests/planted/rules"))
+}
+
+fn read(folder: &Path) -> io::Result<Vec<Bug>> {
     let mut bugs = Vec::new();
-    for entry in fs::read_dir(root().join("tests/planted"))? {
+    for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         if path.extension().is_some_and(|ending| ending == "bug") {
             bugs.push(parse(&path)?);
@@ -51,33 +73,73 @@ fn parse(path: &Path) -> io::Result<Bug> {
     let text = fs::read_to_string(path)?;
     let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
     let form = || io::Error::other(format!("{name}: not of the form breaks:, file:, ---, +++"));
-    let (head, edit) = text.split_once("\n---\n").ok_or_else(form)?;
-    let (old, new) = edit.split_once("\n+++\n").ok_or_else(form)?;
-    let field = |key: &str| {
-        head.lines().find_map(|line| line.strip_prefix(key)).map(str::trim).ok_or_else(form)
+    let field = |head: &str, key: &str| {
+        head.lines().find_map(|line| line.strip_prefix(key)).map(|value| value.trim().to_owned())
     };
+    let mut edits = Vec::new();
+    for part in text.split("\n===\n") {
+        let (head, edit) = part.split_once("\n---\n").ok_or_else(form)?;
+        let (old, new) = edit.split_once("\n+++\n").ok_or_else(form)?;
+        let file = field(head, "file:").ok_or_else(form)?;
+        let new = new.trim_end_matches('\n').to_owned();
+        edits.push(Edit { file: PathBuf::from(file), old: old.to_owned(), new });
+    }
     Ok(Bug {
-        breaks: field("breaks:")?.to_owned(),
-        file: PathBuf::from(field("file:")?),
-        old: old.to_owned(),
-        new: new.trim_end_matches('\n').to_owned(),
+        breaks: field(&text, "breaks:").ok_or_else(form)?,
+        world: field(&text, "world:").unwrap_or_default(),
+        edits,
         name: name.clone(),
     })
 }
 
 impl Bug {
-    /// `source` with the bug in it.
+    /// Edits the copy of the sources in `sources`.
     ///
     /// # Errors
     ///
-    /// The text to take out does not stand there exactly once.
-    pub fn plant(&self, source: &str) -> Result<String, String> {
-        match source.matches(&self.old).count() {
-            1 => Ok(source.replacen(&self.old, &self.new, 1)),
+    /// A file cannot be edited, or a text to take out does not stand there exactly once.
+    pub fn plant(&self, sources: &Path) -> Result<(), String> {
+        for edit in &self.edits {
+            let place = sources.join(&edit.file);
+            let told = |error: io::Error| format!("{}: {error}", edit.file.display());
+            let planted = self.edited(edit, &fs::read_to_string(&place).map_err(told)?)?;
+            fs::write(&place, planted).map_err(told)?;
+        }
+        Ok(())
+    }
+
+    /// Whether it can be planted in the project as it stands.
+    ///
+    /// # Errors
+    ///
+    /// Says what is not found.
+    pub fn check(&self) -> Result<(), String> {
+        for edit in &self.edits {
+            let source = fs::read_to_string(root().join(&edit.file));
+            self.edited(edit, &source.map_err(|error| error.to_string())?)?;
+        }
+        Ok(())
+    }
+
+    /// Takes the bug out of the copy again.
+    ///
+    /// # Errors
+    ///
+    /// A file cannot be copied.
+    pub fn uproot(&self, sources: &Path) -> io::Result<()> {
+        for edit in &self.edits {
+            fs::write(sources.join(&edit.file), fs::read(root().join(&edit.file))?)?;
+        }
+        Ok(())
+    }
+
+    fn edited(&self, edit: &Edit, source: &str) -> Result<String, String> {
+        match source.matches(&edit.old).count() {
+            1 => Ok(source.replacen(&edit.old, &edit.new, 1)),
             found => Err(format!(
                 "{}: its text stands {found} times in {}; plant it anew",
                 self.name,
-                self.file.display()
+                edit.file.display()
             )),
         }
     }
@@ -92,15 +154,14 @@ pub fn build(bug: &Bug, name: &str) -> Result<PathBuf, Box<dyn std::error::Error
     let folder = root().join("target/planted");
     let (sources, target) = (folder.join("sources"), folder.join("build"));
     copy_sources(&sources)?;
-    let clean = fs::read_to_string(root().join(&bug.file))?;
-    fs::write(sources.join(&bug.file), bug.plant(&clean)?)?;
+    bug.plant(&sources)?;
     let built = cargo()
         .current_dir(&sources)
         .args(["build", "--quiet", "--release", "--locked", "--bin", name, "--target-dir"])
         .arg(&target)
         .env("RUSTFLAGS", "-Awarnings")
         .status();
-    fs::write(sources.join(&bug.file), &clean)?;
+    bug.uproot(&sources)?;
     if !built?.success() {
         return Err("the sources with the bug do not build".into());
     }

@@ -11,6 +11,8 @@ mod durable;
 mod record;
 mod former;
 mod resolve;
+#[cfg(feature = "model")]
+mod digest;
 mod orphans;
 #[cfg(test)]
 mod tests;
@@ -73,7 +75,7 @@ pub struct CallSpec {
 }
 
 /// Names a call, or a resolve, of one machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallKey {
     index: usize,
     generation: u64,
@@ -124,7 +126,7 @@ pub enum ClientEvent {
 }
 
 /// What a timer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum TimerKey {
     Call(usize),
     Hello,
@@ -133,6 +135,7 @@ enum TimerKey {
 
 /// The machine.
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone))]
 pub struct Client {
     identity: ClientIdentity,
     target: Target,
@@ -355,6 +358,12 @@ impl Client {
     #[must_use]
     pub fn outstanding(&self) -> usize {
         self.calls.len()
+    }
+
+    /// Whether calls wait for a session or a slot: what comes lets them leave.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
     }
 
     /// Whether nothing is under way and nothing is due.

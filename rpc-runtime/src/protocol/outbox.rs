@@ -16,6 +16,14 @@ pub(crate) struct Outbox<E> {
 /// Datagram buffers kept for reuse.
 const SPARE_MAX: usize = 64;
 
+/// Spare buffers stay behind.
+impl<E: Clone> Clone for Outbox<E> {
+    fn clone(&self) -> Self {
+        let (events, datagrams) = (self.events.clone(), self.datagrams.clone());
+        Self { events, datagrams, spare: Vec::new() }
+    }
+}
+
 impl<E> Outbox<E> {
     pub(crate) const fn new() -> Self {
         Self { events: VecDeque::new(), datagrams: VecDeque::new(), spare: Vec::new() }
@@ -77,6 +85,13 @@ pub(crate) struct Pool {
 const POOL_MAX: usize = 256;
 /// A buffer that grew beyond this is given back to the allocator.
 const POOLED_BYTES_MAX: usize = 16 << 10;
+
+/// Spare buffers stay behind.
+impl Clone for Pool {
+    fn clone(&self) -> Self {
+        Self::new()
+    }
+}
 
 impl Pool {
     pub(crate) const fn new() -> Self {

@@ -12,6 +12,8 @@ mod away;
 mod stop;
 mod orphans;
 mod answers;
+#[cfg(feature = "model")]
+mod digest;
 mod durable;
 
 use std::collections::BTreeMap;
@@ -62,7 +64,7 @@ pub struct ServerIdentity {
 }
 
 /// Names one execution to the machine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket {
     call: CallId,
     attempt: u32,
@@ -146,7 +148,7 @@ pub enum Begin {
 }
 
 /// What a timer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum TimerKey {
     Lease(SessionId),
     Call(SessionId, SlotIndex),
@@ -169,6 +171,7 @@ struct Share {
 
 /// The machine.
 #[derive(Debug)]
+#[cfg_attr(feature = "model", derive(Clone))]
 pub struct Server {
     identity: ServerIdentity,
     limits: Limits,

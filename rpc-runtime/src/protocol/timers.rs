@@ -99,6 +99,12 @@ impl<K: Copy> Timers<K> {
         Some(key)
     }
 
+    /// Every timer in use, in the order in which those due at one time fire.
+    #[cfg(feature = "model")]
+    pub(crate) fn all(&self) -> impl Iterator<Item = (K, Option<Instant>)> {
+        self.entries.iter().filter(|entry| !entry.free).map(|entry| (entry.key, entry.when))
+    }
+
     fn before(&self, a: usize, b: usize) -> bool {
         let (a, b) = (self.heap[a], self.heap[b]);
         (self.entries[a].when, a) < (self.entries[b].when, b)

@@ -5,7 +5,7 @@
 use crate::ids::Sequence;
 
 /// The last 64 sequences seen.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(crate) struct Window {
     highest: u64,
     /// Bit n: `highest - n` was seen.

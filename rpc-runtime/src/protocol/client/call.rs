@@ -8,7 +8,7 @@ use crate::semantics::Semantics;
 use crate::time::Instant;
 
 /// A call, or a resolve, under way.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Call {
     pub(super) generation: u64,
     pub(super) spec: CallSpec,
@@ -43,7 +43,7 @@ pub(super) struct Call {
 }
 
 /// Where a call stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Stage {
     /// For a session or a slot.
     Waiting,

@@ -19,7 +19,7 @@ use crate::time::Instant;
 const DIGEST_KEY_BITS: u64 = 0x6475_7261_626c_6531;
 
 /// The client's side of its durable slots at one server.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Durable {
     /// Whether a call ever asked for them.
     pub(super) is_wanted: bool,

@@ -25,8 +25,8 @@ pub(super) enum Link {
 /// A HELLO under way.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Opening {
-    nonce: Nonce,
-    cookie: Option<[u8; COOKIE_BYTES]>,
+    pub(super) nonce: Nonce,
+    pub(super) cookie: Option<[u8; COOKIE_BYTES]>,
     pub(super) resume: Option<Session>,
     tries: u32,
     sent_at: Instant,
@@ -49,11 +49,11 @@ pub(super) struct Session {
 /// Why the server opened no session, last.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reject {
-    reason: RejectReason,
-    server: ServerId,
-    highest: Incarnation,
+    pub(super) reason: RejectReason,
+    pub(super) server: ServerId,
+    pub(super) highest: Incarnation,
     versions: (u8, u8),
-    push_back: Duration,
+    pub(super) push_back: Duration,
 }
 
 impl Reject {

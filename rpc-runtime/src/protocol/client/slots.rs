@@ -12,25 +12,25 @@ use crate::time::Instant;
 use crate::wire::{Ack, Cancel, Pdu, Ping, Request, Seal};
 
 /// The client's side of a session's slots.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct SlotTable {
     pub(super) slots: Vec<Slot>,
     /// Free slots; the last used is used next, so that few are ever touched.
-    free: Vec<usize>,
+    pub(super) free: Vec<usize>,
     /// Lingering slots, oldest first.
-    lingering: VecDeque<usize>,
+    pub(super) lingering: VecDeque<usize>,
     /// Slots with a call under way that is nested in no other.
     busy_outermost: usize,
     unacknowledged: usize,
 }
 
 /// One slot.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Slot {
     pub(super) sequence: Sequence,
     pub(super) state: State,
     /// Whether the reply of `sequence` is stored at the server and not acknowledged.
-    unacknowledged: bool,
+    pub(super) unacknowledged: bool,
     /// An earlier session may have run the call of `sequence` (`at_least_once` only).
     pub(super) in_doubt: bool,
     /// Who asks what became of `sequence`.
@@ -40,7 +40,7 @@ pub(super) struct Slot {
 }
 
 /// Where a slot stands.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum State {
     /// Its last call has ended with an answer.
     #[default]

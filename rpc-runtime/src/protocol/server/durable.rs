@@ -23,7 +23,7 @@ use crate::wire::{Hello, Nonce, Pdu, RejectReason, ReplyStatus, SealedVerdict, U
 const OPENINGS_MAX: usize = 1_024;
 
 /// A HELLO that waits until its generation is known; named by who sent it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpeningKey {
     client: ClientId,
     nonce: Nonce,
@@ -52,24 +52,24 @@ pub struct DurableTable {
 }
 
 /// The durable slots of a server.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Durable {
     /// Whether there is a store.
     pub(super) enabled: bool,
-    generations: BTreeMap<GenerationId, Generation>,
-    openings: BTreeMap<OpeningKey, (Origin, Hello)>,
+    pub(super) generations: BTreeMap<GenerationId, Generation>,
+    pub(super) openings: BTreeMap<OpeningKey, (Origin, Hello)>,
 }
 
 /// A generation in use.
-#[derive(Debug)]
-struct Generation {
-    client: ClientId,
+#[derive(Clone, Debug)]
+pub(super) struct Generation {
+    pub(super) client: ClientId,
     /// The session that claimed it last: the only one that may use it, and where answers go.
-    session: Option<SessionId>,
+    pub(super) session: Option<SessionId>,
     slots_max: u32,
-    slots: BTreeMap<SlotIndex, Slot>,
+    pub(super) slots: BTreeMap<SlotIndex, Slot>,
     /// Calls queued or running.
-    live_calls: usize,
+    pub(super) live_calls: usize,
 }
 
 impl Generation {

@@ -15,7 +15,7 @@ use crate::wire::{Hello, Nonce};
 const NONCES_MAX: usize = 4;
 
 /// One session of a server.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) client: ClientId,
@@ -28,7 +28,7 @@ pub(super) struct Session {
     /// The life of the client that spoke last: a later one may ask what an earlier one left.
     pub(super) speaker: Incarnation,
     /// Where else the client seems to be, and how many bytes came from there and were not answered.
-    elsewhere: Option<(Address, usize)>,
+    pub(super) elsewhere: Option<(Address, usize)>,
     /// Whether its client sent back a cookie from `address`.
     pub(super) proved: bool,
     pub(super) opened: Instant,
@@ -48,8 +48,8 @@ pub(super) struct Session {
     pub(super) lease_timer: TimerId,
     /// The durable slots that it asked for.
     pub(super) generation: GenerationId,
-    nonces: [Nonce; NONCES_MAX],
-    next_nonce: usize,
+    pub(super) nonces: [Nonce; NONCES_MAX],
+    pub(super) next_nonce: usize,
 }
 
 impl Session {

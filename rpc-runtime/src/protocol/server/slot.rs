@@ -18,7 +18,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::{RefuseReason, ReplyStatus};
 
 /// One slot of the server's table.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Slot {
     /// The highest sequence accepted.
     pub(super) last: Sequence,
@@ -36,7 +36,7 @@ pub(super) struct Slot {
 }
 
 /// Where the last call of a slot stands.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum State {
     /// No call yet.
     #[default]
@@ -143,7 +143,7 @@ impl Live {
 }
 
 /// The outcome of an execution, sent again to every duplicate.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) status: ReplyStatus,
     pub(super) body: Vec<u8>,

@@ -1,0 +1,315 @@
+//! What an observer of the whole world writes down, and the sentences of the contract that it holds
+//! against it. No machine sees any of it.
+
+use rpc_runtime::error::Execution;
+use rpc_runtime::ids::{CallId, SessionId};
+use rpc_runtime::protocol::{CallKey, DoubtCause, HandlerEnd, Outcome, Ticket};
+use rpc_runtime::semantics::Semantics;
+
+/// A sentence of the contract.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Sentence {
+    /// At most one execution begins of an `at_most_once` or `maybe` call.
+    AtMostOnce,
+    /// `NotExecuted` is said only of what never ran and never will.
+    NotExecutedIsTrue,
+    /// A reply is what an execution of this call gave.
+    ReplyIsTrue,
+    /// Every verdict is given once.
+    OneVerdict,
+    /// Nothing begins in the session of a former life of the client.
+    FencedBeginsNothing,
+    /// A call runs on the server of the session that carried it, and on no other than was meant.
+    RightServer,
+    /// A session id is never given twice.
+    SessionIdsAreFresh,
+    /// A session ends by its lease or by its client's BYE, and outlives what runs in it.
+    SessionsEndInTime,
+    /// Without a fault nothing is in doubt and nothing runs twice.
+    NoDoubtWithoutFault,
+    /// A request that arrives after its caller's patience runs nothing.
+    LateRunsNothing,
+    /// Tables keep within their limits, and what is counted is there.
+    Bounded,
+    /// No assertion of a machine fails.
+    NoPanic,
+}
+
+impl Sentence {
+    /// All of them, with their names.
+    pub(crate) const ALL: [(Self, &'static str); 12] = [
+        (Self::AtMostOnce, "at most one execution begins"),
+        (Self::NotExecutedIsTrue, "not executed is true for ever"),
+        (Self::ReplyIsTrue, "a reply was returned by an execution"),
+        (Self::OneVerdict, "every verdict is given once"),
+        (Self::FencedBeginsNothing, "a fenced session begins nothing"),
+        (Self::RightServer, "the session's server executes"),
+        (Self::SessionIdsAreFresh, "a session id is never given twice"),
+        (Self::SessionsEndInTime, "a session outlives what runs in it"),
+        (Self::NoDoubtWithoutFault, "without a fault nothing is in doubt"),
+        (Self::LateRunsNothing, "a late request runs nothing"),
+        (Self::Bounded, "tables are bounded"),
+        (Self::NoPanic, "no assertion fails"),
+    ];
+
+    /// What no record shows: that states lead somewhere.
+    pub(crate) const CALM: &'static str = "in a calm world every call ends";
+}
+
+/// What is known of a call.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Fact {
+    pub(crate) semantics: Semantics,
+    /// The life of the client that made it.
+    life: u8,
+    /// Who waits for it, and who asks what became of it.
+    pub(crate) waits: Option<CallKey>,
+    pub(crate) asks: Option<CallKey>,
+    /// Where it was when it ended.
+    pub(crate) place: Option<CallId>,
+    begun: u8,
+    denied: bool,
+    /// Executions that ended, and how.
+    ended: Vec<(u8, HandlerEndKind)>,
+    /// Bit n: was handed over in a session with the server's nth life.
+    sent_to: u16,
+}
+
+/// How an execution ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum HandlerEndKind {
+    Returned,
+    Failed,
+}
+
+/// A session that was opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Opened {
+    id: SessionId,
+    server_life: u8,
+    client_life: u8,
+}
+
+/// The record.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Record {
+    pub(crate) facts: Vec<Fact>,
+    opened: Vec<Opened>,
+    pub(crate) broken: Option<Sentence>,
+}
+
+/// Who is who at the moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Lives {
+    pub(crate) client: u8,
+    pub(crate) server: u8,
+    /// The server's id.
+    pub(crate) server_id: u8,
+}
+
+/// The server that the client means.
+pub(crate) const MEANT: u8 = 1;
+
+impl Record {
+    pub(crate) fn broke(&mut self, sentence: Sentence) {
+        self.broken = self.broken.or(Some(sentence));
+    }
+
+    pub(crate) fn opened(&self) -> usize {
+        self.opened.len()
+    }
+
+    pub(crate) fn on_call(&mut self, lives: Lives, semantics: Semantics) -> u8 {
+        self.facts.push(Fact {
+            semantics,
+            life: lives.client,
+            waits: None,
+            asks: None,
+            place: None,
+            begun: 0,
+            denied: false,
+            ended: Vec::new(),
+            sent_to: 0,
+        });
+        u8::try_from(self.facts.len() - 1).expect("few calls")
+    }
+
+    fn fact(&mut self, number: u8) -> Option<&mut Fact> {
+        self.facts.get_mut(usize::from(number))
+    }
+
+    /// A call left for the server's life with this tag.
+    pub(crate) fn on_sent(&mut self, number: u8, server_life: Option<u8>) {
+        if let (Some(fact), Some(life)) = (self.fact(number), server_life) {
+            fact.sent_to |= 1 << life;
+        }
+    }
+
+    pub(crate) fn knows_sent(&self, number: u8, server_life: Option<u8>) -> bool {
+        let fact = self.facts.get(usize::from(number));
+        let known = |life| fact.is_some_and(|fact| fact.sent_to & (1_u16 << life) != 0);
+        server_life.is_none_or(known)
+    }
+
+    /// Callers and questions that wait.
+    pub(crate) fn waiting(&self) -> usize {
+        let waits =
+            |fact: &Fact| usize::from(fact.waits.is_some()) + usize::from(fact.asks.is_some());
+        self.facts.iter().map(waits).sum()
+    }
+
+    /// Whoever waited is gone with the client.
+    pub(crate) fn on_client_restart(&mut self) {
+        for fact in &mut self.facts {
+            (fact.waits, fact.asks, fact.place) = (None, None, None);
+        }
+    }
+
+    /// A server says WELCOME.
+    pub(crate) fn on_welcome(&mut self, lives: Lives, id: SessionId, client_life: u8) {
+        let this = Opened { id, server_life: lives.server, client_life };
+        match self.opened.iter().find(|opened| opened.id == id) {
+            None => self.opened.push(this),
+            Some(opened) if *opened != this => self.broke(Sentence::SessionIdsAreFresh),
+            Some(_) => {}
+        }
+    }
+
+    /// An execution begins; gives its number among those of the call.
+    pub(crate) fn on_begin(&mut self, lives: Lives, ticket: Ticket, number: u8) -> u8 {
+        let session = ticket.call_id().session;
+        let opened = self.opened.iter().find(|opened| opened.id == session).copied();
+        let newest = self.opened.iter().filter(|other| other.server_life == lives.server);
+        let newest = newest.map(|other| other.client_life).max();
+        let Some(fact) = self.fact(number) else { return self.lie_of(Sentence::ReplyIsTrue) };
+        fact.begun += 1;
+        let begun = fact.begun;
+        let repeatable = fact.semantics == Semantics::AtLeastOnce;
+        let (denied, life, sent_to) = (fact.denied, fact.life, fact.sent_to);
+        if begun > 1 && !repeatable {
+            self.broke(Sentence::AtMostOnce);
+        }
+        if denied {
+            self.broke(Sentence::NotExecutedIsTrue);
+        }
+        if newest.is_some_and(|newest| newest > life) {
+            self.broke(Sentence::FencedBeginsNothing);
+        }
+        let right = opened.is_some_and(|opened| opened.server_life == lives.server)
+            && sent_to & (1 << lives.server) != 0
+            && lives.server_id == MEANT;
+        if !right {
+            self.broke(Sentence::RightServer);
+        }
+        begun
+    }
+
+    fn lie_of(&mut self, sentence: Sentence) -> u8 {
+        self.broke(sentence);
+        0
+    }
+
+    pub(crate) fn on_finish(&mut self, number: u8, execution: u8, end: HandlerEnd) {
+        let kind = match end {
+            HandlerEnd::Returned => HandlerEndKind::Returned,
+            HandlerEnd::Panicked
+            | HandlerEnd::Cancelled { .. }
+            | HandlerEnd::HandlerFailed
+            | HandlerEnd::TooLarge
+            | HandlerEnd::NotCommitted
+            | HandlerEnd::Unsettled
+            | HandlerEnd::BadArguments => HandlerEndKind::Failed,
+        };
+        if let Some(fact) = self.fact(number) {
+            fact.ended.push((execution, kind));
+        }
+    }
+
+    /// A caller, or who asked later, is told how a call ended.
+    pub(crate) fn on_verdict(
+        &mut self,
+        key: CallKey,
+        call: CallId,
+        outcome: &Outcome,
+        faultless: bool,
+    ) -> Option<Told> {
+        let told = |fact: &Fact| fact.waits == Some(key) || fact.asks == Some(key);
+        let Some(number) = self.facts.iter().position(told) else {
+            self.broke(Sentence::OneVerdict);
+            return None;
+        };
+        let fact = &mut self.facts[number];
+        let asked = fact.asks == Some(key);
+        if asked {
+            fact.asks = None;
+        } else {
+            fact.waits = None;
+            fact.place = Some(call);
+        }
+        let number = u8::try_from(number).expect("few calls");
+        let true_reply = |fact: &Fact, body: &[u8], kind| matches!(body, [of, execution] if *of == number && fact.ended.contains(&(*execution, kind)));
+        let broken =
+            match outcome {
+                Outcome::Returned(body) => (!true_reply(fact, body, HandlerEndKind::Returned))
+                    .then_some(Sentence::ReplyIsTrue),
+                Outcome::Failed { body, .. } => (!true_reply(fact, body, HandlerEndKind::Failed))
+                    .then_some(Sentence::ReplyIsTrue),
+                Outcome::Refused { .. }
+                | Outcome::Rejected { .. }
+                | Outcome::NotSent(_)
+                | Outcome::Sealed => {
+                    fact.denied = true;
+                    (fact.begun > 0).then_some(Sentence::NotExecutedIsTrue)
+                }
+                Outcome::Sent => None,
+                Outcome::InDoubt(_) => faultless.then_some(Sentence::NoDoubtWithoutFault),
+            };
+        if let Some(broken) = broken {
+            self.broke(broken);
+        }
+        Some(Told::of(asked, outcome))
+    }
+}
+
+/// What a verdict shows that a model reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Told {
+    Success,
+    Failure,
+    NotExecuted,
+    Unknown,
+    Lost,
+    Resolved,
+    Resumed,
+}
+
+impl Told {
+    pub(crate) const ALL: [(Self, &'static str); 7] = [
+        (Self::Success, "a call succeeds"),
+        (Self::Failure, "a call fails"),
+        (Self::NotExecuted, "a call is not executed"),
+        (Self::Unknown, "a call ends in doubt"),
+        (Self::Lost, "a session is lost"),
+        (Self::Resolved, "a call is resolved"),
+        (Self::Resumed, "a session is resumed"),
+    ];
+
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+
+    fn of(asked: bool, outcome: &Outcome) -> Self {
+        let lost = matches!(
+            outcome,
+            Outcome::InDoubt(DoubtCause::SessionLost | DoubtCause::ServerRestarted)
+        );
+        match outcome.execution() {
+            Execution::Executed | Execution::NotExecuted if asked => Self::Resolved,
+            Execution::Executed if matches!(outcome, Outcome::Returned(_)) => Self::Success,
+            Execution::Executed => Self::Failure,
+            Execution::NotExecuted => Self::NotExecuted,
+            Execution::Unknown if lost => Self::Lost,
+            Execution::Unknown => Self::Unknown,
+        }
+    }
+}

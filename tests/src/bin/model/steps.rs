@@ -1,0 +1,389 @@
+//! One step of the world: which actions there are, and what each does.
+
+use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use rpc_runtime::protocol::{ClientEvent, HandlerEnd, ServerEvent};
+use rpc_runtime::semantics::Semantics;
+use rpc_runtime::wire::{Envelope, Hello, Pdu};
+
+use crate::config::Config;
+use crate::message::Message;
+use crate::record::{Sentence, Told};
+use crate::sides::{ClientSide, METHODS, ServerSide, address, number_of};
+use crate::world::{Action, Running, State};
+
+/// Nonces are drawn after two keys.
+const DRAWN_BEFORE_NONCES: u64 = 2;
+
+/// The lives that headers name: see `Incarnation::tag`.
+fn client_life_of(envelope: &Envelope) -> u8 {
+    u8::try_from(envelope.target ^ 1).unwrap_or(u8::MAX)
+}
+
+fn server_life_of(envelope: &Envelope) -> Option<u8> {
+    u8::try_from(envelope.target ^ 7).ok().filter(|life| *life < 16)
+}
+
+/// Whether a message grants the session that a HELLO wants to resume.
+fn is_welcome(message: &Message, hello: &Hello) -> bool {
+    let (envelope, pdu) = message.read();
+    matches!(pdu, Pdu::Welcome(welcome) if welcome.nonce == hello.nonce)
+        && envelope.session == hello.resume
+}
+
+/// A step being made.
+pub(crate) struct Step<'a> {
+    config: &'a Config,
+    pub(crate) state: State,
+    /// What the step shows that the world reaches.
+    pub(crate) seen: Vec<Told>,
+    /// What is said, in order, where it is to arrive so.
+    pub(crate) spoken: Option<VecDeque<Message>>,
+}
+
+impl<'a> Step<'a> {
+    pub(crate) fn new(config: &'a Config, state: &State) -> Self {
+        Self { config, state: state.clone(), seen: Vec::new(), spoken: None }
+    }
+
+    pub(crate) fn act(&mut self, action: &Action) {
+        match action {
+            Action::Call => self.call(),
+            Action::GiveUp(number) => self.give_up(*number),
+            Action::Resolve(number) => self.resolve(*number),
+            Action::Deliver(message) => {
+                if self.config.faultless {
+                    self.state.unsay(message);
+                }
+                self.deliver(message);
+            }
+            Action::DeliverLate(message) => {
+                let queued = self.state.rest.queued.len();
+                if let Some(late) = message.late() {
+                    self.deliver(&late);
+                }
+                if self.state.rest.queued.len() > queued {
+                    self.broke(Sentence::LateRunsNothing);
+                }
+            }
+            Action::Begin(place) => self.begin(*place),
+            Action::Return(place) => self.finish(*place, HandlerEnd::Returned),
+            Action::Panic(place) => self.finish(*place, HandlerEnd::Panicked),
+            Action::Report => self.server(false, ServerSide::report).unwrap_or_default(),
+            Action::ClientTick => self.client(ClientSide::tick, |_, ()| ()),
+            Action::ServerTick => self.server(true, ServerSide::tick).unwrap_or_default(),
+            Action::BothTick => {
+                self.client(ClientSide::tick, |_, ()| ());
+                self.server(true, ServerSide::tick).unwrap_or_default();
+            }
+            Action::Overload(on) => {
+                self.state.rest_mut().loads += 1;
+                self.server(false, |side| side.overload(*on)).unwrap_or_default();
+            }
+            Action::Drain => {
+                self.state.rest_mut().drained = true;
+                self.server(false, ServerSide::drain_calls).unwrap_or_default();
+            }
+            Action::Close => {
+                self.state.rest_mut().closed = true;
+                self.client(ClientSide::close, |_, ()| ());
+            }
+            Action::RestartServer => self.restart_server(),
+            Action::RestartClient => self.restart_client(),
+            Action::Move => {
+                let rest = self.state.rest_mut();
+                rest.address += 1;
+                let there = address(rest.address);
+                self.client(|side| side.move_to(there), |_, ()| ());
+            }
+        }
+    }
+
+    fn broke(&mut self, sentence: Sentence) {
+        self.state.rest_mut().record.broke(sentence);
+    }
+
+    /// Lets the client do something, then takes in what it says; `known` is told the result first.
+    fn client<T>(
+        &mut self,
+        act: impl FnOnce(&mut ClientSide) -> T,
+        known: impl FnOnce(&mut Self, T),
+    ) {
+        let mut side = (*self.state.client).clone();
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            let result = act(&mut side);
+            let (events, messages) = side.drain();
+            (side, result, events, messages)
+        }));
+        let Ok((side, result, events, messages)) = run else {
+            return self.broke(Sentence::NoPanic);
+        };
+        self.state.client = Arc::new(side);
+        known(self, result);
+        for message in messages {
+            self.said_by_client(&message);
+            self.say(message);
+        }
+        for event in events {
+            // The others are for clients with a journal; this one has none.
+            let ClientEvent::Ended { key, call, outcome, .. } = event else { continue };
+            let faultless = self.config.faultless;
+            let record = &mut self.state.rest_mut().record;
+            self.seen.extend(record.on_verdict(key, call, &outcome, faultless));
+        }
+    }
+
+    fn say(&mut self, message: Message) {
+        match &mut self.spoken {
+            Some(spoken) => spoken.push_back(message),
+            None => self.state.say(message),
+        }
+    }
+
+    fn said_by_client(&mut self, message: &Message) {
+        let (envelope, pdu) = message.read();
+        if let Pdu::Request(request) = pdu {
+            let number = request.arguments.first().copied().unwrap_or(u8::MAX);
+            let life = server_life_of(&envelope);
+            if !self.state.rest.record.knows_sent(number, life) {
+                self.state.rest_mut().record.on_sent(number, life);
+            }
+        }
+        if let Pdu::Hello(hello) = pdu
+            && (hello.nonce.0 & 0xff) - DRAWN_BEFORE_NONCES > self.config.nonces
+        {
+            self.state.rest_mut().beyond = true;
+        }
+    }
+
+    /// Lets the server do something, and takes in what it says. `None` if it panicked.
+    fn server<T>(&mut self, may_close: bool, act: impl FnOnce(&mut ServerSide) -> T) -> Option<T> {
+        let mut side = (*self.state.server).clone();
+        let run = catch_unwind(AssertUnwindSafe(|| {
+            let result = act(&mut side);
+            let (events, messages) = side.drain();
+            (side, result, events, messages)
+        }));
+        let Ok((side, result, events, messages)) = run else {
+            self.broke(Sentence::NoPanic);
+            return None;
+        };
+        self.state.server = Arc::new(side);
+        for event in events {
+            match event {
+                ServerEvent::Execute(mut execute) => {
+                    let number = number_of(&mut execute);
+                    self.state.rest_mut().queued.push((execute.ticket, number));
+                }
+                ServerEvent::Cancel(_)
+                | ServerEvent::Fenced { .. }
+                | ServerEvent::OpenGeneration { .. }
+                | ServerEvent::ForgetGeneration { .. } => {}
+                ServerEvent::SessionClosed(id) => {
+                    let running = &self.state.rest.running;
+                    let runs = running.iter().any(|one| one.ticket.call_id().session == id);
+                    if runs || !may_close {
+                        self.broke(Sentence::SessionsEndInTime);
+                    }
+                }
+            }
+        }
+        for message in messages {
+            self.said_by_server(&message);
+            self.say(message);
+        }
+        Some(result)
+    }
+
+    fn said_by_server(&mut self, message: &Message) {
+        let (envelope, pdu) = message.read();
+        if let Pdu::Welcome(_) = pdu {
+            let (lives, life) = (self.state.rest.lives, client_life_of(&envelope));
+            let sessions = self.config.sessions;
+            let rest = self.state.rest_mut();
+            rest.record.on_welcome(lives, envelope.session, life);
+            rest.beyond |= rest.record.opened() > sessions;
+        }
+    }
+
+    /// What the worker's side and the machine's must agree on.
+    pub(crate) fn check(&mut self) {
+        let rest = &self.state.rest;
+        let calls = (rest.queued.len(), rest.running.len());
+        let (server, client) = (&self.state.server, &self.state.client);
+        if !server.is_within_limits
+            || server.calls != calls
+            || client.outstanding != rest.record.waiting()
+        {
+            self.broke(Sentence::Bounded);
+        }
+    }
+}
+
+/// What each action does.
+impl Step<'_> {
+    fn call(&mut self) {
+        let lives = self.state.rest.lives;
+        let place = self.state.rest.record.facts.len();
+        let (method, patience) = (self.config.calls[place], self.config.patience);
+        let number = self.state.rest_mut().record.on_call(lives, METHODS[method]);
+        self.client(
+            |side| side.call(number, method, patience),
+            |step, key| {
+                step.state.rest_mut().record.facts[usize::from(number)].waits = Some(key);
+            },
+        );
+    }
+
+    fn give_up(&mut self, number: u8) {
+        let rest = self.state.rest_mut();
+        rest.cancels += 1;
+        if let Some(key) = rest.record.facts[usize::from(number)].waits {
+            self.client(|side| side.cancel(key), |_, ()| ());
+        }
+    }
+
+    fn resolve(&mut self, number: u8) {
+        let rest = self.state.rest_mut();
+        rest.resolves += 1;
+        if let Some(call) = rest.record.facts[usize::from(number)].place {
+            self.client(
+                |side| side.resolve(call),
+                |step, key| {
+                    step.state.rest_mut().record.facts[usize::from(number)].asks = Some(key);
+                },
+            );
+        }
+    }
+
+    fn deliver(&mut self, message: &Message) {
+        if !message.is_to_server() {
+            if message.client() != self.state.client.address {
+                return;
+            }
+            return self.client(|side| side.take(message), |_, ()| ());
+        }
+        let (_, pdu) = message.read();
+        let bye = matches!(pdu, Pdu::Bye(_));
+        self.server(bye, |side| side.take(message)).unwrap_or_default();
+        if let Pdu::Hello(hello) = pdu
+            && hello.resume.is_some()
+            && self.state.net.iter().any(|message| is_welcome(message, &hello))
+        {
+            self.seen.push(Told::Resumed);
+        }
+    }
+
+    fn begin(&mut self, place: usize) {
+        let rest = self.state.rest_mut();
+        let (ticket, number) = rest.queued.remove(place);
+        if self.server(true, |side| side.begin(ticket)) == Some(true) {
+            let rest = self.state.rest_mut();
+            let execution = rest.record.on_begin(rest.lives, ticket, number);
+            rest.beyond |= execution > self.config.executions;
+            rest.running.push(Running { ticket, number, execution });
+        }
+    }
+
+    fn finish(&mut self, place: usize, end: HandlerEnd) {
+        let rest = self.state.rest_mut();
+        let Running { ticket, number, execution } = rest.running.remove(place);
+        rest.record.on_finish(number, execution, end);
+        let body = vec![number, execution];
+        self.server(true, |side| side.finish(ticket, end, body)).unwrap_or_default();
+    }
+
+    fn restart_server(&mut self) {
+        let limits = self.config.limits();
+        let rest = self.state.rest_mut();
+        rest.server_place += 1;
+        rest.lives.server += 1;
+        rest.lives.server_id = self.config.servers[rest.server_place];
+        rest.queued.clear();
+        rest.running.clear();
+        let lives = rest.lives;
+        self.state.server = Arc::new(ServerSide::new(lives.server, lives.server_id, &limits));
+    }
+
+    fn restart_client(&mut self) {
+        let limits = self.config.limits();
+        let rest = self.state.rest_mut();
+        rest.lives.client += 1;
+        rest.closed = false;
+        rest.record.on_client_restart();
+        let (life, there) = (rest.lives.client, address(rest.address));
+        self.state.client = Arc::new(ClientSide::new(life, there, &limits));
+    }
+}
+
+/// What may happen next.
+pub(crate) fn actions(config: &Config, state: &State, actions: &mut Vec<Action>) {
+    let rest = &*state.rest;
+    if rest.record.broken.is_some() {
+        return;
+    }
+    users(config, state, actions);
+    for message in &*state.net {
+        if message.is_to_server() || message.client() == state.client.address {
+            actions.push(Action::Deliver(message.clone()));
+        }
+        if config.late && message.late().is_some() {
+            actions.push(Action::DeliverLate(message.clone()));
+        }
+    }
+    actions.extend((0..rest.queued.len()).map(Action::Begin));
+    for place in 0..rest.running.len() {
+        actions.push(Action::Return(place));
+        if config.panics {
+            actions.push(Action::Panic(place));
+        }
+    }
+    if state.server.is_due() {
+        actions.push(Action::Report);
+    }
+    if config.faultless {
+        if state.net.is_empty() && !state.server.is_due() {
+            actions.push(Action::BothTick);
+        }
+        return;
+    }
+    actions.extend([Action::ClientTick, Action::ServerTick]);
+    if rest.server_place + 1 < config.servers.len() {
+        actions.push(Action::RestartServer);
+    }
+    if rest.lives.client < config.client_lives {
+        actions.push(Action::RestartClient);
+    }
+    if rest.address + 1 < config.client_addresses {
+        actions.push(Action::Move);
+    }
+}
+
+fn users(config: &Config, state: &State, actions: &mut Vec<Action>) {
+    let rest = &*state.rest;
+    let record = &rest.record;
+    let under_way = record.facts.iter().filter(|fact| fact.waits.is_some()).count();
+    if record.facts.len() < config.calls.len() && under_way < config.calls_at_once && !rest.closed {
+        actions.push(Action::Call);
+    }
+    for (number, fact) in (0..).zip(&record.facts) {
+        if fact.waits.is_some() && rest.cancels < config.cancels {
+            actions.push(Action::GiveUp(number));
+        }
+        let asked = fact.place.is_some() && fact.asks.is_none();
+        if asked && fact.semantics != Semantics::Maybe && rest.resolves < config.resolves {
+            actions.push(Action::Resolve(number));
+        }
+    }
+    if rest.loads < config.loads {
+        actions.push(Action::Overload(!state.server.is_overloaded));
+    }
+    if config.drains && !rest.drained {
+        actions.push(Action::Drain);
+    }
+    if config.closes && !rest.closed {
+        actions.push(Action::Close);
+    }
+}
