@@ -4,13 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::RefCell;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rpc_runtime::sim::{self, Faults, SimDisk};
 use rpc_runtime::store::Durable;
-use rpc_runtime::store::memory::{MemoryStore, MemoryTx};
+use rpc_runtime::store::memory::{MemoryStore, MemoryTx, StoreFaults};
 use rpc_runtime::{Error, Execution, Server, service};
 use serde::{Deserialize, Serialize};
 
@@ -137,6 +137,74 @@ fn nothing_is_lost_and_nothing_doubled_in_the_end() {
         });
         world.run();
         assert_eq!(paid.load(Ordering::Relaxed), 15, "seed {seed}");
+    }
+}
+
+#[test]
+fn sixty_four_callers_share_flushes_and_replies() {
+    const CALLS: u64 = 10;
+    for seed in 0..5 {
+        let disk = SimDisk::new(seed, 0);
+        disk.set_flush_takes(Duration::from_millis(2));
+        let mut world = sim::World::new(seed);
+        let (kept, store) = (disk.clone(), Arc::new(Mutex::new(None)));
+        let opened = Arc::clone(&store);
+        world.server("till", move || {
+            let store = Durable::start(MemoryStore::open(&kept).unwrap()).unwrap();
+            *opened.lock().unwrap() = Some(Arc::clone(&store));
+            TillService::durable(&store, |tx, call| call.on(&Open { tx: RefCell::new(tx) }))
+        });
+        for caller in 0..64 {
+            world.client(&format!("caller {caller}"), || {
+                let till = TillClient::connect("sim://till").unwrap();
+                for _ in 0..CALLS {
+                    till.pay(1).unwrap();
+                }
+            });
+        }
+        world.run();
+        let stats = store.lock().unwrap().take().unwrap().stats();
+        let calls = 64 * CALLS;
+        assert!(stats.kept >= calls, "{stats:?}");
+        assert!(stats.flushes <= calls / 8, "{stats:?}");
+    }
+}
+
+#[test]
+fn a_connection_that_breaks_in_mid_commit_loses_and_doubles_nothing() {
+    for seed in 0..20 {
+        let disk = SimDisk::new(seed, 0);
+        let mut world = sim::World::new(seed);
+        let kept = disk.clone();
+        world.server("till", move || {
+            let store = MemoryStore::open(&kept).unwrap();
+            let durable = Durable::start(store.clone()).unwrap();
+            let faults =
+                StoreFaults { lost_before_commit: 0.1, lost_after_commit: 0.2, conflict: 0.2 };
+            store.set_faults(faults);
+            TillService::durable(&durable, |tx, call| call.on(&Open { tx: RefCell::new(tx) }))
+        });
+        let paid = Arc::new(AtomicU64::new(0));
+        for caller in 0..8 {
+            let paid = Arc::clone(&paid);
+            world.client(&format!("caller {caller}"), move || {
+                let till = TillClient::connect("sim://till").unwrap();
+                for _ in 0..5 {
+                    match till.pay(1) {
+                        Ok(_) => _ = paid.fetch_add(1, Ordering::Relaxed),
+                        Err(Error::Call(error)) => {
+                            assert_eq!(error.execution(), Execution::NotExecuted, "{error}");
+                        }
+                        Err(Error::App(error)) => panic!("{error:?}"),
+                    }
+                }
+            });
+        }
+        world.run();
+        disk.crash();
+        let store = MemoryStore::open(&disk).unwrap();
+        let total = store.peek(TOTAL).map_or(0, |row| u64::from_le_bytes(row.try_into().unwrap()));
+        assert_eq!(total, paid.load(Ordering::Relaxed), "seed {seed}");
     }
 }
 

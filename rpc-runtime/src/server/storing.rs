@@ -195,3 +195,54 @@ pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
     }
     Went::Asked(settled)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLUSH: Duration = Duration::from_millis(2);
+
+    fn at(micros: u64) -> Instant {
+        Instant::START + Duration::from_micros(micros)
+    }
+
+    #[test]
+    fn where_all_were_back_long_before_the_flush_ended_they_are_waited_for() {
+        let mut gathering = Gathering { last_came: at(1_000), ..Gathering::default() };
+        gathering.stored(at(2_000), 5, 27, FLUSH);
+        assert_eq!(gathering.until(at(2_000), 27), Some(at(3_500)));
+        assert_eq!(gathering.until(at(2_400), 31), Some(at(3_500)));
+        assert_eq!(gathering.until(at(2_500), 32), None, "all are there");
+        // They came in time, so that it is done again, though nobody waits this time.
+        gathering.stored(at(5_000), 32, 0, FLUSH);
+        assert_eq!(gathering.until(at(5_000), 0), Some(at(6_500)));
+    }
+
+    #[test]
+    fn a_wait_that_was_in_vain_is_not_done_again() {
+        let mut gathering = Gathering { last_came: at(1_000), ..Gathering::default() };
+        gathering.stored(at(2_000), 5, 1, FLUSH);
+        assert_eq!(gathering.until(at(2_000), 1), Some(at(3_500)));
+        assert_eq!(gathering.until(at(3_500), 2), None, "it was long enough");
+        gathering.last_came = at(5_400);
+        gathering.stored(at(5_500), 2, 4, FLUSH);
+        assert_eq!(gathering.until(at(5_500), 4), None, "they come all the time");
+    }
+
+    #[test]
+    fn nobody_is_waited_for_where_flushes_are_cheap_or_nobody_else_calls() {
+        let mut gathering = Gathering { last_came: at(0), ..Gathering::default() };
+        gathering.stored(at(1_000), 5, 27, Duration::from_micros(200));
+        assert_eq!(gathering.until(at(1_000), 27), None);
+        gathering.stored(at(9_000), 1, 0, FLUSH);
+        assert_eq!(gathering.until(at(9_000), 0), None);
+    }
+
+    #[test]
+    fn no_wait_is_longer_than_a_few_milliseconds_nor_for_more_than_go_into_a_transaction() {
+        let mut gathering = Gathering { last_came: at(0), ..Gathering::default() };
+        gathering.stored(at(90_000), 40, 60, Duration::from_millis(80));
+        assert_eq!(gathering.until(at(90_000), 60), Some(at(95_000)));
+        assert_eq!(gathering.until(at(90_000), 64), None);
+    }
+}

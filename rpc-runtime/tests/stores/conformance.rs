@@ -72,6 +72,7 @@ pub(crate) fn world() -> Arc<dyn World> {
 
 pub(crate) fn all<S: Application, F: Fn() -> S>(place: &Place<'_, S, F>) {
     rows_are_kept_replaced_and_deleted(&(place.open)());
+    rows_are_read_and_written_many_at_a_time(&(place.open)());
     rows_are_scanned_in_order(&(place.open)());
     what_is_undone_failed_or_panicked_leaves_nothing(&(place.open)());
     effect_and_row_are_in_together_after_reopening(place);
@@ -79,6 +80,7 @@ pub(crate) fn all<S: Application, F: Fn() -> S>(place: &Place<'_, S, F>) {
     many_callers_share_transactions((place.open)());
     a_store_of_another_version_is_refused(place);
     a_damaged_store_is_refused(place);
+    rows_that_are_kept_back_are_seen_by_all((place.open)());
     if let Some(another) = place.another {
         a_later_life_fences_the_earlier((place.open)(), another);
     }
@@ -125,6 +127,25 @@ fn rows_are_kept_replaced_and_deleted<S: Store>(store: &S) {
     });
     assert_eq!(look(store, slot(0)), None);
     assert!(store.look(Rows::of_all_clients(), 10).unwrap().is_empty());
+}
+
+fn rows_are_read_and_written_many_at_a_time<S: Store>(store: &S) {
+    let long = vec![0x5a; 1 << 16];
+    keep(store, |tx| {
+        assert_eq!(S::get_all(tx, &[]), Ok(vec![]));
+        assert_eq!(S::get_all(tx, &[slot(5), slot(4)]), Ok(vec![]));
+        S::put_all(tx, &[(slot(6), b"six"), (slot(4), &long), (slot(7), b"")])?;
+        S::put_all(tx, &[(slot(6), b"another six")])?;
+        S::put_all(tx, &[])?;
+        let mut found = S::get_all(tx, &[slot(7), slot(5), slot(6), slot(4)])?;
+        found.sort_unstable();
+        let expected =
+            [(slot(4), long.clone()), (slot(6), b"another six".to_vec()), (slot(7), vec![])];
+        assert_eq!(found, expected);
+        Ok(())
+    });
+    assert_eq!(look(store, slot(6)).as_deref(), Some(b"another six".as_slice()));
+    keep(store, |tx| [4, 6, 7].into_iter().try_for_each(|index| S::delete(tx, slot(index))));
 }
 
 fn rows_are_scanned_in_order<S: Store>(store: &S) {
@@ -271,6 +292,46 @@ pub(crate) fn outcome<S: Application>(store: &S, index: u32) -> (u64, u64) {
         })
         .unwrap();
     found
+}
+
+/// Callers that work with one row through the cache, and others that work past it.
+fn rows_that_are_kept_back_are_seen_by_all<S: Application>(store: S) {
+    const CALLERS: u64 = 12;
+    const CALLS: u64 = 20;
+    let bank = Durable::open(store, world()).unwrap();
+    let key = slot(900);
+    let number =
+        |row: Option<&[u8]>| row.map_or(0, |row| u64::from_le_bytes(row.try_into().unwrap())) + 1;
+    std::thread::scope(|threads| {
+        for index in 0..CALLERS {
+            let bank = &bank;
+            threads.spawn(move || {
+                for turn in 0..CALLS {
+                    let ended = if (index + turn) % 3 == 0 {
+                        bank.commit(move |tx| {
+                            Commit::of(|| {
+                                let next = number(S::get(tx, key)?.as_deref());
+                                S::put(tx, key, &next.to_le_bytes())?;
+                                Ok(Commit::Keep)
+                            })
+                        })
+                    } else {
+                        bank.commit_row(key, move |tx, rows| {
+                            Commit::of(|| {
+                                let next = number(rows.get::<S>(tx, key)?);
+                                rows.put(key, next.to_le_bytes().to_vec());
+                                Ok(Commit::Keep)
+                            })
+                        })
+                    };
+                    assert!(matches!(ended, Ok(Ended::Kept)), "{ended:?}");
+                }
+            });
+        }
+    });
+    let row = look(bank.store(), key);
+    assert_eq!(number(row.as_deref()), CALLERS * CALLS + 1);
+    keep(bank.store(), |tx| S::delete(tx, key));
 }
 
 fn many_callers_share_transactions<S: Application>(store: S) {
