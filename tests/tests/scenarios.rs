@@ -17,3 +17,5 @@ mod restarts;
 mod limits;
 #[path = "scenarios/network.rs"]
 mod network;
+#[path = "scenarios/durable.rs"]
+mod durable;

@@ -7,7 +7,7 @@ use rpc_runtime::protocol::{
 };
 use rpc_runtime::sim::HostId;
 use rpc_runtime::sim::checker::Fact;
-use rpc_runtime::sim::nodes::{ClientNode, ServerNode};
+use rpc_runtime::sim::nodes::{ClientNode, Disk, ServerNode};
 use rpc_runtime::time::{Duration, Instant};
 
 use super::World;
@@ -16,11 +16,15 @@ use super::users::{Handlers, Tempers, User};
 use crate::campaign::METHODS;
 
 /// A server over its lives.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ServerPlan {
-    id: ServerId,
-    limits: Limits,
-    tempers: Tempers,
+    pub(super) id: ServerId,
+    pub(super) limits: Limits,
+    pub(super) tempers: Tempers,
+    /// What survives its crashes.
+    pub(super) disk: Disk,
+    /// The life that it is in.
+    pub(super) life: Incarnation,
 }
 
 /// A client over its lives.
@@ -46,7 +50,8 @@ impl World {
         let mut limits = Limits::default();
         set(&mut limits);
         let id = ServerId(1 + u64::from(host.0));
-        self.servers.insert(host, ServerPlan { id, limits, tempers: Tempers::default() });
+        let (tempers, disk, life) = (Tempers::default(), self.new_disk(), Incarnation::NONE);
+        self.servers.insert(host, ServerPlan { id, limits, tempers, disk, life });
         self.place_server(host);
         host
     }
@@ -110,8 +115,10 @@ impl World {
 
     /// Another server comes to live where one has crashed.
     pub fn replace_server(&mut self, host: HostId) {
+        let disk = self.new_disk();
         let plan = self.servers.get_mut(&host).expect("a server");
         plan.id = ServerId(plan.id.0 + 1_000);
+        plan.disk = disk;
         self.restart_server(host);
     }
 
@@ -190,7 +197,7 @@ impl World {
     }
 
     /// Adds a host, and writes down what is said between it and the others.
-    fn add_host(&mut self, name: &str) -> HostId {
+    pub(super) fn add_host(&mut self, name: &str) -> HostId {
         let others: Vec<HostId> = self.servers.keys().chain(self.clients.keys()).copied().collect();
         self.simulation.with(|control| {
             let host = control.add_host(name);
@@ -202,8 +209,11 @@ impl World {
         })
     }
 
-    fn place_server(&mut self, host: HostId) {
-        let ServerPlan { id, limits, tempers } = &self.servers[&host];
+    pub(super) fn place_server(&mut self, host: HostId) {
+        let life = self.with(|control| control.incarnation(host));
+        let plan = self.servers.get_mut(&host).expect("a server");
+        plan.life = life;
+        let ServerPlan { id, limits, tempers, disk, .. } = &self.servers[&host];
         let entry = |(fingerprint, semantics): (u64, _)| MethodEntry {
             fingerprint: MethodFingerprint(fingerprint),
             name: u32::try_from(fingerprint).expect("a small number"),
@@ -214,12 +224,13 @@ impl World {
         let handlers = Handlers { tempers: tempers.clone(), notebook: self.notebook.clone() };
         let workers = WORKERS.min(limits.calls_running_max);
         self.with(|control| {
-            let identity = ServerIdentity { id: *id, incarnation: control.incarnation(host) };
+            let identity = ServerIdentity { id: *id, incarnation: life };
             let rng = Box::new(control.rng(host));
             let machine = Server::new(identity, limits.clone(), methods, rng);
             let identity = (identity.id, identity.incarnation);
             let journal = self.journal.clone();
-            control.place(host, ServerNode::new(machine, identity, handlers, workers, journal));
+            let node = ServerNode::new(machine, identity, handlers, workers, journal);
+            control.place(host, node.with_disk(disk.clone()));
         });
     }
 

@@ -19,6 +19,8 @@ struct Contents {
     generations: BTreeMap<GenerationId, (ClientId, BTreeMap<SlotIndex, DurableRow>)>,
     /// How often each call's effect was written.
     effects: BTreeMap<u64, u32>,
+    /// Commits that are still to fail.
+    failures: u32,
 }
 
 /// What a durable call leaves behind.
@@ -63,11 +65,47 @@ impl Disk {
         self.contents().generations.remove(&generation);
     }
 
+    /// Deletes all generations, as retention does when nobody has asked for them in a long time.
+    pub fn forget_all(&self) {
+        self.contents().generations.clear();
+    }
+
+    /// Lets the next `count` commits fail, with nothing written.
+    pub fn fail(&self, count: u32) {
+        self.contents().failures = count;
+    }
+
+    /// The client's reply is there: its bytes need not be kept.
+    pub fn acknowledge(&self, life: Incarnation, call: CallId) {
+        let mut contents = self.contents();
+        if contents.life != life {
+            return;
+        }
+        let generation = GenerationId(call.session.0);
+        let rows = contents.generations.get_mut(&generation).map(|(_, rows)| rows);
+        if let Some(row) = rows.and_then(|rows| rows.get_mut(&call.slot))
+            && row.sequence == call.sequence
+        {
+            row.ended = None;
+        }
+    }
+
+    /// The rows of all generations.
+    #[must_use]
+    pub fn rows(&self) -> Vec<DurableRow> {
+        let contents = self.contents();
+        contents.generations.values().flat_map(|(_, rows)| rows.values().cloned()).collect()
+    }
+
     /// Writes a call's effect and reply, both or neither; says whether that was done.
     #[must_use]
     pub fn commit(&self, life: Incarnation, record: &Record) -> bool {
         let mut contents = self.contents();
         if contents.life != life {
+            return false;
+        }
+        if contents.failures > 0 {
+            contents.failures -= 1;
             return false;
         }
         let Record { call, digest, status, ref body, effect } = *record;
