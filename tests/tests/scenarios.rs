@@ -19,3 +19,5 @@ mod limits;
 mod network;
 #[path = "scenarios/durable.rs"]
 mod durable;
+#[path = "scenarios/generations.rs"]
+mod generations;

@@ -105,7 +105,8 @@ impl Loss {
                 DoubtCause::SessionLost
                 | DoubtCause::Closed
                 | DoubtCause::Cancelled
-                | DoubtCause::GenerationEnded,
+                | DoubtCause::GenerationEnded
+                | DoubtCause::ServerDied { .. },
             )
             | Outcome::Returned(_)
             | Outcome::Sent

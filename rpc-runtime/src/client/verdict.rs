@@ -89,7 +89,10 @@ pub(super) fn judge(finished: Finished, name: Option<MethodName>) -> Result<Vec<
             CallError::new(unsent(cause), Execution::NotExecuted)
         }
         Outcome::Sealed => CallError::new(ErrorKind::Cancelled, Execution::NotExecuted),
-        Outcome::InDoubt(cause) => CallError::new(in_doubt(cause), Execution::Unknown),
+        Outcome::InDoubt(cause) => {
+            facts.detail = doubt_detail(cause);
+            CallError::new(in_doubt(cause), Execution::Unknown)
+        }
     };
     // The handler's own words came with the error; everything else is ours to tell.
     if !error.evidence().detail.is_empty() {
@@ -227,10 +230,25 @@ fn unsent_detail(cause: NotSentCause) -> Box<str> {
     }
 }
 
+fn doubt_detail(cause: DoubtCause) -> Box<str> {
+    match cause {
+        DoubtCause::ServerDied { times } => {
+            format!("the server died {times} times while it had the call").into()
+        }
+        DoubtCause::NoReply
+        | DoubtCause::RefusedAfterDoubt
+        | DoubtCause::ServerRestarted
+        | DoubtCause::SessionLost
+        | DoubtCause::Closed
+        | DoubtCause::GenerationEnded
+        | DoubtCause::Cancelled => "".into(),
+    }
+}
+
 const fn in_doubt(cause: DoubtCause) -> ErrorKind {
     match cause {
         DoubtCause::NoReply | DoubtCause::RefusedAfterDoubt => ErrorKind::NoReply,
-        DoubtCause::ServerRestarted => ErrorKind::ServerRestarted,
+        DoubtCause::ServerRestarted | DoubtCause::ServerDied { .. } => ErrorKind::ServerRestarted,
         DoubtCause::SessionLost => ErrorKind::SessionLost,
         DoubtCause::Closed => ErrorKind::Forgotten,
         DoubtCause::GenerationEnded => ErrorKind::GenerationEnded,

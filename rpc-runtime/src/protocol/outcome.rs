@@ -104,6 +104,11 @@ pub enum DoubtCause {
     RefusedAfterDoubt,
     /// The server has deleted the client's durable slots, and with them what it knew of the call.
     GenerationEnded,
+    /// So many lives of the server ended while they had the call that it may be what kills them.
+    ServerDied {
+        /// How many.
+        times: u32,
+    },
 }
 
 /// What the machine saw of a call.

@@ -25,6 +25,11 @@ impl World {
         host
     }
 
+    /// A client closes its connections, in good order.
+    pub fn close(&mut self, client: HostId) {
+        self.with_client(client, |node, now| node.machines().for_each(|one| one.close(now)));
+    }
+
     /// A store for a server to come.
     pub(super) fn new_disk(&mut self) -> Disk {
         let disk = Disk::default();

@@ -110,13 +110,13 @@ fn eo_two_sessions() {
     story(|world| {
         let bank = world.server("bank");
         let till = world.client("till", bank);
-        world.handlers_take(bank, ms(300));
+        world.handlers_take(bank, ms(600));
         let call = world.call(till, exactly());
         world.run(ms(5));
         let first = world.requests(call).len();
 
         say_goodbye(world, bank, till);
-        world.run(ms(100));
+        world.run(ms(300));
         assert!(world.requests(call).len() > first, "sent again");
         assert_eq!(world.with_server(bank, |server| server.sessions()), 2);
         world.run_until_ended(call);

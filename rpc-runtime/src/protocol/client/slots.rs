@@ -240,6 +240,7 @@ impl Client {
         let envelope = self.envelope(session, self.calls[index].id.space);
         let call = &mut self.calls[index];
         call.transmissions += 1;
+        call.carrier = session.incarnation;
         call.sent_at = now;
         call.probing = false;
         if call.tries > 0 {
@@ -346,7 +347,8 @@ impl Client {
                 | DoubtCause::SessionLost
                 | DoubtCause::Closed
                 | DoubtCause::RefusedAfterDoubt
-                | DoubtCause::GenerationEnded => Pdu::Seal(Seal { slot: index, sequence, stamp }),
+                | DoubtCause::GenerationEnded
+                | DoubtCause::ServerDied { .. } => Pdu::Seal(Seal { slot: index, sequence, stamp }),
             };
             let envelope = self.envelope(&session, space);
             self.outbox.send(self.target.address, &envelope, &pdu);

@@ -182,6 +182,7 @@ impl Server {
             not_after,
             reply_bytes_max: entry.reply_bytes_max,
             transmission: request.transmission,
+            asker: id,
             cancelled: false,
             stopped: false,
         });

@@ -11,7 +11,7 @@
 //! only [`Slot::begin`] makes a queued call run.
 
 use super::super::timers::TimerId;
-use crate::ids::Sequence;
+use crate::ids::{Sequence, SessionId};
 use crate::time::{Duration, Instant};
 use crate::wire::{RefuseReason, ReplyStatus};
 
@@ -65,6 +65,8 @@ pub(super) struct Live {
     pub(super) reply_bytes_max: u32,
     /// The transmission that arrived last.
     pub(super) transmission: u16,
+    /// The session that asked about it last: a durable call is told there how it ended.
+    pub(super) asker: SessionId,
     /// Whether the handler was told to stop.
     pub(super) cancelled: bool,
     /// Whether anybody called it off, for `at_least_once`.

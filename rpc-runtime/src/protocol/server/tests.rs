@@ -156,6 +156,8 @@ struct Bench {
     closed: Vec<SessionId>,
     openings: Vec<(OpeningKey, GenerationId)>,
     forgotten: Vec<GenerationId>,
+    acknowledged: Vec<CallId>,
+    retained: Vec<Vec<(ClientId, GenerationId)>>,
 }
 
 impl Bench {
@@ -186,6 +188,8 @@ impl Bench {
             closed: Vec::new(),
             openings: Vec::new(),
             forgotten: Vec::new(),
+            acknowledged: Vec::new(),
+            retained: Vec::new(),
         }
     }
 
@@ -349,6 +353,10 @@ impl Bench {
                 Output::Event(ServerEvent::ForgetGeneration { generation, .. }) => {
                     self.forgotten.push(generation);
                 }
+                Output::Event(ServerEvent::Acknowledged { call, .. }) => {
+                    self.acknowledged.push(call);
+                }
+                Output::Event(ServerEvent::Retain { in_use }) => self.retained.push(in_use),
                 Output::Transmit { to } => {
                     assert!(buffer.len() <= DATAGRAM_BYTES_MAX);
                     let mut rest = &buffer[..];

@@ -164,7 +164,9 @@ impl World {
                     ServerEvent::Cancel(_)
                     | ServerEvent::SessionClosed(_)
                     | ServerEvent::OpenGeneration { .. }
-                    | ServerEvent::ForgetGeneration { .. },
+                    | ServerEvent::ForgetGeneration { .. }
+                    | ServerEvent::Acknowledged { .. }
+                    | ServerEvent::Retain { .. },
                 ) => {}
                 Output::Transmit { to: address } => {
                     self.said.push(Datagram { to_server: false, address, bytes: bytes.clone() });

@@ -53,6 +53,7 @@ impl Server {
         }
         if let Some(live) = slot.live() {
             live.transmission = request.transmission;
+            live.asker = id;
         }
         self.counters.duplicates_suppressed += 1;
         let transmission = request.transmission;
@@ -110,6 +111,7 @@ impl Server {
             not_after,
             reply_bytes_max: room,
             transmission: request.transmission,
+            asker: id,
             cancelled: false,
             stopped: false,
         });
@@ -144,9 +146,9 @@ impl Server {
         let (reason, push_back) = (RefuseReason::Expired, Duration::ZERO);
         slot.state = State::Refused { reason, push_back, name: 0 };
         self.counters.refused += 1;
-        self.settle_durable(place);
         let ask = Ask { slot: place.1, sequence, stamp: 0, transmission: 0 };
-        self.answer_durable(now, place, ask);
+        self.tell_durable(now, place, ask, live.asker);
+        self.settle_durable(place);
         false
     }
 
@@ -199,7 +201,7 @@ impl Server {
             }
         }
         let ask = Ask { slot: place.1, sequence, stamp: 0, transmission };
-        self.answer_durable(now, place, ask);
+        self.tell_durable(now, place, ask, live.asker);
         self.settle_durable(place);
     }
 
@@ -246,6 +248,11 @@ impl Server {
         let Some(slot) = self.durable_slot(place) else { return };
         if slot.last == sequence && matches!(slot.state, State::Done(_)) {
             self.release_durable(place);
+            let client = self.durable.generations.get(&place.0).map(|known| known.client);
+            if let Some(client) = client {
+                let call = durable_call_id(place, sequence);
+                self.outbox.event(ServerEvent::Acknowledged { client, call });
+            }
         }
     }
 }
