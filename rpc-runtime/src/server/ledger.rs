@@ -231,3 +231,6 @@ fn row_of(key: RowKey, bytes: &[u8]) -> Result<Option<DurableRow>, StoreError> {
     let digest = record.identity;
     Ok(Some(DurableRow { slot, sequence: record.sequence, digest, ended }))
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,6 +5,7 @@ use crate::protocol::HandlerEnd;
 use crate::semantics::Semantics;
 use crate::wire::*;
 
+mod durable;
 mod handshake;
 mod hostile;
 mod limits;
