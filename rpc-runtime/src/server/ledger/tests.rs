@@ -42,9 +42,8 @@ fn commit(ledger: &Durable<MemoryStore>, client: ClientId, call: CallId) {
         reply: b"reply",
     }
     .to_row();
-    let ended = ledger.commit(move |tx| {
-        Commit::of(|| MemoryStore::put(tx, key, &row).map(|()| Commit::Keep))
-    });
+    let ended = ledger
+        .commit(move |tx| Commit::of(|| MemoryStore::put(tx, key, &row).map(|()| Commit::Keep)));
     assert!(matches!(ended, Ok(Ended::Kept)));
 }
 

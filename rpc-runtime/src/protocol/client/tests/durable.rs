@@ -1,7 +1,7 @@
 //! Durable slots of the client: the rows of "Client slot" that differ for `exactly_once`.
 
 use super::*;
-use crate::semantics::Semantics;
+use crate::ids::GenerationId;
 
 const GENERATION: GenerationId = GenerationId(0x6e);
 const NEXT_GENERATION: GenerationId = GenerationId(0x6f);
@@ -31,7 +31,7 @@ impl Bench {
 
     /// The server's WELCOME, with a generation.
     fn grant(&mut self, hello: &Hello, generation: GenerationId) -> Vec<Said> {
-        let welcome = Welcome { generation, ..self.welcome(hello.nonce) };
+        let welcome = Welcome { generation, ..self.welcome_of(hello.nonce) };
         let envelope = self.envelope();
         self.tell_as(&envelope, &Pdu::Welcome(welcome))
     }
@@ -62,11 +62,8 @@ impl Bench {
 }
 
 fn hello_in(said: &[Said]) -> Hello {
-    let hellos = said.iter().filter_map(|said| match said {
-        Said::Hello(hello) => Some(*hello),
-        _ => None,
-    });
-    hellos.last().expect("it says HELLO")
+    let hello = |said: &Said| if let Said::Hello(hello) = said { Some(*hello) } else { None };
+    said.iter().rev().find_map(hello).expect("it says HELLO")
 }
 
 #[test]

@@ -65,7 +65,12 @@ impl Bench {
     }
 
     /// Opens a session with a generation; the store, if it is asked, answers with `found`.
-    fn claim(&mut self, wanted: GenerationId, found: GenerationId, rows: Vec<DurableRow>) -> SessionId {
+    fn claim(
+        &mut self,
+        wanted: GenerationId,
+        found: GenerationId,
+        rows: Vec<DurableRow>,
+    ) -> SessionId {
         let hello = Hello { durable: 1, generation: wanted, ..self.hello() };
         self.claim_with(&hello, Some(DurableTable { generation: found, rows }))
     }
@@ -259,7 +264,8 @@ fn durable_slot_request_equal_to_the_row_of_an_earlier_life_is_told_what_it_says
 }
 
 #[test]
-fn durable_slot_refused_and_sealed_are_not_written_and_the_next_life_accepts_what_is_above_its_row() {
+fn durable_slot_refused_and_sealed_are_not_written_and_the_next_life_accepts_what_is_above_its_row()
+{
     for state in [Prepared::Refused, Prepared::Sealed] {
         let bench = Bench::durably(state);
         assert!(bench.acknowledged.is_empty());
@@ -319,7 +325,10 @@ fn durable_slot_request_above_is_refused_for_good_and_nothing_is_written() {
         let digest = 1000 + sequence;
         let request = Request { sequence: Sequence(sequence), digest, ..request };
         let said = bench.send_durable(&Pdu::Request(request));
-        assert!(matches!(said[..], [Said::Refuse { reason: told, .. }] if told == reason), "{said:?}");
+        assert!(
+            matches!(said[..], [Said::Refuse { reason: told, .. }] if told == reason),
+            "{said:?}"
+        );
         let good = Request { transmission: 2, ..bench.call_of(DURABLE, sequence) };
         assert_eq!(bench.send_durable(&Pdu::Request(good)), said, "refused for good");
     }
@@ -328,7 +337,8 @@ fn durable_slot_request_above_is_refused_for_good_and_nothing_is_written() {
 }
 
 #[test]
-fn durable_slot_request_above_is_refused_under_overload_and_while_draining_but_duplicates_are_not() {
+fn durable_slot_request_above_is_refused_under_overload_and_while_draining_but_duplicates_are_not()
+{
     let mut limits = Limits::default();
     limits.calls_queued_max = 1;
     let mut bench = Bench::durable_with(limits, Vec::new());

@@ -80,12 +80,8 @@ fn durable_slot_key_without_a_store_a_wish_is_granted_nothing() {
 #[test]
 fn durable_slot_key_another_client_s_generation_is_not_given_away() {
     let mut bench = Bench::durably(Prepared::Done);
-    let hello = Hello {
-        client: ClientId(0xbad),
-        durable: 1,
-        generation: GENERATION,
-        ..bench.hello()
-    };
+    let hello =
+        Hello { client: ClientId(0xbad), durable: 1, generation: GENERATION, ..bench.hello() };
     bench.prove(&hello);
     assert_eq!(bench.openings.len(), 1, "the store is asked, which knows whose it is");
 }
