@@ -191,7 +191,7 @@ fn rejected_detail(
     match reason {
         RejectReason::StaleBinding => format!("{server} in its life {incarnation}").into(),
         RejectReason::OldIncarnation => "a later life of this client was seen".into(),
-        RejectReason::NoRoom => "every session is taken".into(),
+        RejectReason::NoRoom => "it has no room for a session, or its store fails".into(),
         RejectReason::Version if lowest == highest => {
             format!("it speaks {lowest}, this side {PROTOCOL_VERSION}").into()
         }

@@ -85,6 +85,10 @@ impl World for Faulty {
         self.post.world.incarnation()
     }
 
+    fn unix_ms(&self) -> u64 {
+        self.post.world.unix_ms()
+    }
+
     fn gate(&self) -> Arc<dyn Gate> {
         self.post.world.gate()
     }
