@@ -14,7 +14,9 @@
 pub mod limits;
 pub mod counters;
 pub mod outcome;
+pub mod record;
 pub mod explain;
+pub mod orphan;
 mod timers;
 mod outbox;
 mod window;
@@ -32,7 +34,9 @@ pub use client::{CallKey, CallSpec, Client, ClientEvent, ClientIdentity, Target}
 pub use counters::{ClientCounters, ServerCounters};
 pub use explain::Explanations;
 pub use limits::Limits;
+pub use orphan::{OnFence, OrphanPolicy, OrphanStrategy};
 pub use outcome::{DoubtCause, Evidence, NotSentCause, Outcome};
+pub use record::{ClientSlot, ClientTable, FormerCall, Record, StartedRecord};
 pub use server::{
     Begin, DurableRow, DurableTable, Execute, MethodEntry, OpeningKey, Server, ServerEvent,
     ServerIdentity, Ticket,

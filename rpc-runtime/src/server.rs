@@ -25,10 +25,11 @@ use crate::address::Address;
 use crate::driver::{Link, LinkError, World};
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::ids::{Incarnation, ServerId};
-use crate::protocol::{Limits, ServerIdentity};
+use crate::protocol::{Limits, OrphanStrategy, ServerIdentity};
 use crate::refusal;
 use crate::scheme;
 use crate::service::Service;
+use crate::time::Duration;
 
 mod dispatch;
 mod exports;
@@ -38,6 +39,7 @@ mod receiver;
 mod registration;
 mod running;
 mod state;
+mod storing;
 mod workers;
 
 pub use ledger::Ledger;
@@ -88,6 +90,7 @@ pub struct Server {
     exports: Exports,
     workers: usize,
     limits: Limits,
+    strategy: OrphanStrategy,
     id: Option<ServerId>,
     incarnation: Option<Incarnation>,
     advertised: Vec<String>,
@@ -127,6 +130,7 @@ impl Server {
             exports: Exports::default(),
             workers: WORKERS_DEFAULT,
             limits: Limits::default(),
+            strategy: OrphanStrategy::default(),
             id: None,
             incarnation: None,
             advertised: Vec::new(),
@@ -173,6 +177,27 @@ impl Server {
         self
     }
 
+    /// Chooses what is done about calls whose client may be gone; methods may say otherwise.
+    /// Expiration and gentle reincarnation together, unless this is called.
+    pub fn orphans(mut self, strategy: OrphanStrategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Lets a call run for so long before its caller is asked whether it still waits, unless its
+    /// method says otherwise. [`Limits::quantum`]; 10 s by default. Longer than most calls take, and
+    /// as long as an orphan may live.
+    pub fn quantum(mut self, quantum: Duration) -> Self {
+        self.limits.quantum = quantum;
+        self
+    }
+
+    /// Waits so long for the answer of a caller that is asked. [`Limits::grace`]; 3 s by default.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.limits.grace = grace;
+        self
+    }
+
     /// Sets the server's name over all its lives. Drawn afresh otherwise.
     pub fn id(mut self, id: ServerId) -> Self {
         self.id = Some(id);
@@ -193,7 +218,8 @@ impl Server {
     }
 
     /// Registers `url` in place of the address bound: where clients come in by another way than
-    /// the server sees, or when it listens at all addresses. May be called more than once.
+    /// the server sees, or when it listens at all addresses. May be called more than once: a client
+    /// whose call was not answered at one of a server's addresses makes the next one at another.
     pub fn advertise(mut self, url: &str) -> Self {
         self.advertised.push(url.to_owned());
         self
@@ -212,12 +238,11 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Misconfigured`] when two services or methods cannot be told apart; what a binder
-    /// said that the server was to be registered with.
+    /// [`ErrorKind::Misconfigured`] when two services or methods cannot be told apart, a quantum is too
+    /// short, or no thread is to be had; what a binder said that the server was to be registered with.
     pub fn spawn(self) -> Result<Running, CallError> {
         let mut started = self.start()?;
-        let receiving = started.receiving.take().expect("only spawn and serve take it");
-        started.world().spawn("rpc-receive", Box::new(move || receiving.run()));
+        started.receive()?;
         started.register()
     }
 
@@ -228,21 +253,14 @@ impl Server {
     /// As [`Server::spawn`].
     pub fn serve(self) -> Result<(), CallError> {
         let mut started = self.start()?;
-        let receiving = started.receiving.take().expect("only spawn and serve take it");
         if started.registering.is_empty() {
+            let receiving = started.receiving.take().expect("nobody else takes it");
             let _running = started.register()?;
             receiving.run();
         } else {
             // Registering is a call, and whoever is asked may call back: so somebody must serve.
-            let gate = started.world().gate();
-            let ended = Arc::clone(&gate);
-            let body = move || {
-                receiving.run();
-                ended.open();
-            };
-            started.world().spawn("rpc-receive", Box::new(body));
-            let _running = started.register()?;
-            gate.wait(None);
+            started.receive()?;
+            started.register()?.await_receiver(None);
         }
         Ok(())
     }
@@ -261,7 +279,7 @@ impl Server {
     fn start(self) -> Result<running::Started, CallError> {
         let mut rng = self.world.rng();
         self.check_registrable()?;
-        let (exports, methods) = self.exports.checked()?;
+        let (exports, methods) = self.exports.checked(self.strategy, &self.limits)?;
         let taken = exports.ledger().map(|ledger| ledger.identity());
         if taken.is_some() && (self.id.is_some() || self.incarnation.is_some()) {
             return Err(exports::misconfigured(

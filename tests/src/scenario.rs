@@ -8,6 +8,7 @@
 //! Every story is told twice with one seed, and both tellings must leave the same trace.
 
 mod durable;
+mod journals;
 mod link;
 mod people;
 mod users;
@@ -28,7 +29,7 @@ use link::Wire;
 pub use link::{Held, Link};
 use people::{ClientPlan, ServerPlan};
 use users::{Notebook, User};
-pub use users::{Plan, again, exactly, maybe, once};
+pub use users::{Plan, again, durable, maybe, once};
 
 /// A call of a story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +48,7 @@ pub struct World {
     notebook: Notebook,
     servers: BTreeMap<HostId, ServerPlan>,
     clients: BTreeMap<HostId, ClientPlan>,
-    /// All stores there ever were.
+    /// The servers' disks, those of servers that were replaced among them.
     disks: Vec<Disk>,
     is_checked: bool,
 }
@@ -346,7 +347,9 @@ impl World {
             let what = format!("{noise} datagrams, long after the last call,");
             self.journal.note(now, Fact::Noise { what });
         }
-        self.note_effects(now);
+        for (call, times) in self.all_effects() {
+            self.journal.note(now, Fact::Kept { call, times });
+        }
         let hash = self.simulation.trace_hash();
         self.journal.deterministic(now, twin.unwrap_or(hash), hash);
         self.is_checked = true;

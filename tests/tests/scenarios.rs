@@ -13,6 +13,8 @@ mod sessions;
 mod refusals;
 #[path = "scenarios/restarts.rs"]
 mod restarts;
+#[path = "scenarios/orphans.rs"]
+mod orphans;
 #[path = "scenarios/limits.rs"]
 mod limits;
 #[path = "scenarios/network.rs"]
@@ -21,3 +23,5 @@ mod network;
 mod durable;
 #[path = "scenarios/generations.rs"]
 mod generations;
+#[path = "scenarios/journals.rs"]
+mod journals;

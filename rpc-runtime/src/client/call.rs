@@ -305,7 +305,7 @@ fn conclude<R, X>(
             connection.recycle(body);
             decoded
         }
-        Err(error) => decode(Err(error)),
+        Err(error) => decode(Err(connection.explain(error))),
     }
 }
 
@@ -347,7 +347,7 @@ impl<R, X> Call<R, X> {
                 let Stage::Helper(helped) = &moving.stage else {
                     unreachable!("a helper was called a moment ago")
                 };
-                match helped.poll(context.waker()) {
+                match helped.poll(context.waker().clone()) {
                     Some(carried) => Poll::Ready(arrive(carried, moving.name, decode)),
                     None => {
                         self.state = State::Moving(moving);
@@ -366,16 +366,8 @@ impl<R, X> Call<R, X> {
 impl Started {
     /// The end, if it has come; else the waker is called when it does.
     fn poll(&self, context: &Context<'_>) -> Option<Finished> {
-        let mut state = self.connection.lock();
-        if let Some(finished) = state.take(self.key) {
-            return Some(finished);
-        }
-        state.wake(self.key, context.waker());
-        let mut errands = state.errands();
-        self.connection.attend_now(&state, &mut errands);
-        drop(state);
-        self.connection.run(errands);
-        None
+        // A waker is others' code: it is cloned before the connection is locked.
+        self.connection.poll(self.key, context.waker().clone())
     }
 }
 

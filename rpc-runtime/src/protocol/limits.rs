@@ -61,6 +61,12 @@ pub struct Limits {
     /// Lives of a server that may end while they have a durable call, before its client stops by
     /// itself: the call may be what kills them (protocol tables, M7).
     pub server_deaths_max: u32,
+    /// How long a call runs before its caller is asked whether it still waits, where its method does
+    /// not say.
+    pub quantum: Duration,
+    /// How long the answer may take before the call is an orphan. Longer than the longest wait
+    /// between two probes, so that a client whose address has changed is asked at its new one.
+    pub grace: Duration,
     /// Whether every HELLO must prove its address, not only those under pressure.
     pub cookie_always: bool,
 }
@@ -71,8 +77,18 @@ pub const ARGUMENT_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - HEADER_BYTES - Reques
 /// The longest reply body that fits one datagram.
 pub const REPLY_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - HEADER_BYTES - Reply::LEN;
 
+/// The shortest quantum, and the shortest grace period: a shorter one would ask more often than
+/// anybody can answer.
+pub const QUANTUM_MIN: Duration = Duration::from_millis(1);
+
+/// How often the caller of a call whose quantum is over is asked within the grace period.
+pub const EXTEND_TRIES: u32 = 16;
+
+/// How often the owner of a call is asked for, each [`Limits::retransmit_initial`] after the last.
+pub const OWNER_TRIES: u32 = 8;
+
 /// Clocks of two machines differ in rate by at most this (protocol tables, C6).
-pub const CLOCK_RATE_PPM: u64 = 200;
+pub const CLOCK_RATE_PPM: u32 = 200;
 
 impl Default for Limits {
     #[expect(clippy::cast_possible_truncation, reason = "a datagram's length")]
@@ -103,6 +119,8 @@ impl Default for Limits {
             deadline_max: Duration::from_secs(24 * 3_600),
             retention: Duration::from_secs(30 * 24 * 3_600),
             server_deaths_max: 3,
+            quantum: super::orphan::QUANTUM_DEFAULT,
+            grace: Duration::from_secs(3),
             cookie_always: false,
         };
         debug_assert!(limits.are_consistent());
@@ -126,5 +144,7 @@ impl Limits {
             && self.retention > self.lease
             && self.server_deaths_max > 0
             && self.reply_bytes_stored_max >= REPLY_BYTES_MAX
+            && self.quantum >= QUANTUM_MIN
+            && self.grace >= QUANTUM_MIN
     }
 }

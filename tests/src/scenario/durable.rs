@@ -1,12 +1,9 @@
 //! What outlives the processes of a story: stores and their effects, addresses and who has them.
 
-use std::collections::BTreeMap;
-
 use rpc_runtime::protocol::{DurableRow, HandlerEnd};
 use rpc_runtime::sim::HostId;
-use rpc_runtime::sim::checker::Fact;
+use rpc_runtime::sim::checker::CallNumber;
 use rpc_runtime::sim::nodes::Disk;
-use rpc_runtime::time::Instant;
 
 use super::{Call, World};
 
@@ -28,13 +25,6 @@ impl World {
     /// A client closes its connections, in good order.
     pub fn close(&mut self, client: HostId) {
         self.with_client(client, |node, now| node.machines().for_each(|one| one.close(now)));
-    }
-
-    /// A store for a server to come.
-    pub(super) fn new_disk(&mut self) -> Disk {
-        let disk = Disk::default();
-        self.disks.push(disk.clone());
-        disk
     }
 
     /// From now on, a client is seen at another address, and does not know it.
@@ -62,27 +52,13 @@ impl World {
     /// How often the call's effect is in a store.
     #[must_use]
     pub fn effects(&self, call: Call) -> u32 {
-        self.all_effects().get(&call.number).copied().unwrap_or(0)
+        let of_call = |(number, _): &(CallNumber, u32)| *number == call.number;
+        self.all_effects().into_iter().filter(of_call).map(|(_, times)| times).sum()
     }
 
     /// What a server's store says of its clients' slots.
     #[must_use]
     pub fn rows(&self, server: HostId) -> Vec<DurableRow> {
         self.servers[&server].disk.rows()
-    }
-
-    /// Tells the checker what the stores hold in the end.
-    pub(super) fn note_effects(&self, now: Instant) {
-        for (call, times) in self.all_effects() {
-            self.journal.note(now, Fact::Kept { call, times });
-        }
-    }
-
-    fn all_effects(&self) -> BTreeMap<u64, u32> {
-        let mut all = BTreeMap::new();
-        for (call, times) in self.disks.iter().flat_map(Disk::effects) {
-            *all.entry(call).or_insert(0) += times;
-        }
-        all
     }
 }

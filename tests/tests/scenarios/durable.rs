@@ -6,7 +6,7 @@ use rpc_runtime::ids::{CallId, Sequence, SessionId, Space};
 use rpc_runtime::protocol::{DoubtCause, HandlerEnd, Outcome};
 use rpc_runtime::sim::HostId;
 use rpc_runtime::wire::{Bye, ByeReason, Kind, Pdu, RefuseReason, ReplyStatus, Welcome};
-use rpc_tests::scenario::{Call, World, exactly, faultless_story, ms, once, secs, story};
+use rpc_tests::scenario::{Call, World, durable, faultless_story, ms, once, secs, story};
 
 /// The server takes leave of its client in the session that it heard last: in the client's eyes that
 /// session is over, in the server's it goes on.
@@ -44,8 +44,8 @@ fn eo_plain() {
     faultless_story(|world| {
         let bank = world.server("bank");
         let till = world.client("till", bank);
-        let first = world.finish_call(till, exactly());
-        let calls = [0; 5].map(|_| world.call(till, exactly()));
+        let first = world.finish_call(till, durable());
+        let calls = [0; 5].map(|_| world.call(till, durable()));
         world.run(secs(1));
         assert_done_once(world, first, 1);
         for call in calls {
@@ -63,7 +63,7 @@ fn eo_crash_before_commit() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.handlers_take(bank, ms(100));
-        let call = world.call(till, exactly());
+        let call = world.call(till, durable());
         world.run(ms(20));
         assert_eq!((world.executions(call), world.effects(call)), (1, 0));
         world.crash(bank);
@@ -87,7 +87,7 @@ fn eo_crash_after_commit() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.link(bank, till).drop_next(Kind::Reply);
-        let call = world.call(till, exactly());
+        let call = world.call(till, durable());
         world.run(ms(3));
         assert_eq!((world.executions(call), world.effects(call)), (1, 1));
         world.crash(bank);
@@ -111,7 +111,7 @@ fn eo_two_sessions() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.handlers_take(bank, ms(600));
-        let call = world.call(till, exactly());
+        let call = world.call(till, durable());
         world.run(ms(5));
         let first = world.requests(call).len();
 
@@ -139,7 +139,7 @@ fn eo_zombie_commit() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.handlers_take(bank, secs(5));
-        let call = world.call(till, exactly().within(secs(1)));
+        let call = world.call(till, durable().within(secs(1)));
         world.run(ms(5));
         assert_eq!(world.executions(call), 1);
         let bank_2 = world.successor("bank-2", bank);
@@ -166,7 +166,7 @@ fn eo_zombie_and_successor() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.handlers_take(bank, secs(2));
-        let call = world.call(till, exactly());
+        let call = world.call(till, durable());
         world.run(ms(5));
         let bank_2 = world.successor("bank-2", bank);
         world.run_until_ended(call);
@@ -185,11 +185,11 @@ fn eo_late_refuse_of_old_session() {
     story(|world| {
         let bank = world.server("bank");
         let till = world.client("till", bank);
-        world.finish_call(till, exactly());
+        world.finish_call(till, durable());
         world.link(bank, till).drop_next(Kind::Goaway);
         let late = world.link(bank, till).hold_next(Kind::Refuse);
         world.drain(bank);
-        let call = world.call(till, exactly());
+        let call = world.call(till, durable());
         world.run(ms(1));
         assert_eq!(world.link(bank, till).refused(), [RefuseReason::Draining]);
         world.crash(bank);
@@ -217,12 +217,12 @@ fn eo_restart_no_journal() {
     story(|world| {
         let bank = world.server("bank");
         let till = world.client("till", bank);
-        let before = world.finish_call(till, exactly());
+        let before = world.finish_call(till, durable());
         let old = last_welcome(world, bank, till).generation;
         world.crash(till);
         world.restart_client(till);
 
-        let after = world.finish_call(till, exactly());
+        let after = world.finish_call(till, durable());
 
         assert_done_once(world, before, 1);
         assert_done_once(world, after, 1);
@@ -242,7 +242,7 @@ fn eo_rows_deleted() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.link(bank, till).drop_next(Kind::Reply);
-        let call = world.call(till, exactly());
+        let call = world.call(till, durable());
         world.run(ms(3));
         assert_eq!(world.effects(call), 1);
         let old = last_welcome(world, bank, till).generation;
@@ -251,7 +251,7 @@ fn eo_rows_deleted() {
         world.restart_server(bank);
 
         world.run_until_ended(call);
-        let next = world.finish_call(till, exactly());
+        let next = world.finish_call(till, durable());
 
         assert_eq!(world.outcome(call), Outcome::InDoubt(DoubtCause::GenerationEnded));
         assert_eq!(world.verdict(call), Execution::Unknown);
@@ -270,15 +270,15 @@ fn eo_refusal_then_restart() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.link(bank, till).drop_next(Kind::Goaway);
-        let warm = world.finish_call(till, exactly());
+        let warm = world.finish_call(till, durable());
         world.drain(bank);
-        let refused = world.finish_call(till, exactly());
+        let refused = world.finish_call(till, durable());
         assert_eq!(world.verdict(refused), Execution::NotExecuted);
         assert_eq!(world.rows(bank)[0].sequence, Sequence(1), "no write");
         world.crash(bank);
         world.restart_server(bank);
 
-        let next = world.finish_call(till, exactly());
+        let next = world.finish_call(till, durable());
 
         assert_done_once(world, warm, 1);
         assert_done_once(world, next, 1);
@@ -295,18 +295,18 @@ fn amo_eo_mixed_restart() {
     story(|world| {
         let bank = world.server("bank");
         let till = world.client("till", bank);
-        let durable = world.finish_call(till, exactly());
+        let early = world.finish_call(till, durable());
         let plain = world.finish_call(till, once());
         world.crash(bank);
         world.restart_server(bank);
 
-        let next = world.finish_call(till, exactly());
+        let next = world.finish_call(till, durable());
         let plain_too = world.finish_call(till, once());
 
-        assert_done_once(world, durable, 1);
+        assert_done_once(world, early, 1);
         assert_done_once(world, next, 1);
         let place = |call| world.requests(call).last().map(|id| (id.space, id.sequence));
-        assert_eq!(place(durable), Some((Space::Durable, Sequence(1))));
+        assert_eq!(place(early), Some((Space::Durable, Sequence(1))));
         assert_eq!(place(next), Some((Space::Durable, Sequence(2))));
         for call in [plain, plain_too] {
             assert_eq!(place(call), Some((Space::Session, Sequence(1))));
@@ -324,7 +324,7 @@ fn eo_handler_panics() {
         let till = world.client("till", bank);
         world.handlers_end(bank, HandlerEnd::Panicked);
         world.link(bank, till).drop_next(Kind::Reply);
-        let call = world.call(till, exactly());
+        let call = world.call(till, durable());
         world.run(ms(3));
         assert_eq!(world.executions(call), 1);
         world.crash(bank);
@@ -338,7 +338,7 @@ fn eo_handler_panics() {
         assert_eq!(world.verdict(call), Execution::Executed);
         assert_eq!((world.executions(call), world.effects(call)), (1, 0));
         world.handlers_end(bank, HandlerEnd::Returned);
-        let next = world.finish_call(till, exactly());
+        let next = world.finish_call(till, durable());
         assert_done_once(world, next, 1);
     });
 }
@@ -351,7 +351,7 @@ fn eo_commit_fails() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.disk(bank).fail(2);
-        let call = world.finish_call(till, exactly());
+        let call = world.finish_call(till, durable());
         assert_done_once(world, call, 3);
         assert_eq!(world.server_counters(bank).not_committed, 2);
         assert_eq!(world.link(bank, till).sent(Kind::Reply), 1);

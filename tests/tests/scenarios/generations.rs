@@ -13,7 +13,7 @@ use rpc_runtime::time::Duration;
 use rpc_runtime::wire::{
     COOKIE_BYTES, Envelope, Hello, Kind, Nonce, Pdu, RefuseReason, Request, Seal, Welcome,
 };
-use rpc_tests::scenario::{Call, World, exactly, ms, secs, story};
+use rpc_tests::scenario::{Call, World, durable, ms, secs, story};
 
 /// The last WELCOME that a client got.
 fn welcome(world: &mut World, server: HostId, client: HostId) -> Welcome {
@@ -113,7 +113,7 @@ fn eo_identity_in_use() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.handlers_take(bank, ms(50));
-        let call = world.call(till, exactly());
+        let call = world.call(till, durable());
         world.run(ms(5));
         let copy = Copy::of(world, till, bank);
         let session = copy.claim(world, bank);
@@ -129,7 +129,7 @@ fn eo_identity_in_use() {
         assert_eq!(world.link(bank, copy.host).sent(Kind::Reply), 0);
         assert_eq!(world.link(bank, copy.host).sent(Kind::Working), 0);
         assert_done_once(world, call, 1);
-        let next = world.finish_call(till, exactly());
+        let next = world.finish_call(till, durable());
         assert_done_once(world, next, 1);
     });
 }
@@ -141,11 +141,11 @@ fn eo_second_session_fences() {
     story(|world| {
         let bank = world.server("bank");
         let till = world.client("till", bank);
-        let first = world.finish_call(till, exactly());
+        let first = world.finish_call(till, durable());
         let copy = Copy::of(world, till, bank);
         copy.claim(world, bank);
         let late = world.link(till, bank).hold_next(Kind::Request);
-        let call = world.call(till, exactly());
+        let call = world.call(till, durable());
         world.run(ms(1));
         world.link(till, bank).drop_times(Kind::Request, 1);
 
@@ -168,27 +168,49 @@ fn eo_late_hello() {
     story(|world| {
         let bank = world.server("bank");
         let till = world.client("till", bank);
-        world.finish_call(till, exactly());
+        world.finish_call(till, durable());
         world.run(secs(60));
         assert_eq!(world.with_server(bank, |server| server.sessions()), 0, "the lease is over");
-        let given_up = world.call(till, exactly().within(ms(10)));
+        let given_up = world.call(till, durable().within(ms(10)));
         world.run(Duration::from_micros(60));
         let late = world.link(till, bank).hold_next(Kind::Hello);
         world.run_until_ended(given_up);
         assert_eq!(world.verdict(given_up), Execution::NotExecuted);
         world.run(secs(1));
-        let before = world.finish_call(till, exactly());
+        let before = world.finish_call(till, durable());
         world.deliver(&late);
         world.run(secs(1));
         assert_eq!(world.with_server(bank, |server| server.sessions()), 2, "one nobody knows of");
 
-        let call = world.finish_call(till, exactly());
+        let call = world.finish_call(till, durable());
 
         assert_done_once(world, before, 1);
         assert_done_once(world, call, 1);
         let generation = welcome(world, bank, till).generation;
         assert_eq!(world.outcome(call), world.returned(call, 1));
         assert_eq!(welcome(world, bank, till).generation, generation);
+        assert_eq!(world.rows(bank).len(), 1);
+    });
+}
+
+/// The same, and the session that nobody knows of is over before the call: nobody has the generation
+/// in mind any more, and it is no less there.
+#[test]
+fn eo_late_hello_forgotten() {
+    story(|world| {
+        let bank = world.server("bank");
+        let till = world.client("till", bank);
+        let first = world.finish_call(till, durable());
+        let copy = Copy::of(world, till, bank);
+        copy.claim(world, bank);
+        world.run(secs(10));
+        assert_eq!(world.with_server(bank, |server| server.sessions()), 1, "the copy's is over");
+
+        let call = world.finish_call(till, durable());
+
+        assert_done_once(world, first, 1);
+        assert_done_once(world, call, 1);
+        assert_eq!(world.requests(call)[0].sequence, Sequence(2));
         assert_eq!(world.rows(bank).len(), 1);
     });
 }
@@ -201,12 +223,12 @@ fn eo_address_change() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.handlers_take(bank, ms(200));
-        let call = world.call(till, exactly());
+        let call = world.call(till, durable());
         world.run(ms(5));
         world.move_client(till, "elsewhere");
 
         world.run_until_ended(call);
-        let next = world.finish_call(till, exactly());
+        let next = world.finish_call(till, durable());
 
         assert_done_once(world, call, 1);
         assert_done_once(world, next, 1);
@@ -223,7 +245,7 @@ fn eo_address_change_and_restart() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.link(bank, till).drop_next(Kind::Reply);
-        let call = world.call(till, exactly());
+        let call = world.call(till, durable());
         world.run(ms(3));
         world.crash(bank);
         world.move_client(till, "elsewhere");
@@ -241,10 +263,10 @@ fn eo_resolve_after_restart() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.link(bank, till).drop_next(Kind::Reply);
-        let done = world.call(till, exactly().within(secs(1)));
+        let done = world.call(till, durable().within(secs(1)));
         world.run(ms(3));
         world.part(till, bank);
-        let lost = world.call(till, exactly().within(secs(1)));
+        let lost = world.call(till, durable().within(secs(1)));
         world.run_until_ended(lost);
         assert_eq!([done, lost].map(|call| world.verdict(call)), [Execution::Unknown; 2]);
         let late = world.link(till, bank).copy_last(Kind::Request);
@@ -271,7 +293,7 @@ fn eo_poison_call() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.handlers_take(bank, secs(1));
-        let call = world.call(till, exactly().within(secs(60)));
+        let call = world.call(till, durable().within(secs(60)));
         for life in 1..=3 {
             while world.executions(call) < life {
                 world.run(ms(10));
@@ -289,7 +311,7 @@ fn eo_poison_call() {
         assert_eq!((world.executions(call), world.effects(call)), (3, 0));
         assert!(world.now() < secs(12), "long before its deadline");
         assert_eq!(world.resolve(call, secs(2)), Outcome::Sealed);
-        let next = world.finish_call(till, exactly());
+        let next = world.finish_call(till, durable());
         assert_done_once(world, next, 1);
     });
 }
@@ -301,19 +323,19 @@ fn eo_retention() {
     story(|world| {
         let bank = world.server_with("bank", |limits| limits.retention = secs(120));
         let (till, shop) = (world.client("till", bank), world.client("shop", bank));
-        world.finish_call(till, exactly());
-        world.finish_call(shop, exactly());
+        world.finish_call(till, durable());
+        world.finish_call(shop, durable());
         let generations = [till, shop].map(|client| welcome(world, bank, client).generation);
         for _ in 0..16 {
-            world.finish_call(shop, exactly());
+            world.finish_call(shop, durable());
             world.run(secs(10));
             assert!(world.now() > secs(110) || world.rows(bank).len() == 2, "too early");
         }
         assert_eq!(world.rows(bank).len(), 1);
         assert_eq!(world.rows(bank)[0].sequence, Sequence(17));
 
-        let late = world.finish_call(till, exactly());
-        let next = world.finish_call(shop, exactly());
+        let late = world.finish_call(till, durable());
+        let next = world.finish_call(shop, durable());
 
         assert_done_once(world, late, 1);
         assert_done_once(world, next, 1);
@@ -330,7 +352,7 @@ fn eo_forget() {
     story(|world| {
         let bank = world.server("bank");
         let till = world.client("till", bank);
-        let call = world.finish_call(till, exactly());
+        let call = world.finish_call(till, durable());
         assert_eq!(world.rows(bank).len(), 1);
         world.close(till);
         world.run(ms(10));
@@ -346,17 +368,17 @@ fn eo_acknowledged() {
     story(|world| {
         let bank = world.server("bank");
         let till = world.client("till", bank);
-        world.finish_call(till, exactly());
+        world.finish_call(till, durable());
         assert!(world.rows(bank)[0].ended.is_some());
         world.run(secs(1));
         assert_eq!(world.rows(bank)[0].ended, None);
         world.link(till, bank).drop_next(Kind::Ack);
-        world.finish_call(till, exactly());
+        world.finish_call(till, durable());
         world.run(secs(1));
         assert!(world.rows(bank)[0].ended.is_some());
         world.crash(bank);
         world.restart_server(bank);
-        let next = world.finish_call(till, exactly());
+        let next = world.finish_call(till, durable());
         assert_done_once(world, next, 1);
     });
 }
@@ -369,7 +391,7 @@ fn eo_zombie_is_silent() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         world.handlers_take(bank, secs(2));
-        let call = world.call(till, exactly());
+        let call = world.call(till, durable());
         world.run(ms(5));
         let (header, server) = (world.link(bank, till).header(), world.server_id(bank));
         world.successor("bank-2", bank);

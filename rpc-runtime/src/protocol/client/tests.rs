@@ -12,8 +12,10 @@ use crate::wire::{Reject, *};
 mod durable;
 mod goodbye;
 mod hostile;
+mod orphans;
 mod pairs;
 mod peer;
+mod recorded;
 mod resolve;
 mod room;
 mod round_trip;
@@ -65,6 +67,8 @@ enum Said {
     Cancel { slot: u32, sequence: u64 },
     Ack { slot: u32, sequence: u64 },
     Bye,
+    Extend(Extend),
+    Alive(Alive),
     Other(Kind),
 }
 
@@ -96,6 +100,8 @@ impl Said {
                 Self::Ack { slot, sequence }
             }
             Pdu::Bye(_) => Self::Bye,
+            Pdu::Extend(extend) => Self::Extend(extend),
+            Pdu::Alive(alive) => Self::Alive(alive),
             Pdu::Cookie(_)
             | Pdu::Welcome(_)
             | Pdu::Reject(_)
@@ -103,11 +109,9 @@ impl Said {
             | Pdu::Refuse(_)
             | Pdu::Working(_)
             | Pdu::Unseen(_)
-            | Pdu::Extend(_)
             | Pdu::Sealed(_)
             | Pdu::NoSession(_)
             | Pdu::Owner(_)
-            | Pdu::Alive(_)
             | Pdu::Goaway(_) => Self::Other(pdu.kind()),
         }
     }
@@ -184,6 +188,10 @@ struct Bench {
     asked: Option<Asked>,
     /// The sessions named in the headers of what was said last.
     said_in: Vec<SessionId>,
+    /// What it wants written down.
+    records: Vec<(CallKey, CallId, Record)>,
+    /// Servers at which it wants durable slots.
+    wanted: Vec<ServerId>,
 }
 
 impl Bench {
@@ -205,6 +213,8 @@ impl Bench {
             ended: Vec::new(),
             asked: None,
             said_in: Vec::new(),
+            records: Vec::new(),
+            wanted: Vec::new(),
         }
     }
 
@@ -261,6 +271,7 @@ impl Bench {
             semantics: Semantics::AtMostOnce,
             deadline: self.now + PATIENCE,
             depth: 0,
+            recorded: false,
         }
     }
 
@@ -309,6 +320,12 @@ impl Bench {
                     assert!(!ran || arguments.is_empty(), "what ran is not made again");
                     self.client.recycle(arguments);
                     self.ended.push(Ended { key, call, outcome, evidence });
+                }
+                Output::Event(ClientEvent::Record { key, call, record }) => {
+                    self.records.push((key, call, record));
+                }
+                Output::Event(ClientEvent::WantGeneration { server }) => {
+                    self.wanted.push(server);
                 }
                 Output::Transmit { to } => {
                     assert_eq!(to, THERE);

@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 use super::answers::Ask;
 use super::slot::{Slot, State, Stored};
-use super::{Origin, Server, ServerEvent};
+use super::{Origin, Server, ServerEvent, envelope};
 use crate::ids::{CallId, ClientId, GenerationId, Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::timers::TimerId;
 use crate::time::Instant;
@@ -99,10 +99,10 @@ impl Server {
 
     /// Whether a HELLO must wait for the store before it can be answered. Asks the store then.
     pub(super) fn must_wait_for_store(&mut self, origin: Origin, hello: &Hello) -> bool {
-        if hello.durable == 0 || !self.durable.enabled {
-            return false;
-        }
-        if !self.durable.is_fenced && self.attachable(hello).is_some() {
+        let resumed = self.resumable(origin, hello);
+        let wanted = resumed.map_or(hello.generation, |session| session.wants(hello));
+        let is_known = !self.durable.is_fenced && self.attachable(hello.client, wanted);
+        if hello.durable == 0 || !self.durable.enabled || is_known {
             return false;
         }
         let key = OpeningKey { client: hello.client, nonce: hello.nonce };
@@ -115,15 +115,14 @@ impl Server {
             return true;
         }
         self.durable.openings.insert(key, (origin, *hello));
-        let (client, wanted) = (hello.client, hello.generation);
+        let client = hello.client;
         self.outbox.event(ServerEvent::OpenGeneration { key, client, wanted });
         true
     }
 
-    /// The generation in memory that a HELLO may have.
-    fn attachable(&self, hello: &Hello) -> Option<GenerationId> {
-        let generation = self.durable.generations.get(&hello.generation)?;
-        (generation.client == hello.client).then_some(hello.generation)
+    /// Whether a client may have a generation that is in memory.
+    fn attachable(&self, client: ClientId, wanted: GenerationId) -> bool {
+        self.durable.generations.get(&wanted).is_some_and(|known| known.client == client)
     }
 
     /// The store has answered [`ServerEvent::OpenGeneration`]; `None` if it could not.
@@ -160,20 +159,21 @@ impl Server {
         self.forget_if_unused(id);
     }
 
-    /// A session was opened or resumed for a HELLO: gives it the generation that it asked for, and
-    /// takes that from the session which had it (protocol tables, 1b.4).
+    /// A session was opened or resumed for a HELLO: gives it the generation that it asked for, unless
+    /// it has one, and takes that from the session which had it (protocol tables, 1b.4).
     pub(super) fn attach(&mut self, id: SessionId, hello: &Hello) {
         if hello.durable == 0 {
             return;
         }
-        let Some(wanted) = self.attachable(hello) else { return };
+        let Some(session) = self.sessions.get(&id) else { return };
+        let wanted = session.wants(hello);
+        if !self.attachable(hello.client, wanted) {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let before = std::mem::replace(&mut session.generation, wanted);
+        session.generation = wanted;
         if let Some(generation) = self.durable.generations.get_mut(&wanted) {
             generation.session = Some(id);
-        }
-        if before != wanted {
-            self.detach(id, before);
         }
     }
 
@@ -224,7 +224,7 @@ impl Server {
         (known.session == Some(id)).then_some(generation)
     }
 
-    fn durable_slot(&mut self, (generation, index): Place) -> Option<&mut Slot> {
+    pub(super) fn durable_slot(&mut self, (generation, index): Place) -> Option<&mut Slot> {
         self.durable.generations.get_mut(&generation)?.slot(index)
     }
 
@@ -294,9 +294,9 @@ impl Server {
 }
 
 impl Server {
-    /// A durable PDU in a session that has no generation, or not any more. Where another session of
-    /// the same life of the client has it, perhaps by a HELLO that was late, the client is told to
-    /// claim it again; a refusal is definite of nothing (C3).
+    /// A durable PDU in a session that has no generation, which says nothing of the call (C3); or one
+    /// whose generation another session of the same life of the client has claimed, perhaps by a
+    /// HELLO that was late: the client is told to claim it again.
     fn on_durable_elsewhere(
         &mut self,
         origin: Origin,
@@ -306,31 +306,28 @@ impl Server {
     ) {
         self.counters.foreign += 1;
         let Some(session) = self.sessions.get(&id) else { return };
-        let (life, address) = (session.incarnation, session.address);
+        if !session.generation.is_some() {
+            let refuse = Refuse {
+                slot,
+                sequence,
+                reason: RefuseReason::Generation,
+                push_back_ms: 0,
+                session_time_us: 0,
+                detail: "",
+            };
+            if let Pdu::Request(_) = pdu {
+                let envelope = envelope(self.identity.incarnation, session, Space::Durable);
+                self.outbox.send(session.address, &envelope, &Pdu::Refuse(refuse));
+            }
+            return;
+        }
         let holder = self.durable.generations.get(&session.generation);
-        match holder {
-            Some(known) => {
-                let holder = known.session.and_then(|id| self.sessions.get(&id));
-                let is_ours = holder.is_none_or(|holder| holder.incarnation == life);
-                if is_ours && !session.fenced && !matches!(pdu, Pdu::Ack(_)) {
-                    let answer = NoSession { server: self.identity.id, slot, sequence };
-                    let envelope = self.stranger(&origin.envelope);
-                    self.outbox.send(address, &envelope, &Pdu::NoSession(answer));
-                }
-            }
-            None if matches!(pdu, Pdu::Request(_)) => {
-                let refuse = Refuse {
-                    slot,
-                    sequence,
-                    reason: RefuseReason::Generation,
-                    push_back_ms: 0,
-                    session_time_us: 0,
-                    detail: "",
-                };
-                let envelope = super::envelope(self.identity.incarnation, session, Space::Durable);
-                self.outbox.send(address, &envelope, &Pdu::Refuse(refuse));
-            }
-            None => {}
+        let holder = holder.and_then(|known| self.sessions.get(&known.session?));
+        let is_ours = holder.is_none_or(|holder| holder.incarnation == session.incarnation);
+        if is_ours && !session.fenced && !matches!(pdu, Pdu::Ack(_)) {
+            let answer = NoSession { server: self.identity.id, slot, sequence };
+            let (to, envelope) = (session.address, self.stranger(&origin.envelope));
+            self.outbox.send(to, &envelope, &Pdu::NoSession(answer));
         }
     }
 
@@ -346,7 +343,7 @@ const fn durable_call_id((generation, slot): Place, sequence: Sequence) -> CallI
     CallId { session: SessionId(generation.0), space: Space::Durable, slot, sequence }
 }
 
-const fn durable_place(call: CallId) -> Place {
+pub(super) const fn durable_place(call: CallId) -> Place {
     (GenerationId(call.session.0), call.slot)
 }
 
@@ -362,6 +359,7 @@ fn slot_of(row: DurableRow) -> (SlotIndex, Slot) {
         state,
         digest: row.digest,
         attempt: 1,
+        quantum: 0,
         timer: None,
         stored_bytes,
     };

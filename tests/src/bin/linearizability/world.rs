@@ -10,7 +10,8 @@ use rpc_runtime::Semantics;
 use rpc_runtime::fault::Faults;
 use rpc_runtime::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
-    CallSpec, Client, ClientIdentity, Limits, MethodEntry, Outcome, Server, ServerIdentity, Target,
+    CallSpec, Client, ClientIdentity, Limits, MethodEntry, OrphanPolicy, Outcome, Server,
+    ServerIdentity, Target,
 };
 use rpc_runtime::random::Rng;
 use rpc_runtime::sim::checker::{CallNumber, Fact};
@@ -185,6 +186,7 @@ fn place_server(control: &mut Control, day: &Day) {
         name: 1,
         semantics: day.plan.semantics,
         reply_bytes_max: day.limits.reply_bytes_max,
+        orphans: OrphanPolicy::default(),
     };
     let rng = Box::new(control.rng(host));
     let machine = Server::new(identity, day.limits.clone(), vec![method], rng);
@@ -269,7 +271,14 @@ fn plan_call(control: &mut Control, rng: &mut dyn Rng, client: HostId, day: &Day
     control.at(moment(rng), move |control| {
         control.node(client, |node: &mut ClientNode<User>, now| {
             let deadline = now + patience;
-            let spec = CallSpec { method: METHOD, name: 1, semantics, deadline, depth: 0 };
+            let spec = CallSpec {
+                method: METHOD,
+                name: 1,
+                semantics,
+                deadline,
+                depth: 0,
+                recorded: false,
+            };
             let cancel_at = gives_up.map(|after| now + after);
             let planned = Planned { connection: 0, spec, arguments: op.encode(), cancel_at };
             // Its end comes as an event, never before this returns.

@@ -4,7 +4,8 @@
 
 use super::*;
 use crate::protocol::{
-    Begin, Execute, HandlerEnd, MethodEntry, Server, ServerEvent, ServerIdentity, Ticket,
+    Begin, Execute, HandlerEnd, MethodEntry, OrphanPolicy, OrphanStrategy, Server, ServerEvent,
+    ServerIdentity, Ticket,
 };
 
 const ONCE: usize = 0;
@@ -82,6 +83,7 @@ fn server_of(life: u32, limits: &Limits) -> Server {
         name: 10,
         semantics,
         reply_bytes_max: 64,
+        orphans: OrphanPolicy::new(OrphanStrategy::ExpireAndGentle, Duration::from_millis(300)),
     };
     let methods = (0..).zip(SEMANTICS).map(entry).collect();
     let identity = ServerIdentity { id: SERVER, incarnation };
@@ -162,6 +164,7 @@ impl World {
                 Output::Event(ServerEvent::Execute(call)) => self.queue.push(call),
                 Output::Event(
                     ServerEvent::Cancel(_)
+                    | ServerEvent::Fenced { .. }
                     | ServerEvent::SessionClosed(_)
                     | ServerEvent::OpenGeneration { .. }
                     | ServerEvent::ForgetGeneration { .. }
@@ -235,7 +238,9 @@ impl World {
 
     /// A call, or a question, ends once, in time, and what is said of it is true.
     fn judge(&mut self, ended: ClientEvent) {
-        let ClientEvent::Ended { key, call, outcome, .. } = ended;
+        let ClientEvent::Ended { key, call, outcome, .. } = ended else {
+            panic!("it keeps no journal")
+        };
         let wait = self.waits.remove(&key).expect("ends once");
         assert!(self.now <= wait.until, "ended late");
         let number = wait.number;
@@ -263,7 +268,8 @@ impl World {
         let semantics = SEMANTICS[method];
         self.facts.push(Fact { semantics, deadline, begun: 0, denied: false });
         let method = MethodFingerprint(100 + method as u64);
-        let spec = CallSpec { method, name: 10, semantics, deadline, depth };
+        let recorded = false;
+        let spec = CallSpec { method, name: 10, semantics, deadline, depth, recorded };
         let arguments = number.to_le_bytes().to_vec();
         let key = self.client.start(self.now, spec, arguments);
         self.waits.insert(key, Wait { number, until: deadline });

@@ -4,6 +4,7 @@ use super::{Place, durable_call_id, durable_place};
 use crate::ids::{Sequence, SessionId, Space};
 use crate::protocol::HandlerEnd;
 use crate::protocol::server::answers::{Ask, fitted};
+use crate::protocol::server::calls::refused;
 use crate::protocol::server::slot::{Live, State, Stored};
 use crate::protocol::server::{Execute, Server, ServerEvent, Ticket, TimerKey};
 use crate::time::{Duration, Instant};
@@ -94,7 +95,8 @@ impl Server {
         let not_after = self.not_after(now, id, request);
         let arguments = self.pool.copy(request.arguments);
         let Some(session) = self.sessions.get(&id) else { return };
-        let (client, peer, depth) = (session.client, session.address, request.depth);
+        let (client, life) = (session.client, session.incarnation);
+        let (peer, depth) = (session.address, request.depth);
         let Some(slot) = self.durable.generations.get_mut(&place.0).and_then(|generation| {
             generation.live_calls += 1;
             generation.slots.get_mut(&place.1)
@@ -105,27 +107,30 @@ impl Server {
         slot.digest = request.digest;
         slot.attempt = 1;
         slot.stored_bytes = room as usize;
-        slot.state = State::Queued(Live {
-            repeatable: false,
-            arrived: now,
-            not_after,
-            reply_bytes_max: room,
-            transmission: request.transmission,
-            asker: id,
-            cancelled: false,
-            stopped: false,
-        });
+        let report_at = now + self.limits.working_after;
+        let kind = (method, &self.methods[method]);
+        let live = Live::queued(now, not_after, request.transmission, kind, report_at);
+        slot.state = State::Queued(Live { asker: id, ..live });
         let timer =
             *slot.timer.get_or_insert_with(|| self.timers.add(TimerKey::Durable(place.0, place.1)));
-        self.timers.set(timer, now + self.limits.working_after);
+        self.timers.set(timer, report_at);
         let call = durable_call_id(place, request.sequence);
         let ticket = Ticket { call, attempt: 1, not_after };
         self.stored_bytes += room as usize;
         self.queued += 1;
         self.counters.accepted += 1;
         let digest = request.digest;
-        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth, digest };
-        self.outbox.event(ServerEvent::Execute(execute));
+        self.outbox.event(ServerEvent::Execute(Execute {
+            ticket,
+            method,
+            arguments,
+            not_after,
+            client,
+            life,
+            peer,
+            depth,
+            digest,
+        }));
     }
 
     /// Dispatch of a durable call: see [`Server::begin`].
@@ -143,13 +148,25 @@ impl Server {
         if now < live.not_after {
             return slot.begin();
         }
-        let (reason, push_back) = (RefuseReason::Expired, Duration::ZERO);
-        slot.state = State::Refused { reason, push_back, name: 0 };
+        self.refuse_queued_durable(now, place, RefuseReason::Expired, Duration::ZERO);
+        false
+    }
+
+    /// Refuses a durable call that was accepted and not begun.
+    pub(in crate::protocol::server) fn refuse_queued_durable(
+        &mut self,
+        now: Instant,
+        place: Place,
+        reason: RefuseReason,
+        push_back: Duration,
+    ) {
+        let Some(slot) = self.durable_slot(place) else { return };
+        let (sequence, asker) = (slot.last, slot.live().map(|live| live.asker));
+        slot.state = refused(reason, push_back);
         self.counters.refused += 1;
         let ask = Ask { slot: place.1, sequence, stamp: 0, transmission: 0 };
-        self.tell_durable(now, place, ask, live.asker);
+        self.tell_durable(now, place, ask, asker.unwrap_or(SessionId::NONE));
         self.settle_durable(place);
-        false
     }
 
     /// A durable execution has ended and what it ended in is committed, or, for
@@ -177,8 +194,7 @@ impl Server {
                 return self.settle_durable(place);
             }
             HandlerEnd::BadArguments => {
-                let (reason, push_back) = (RefuseReason::BadArguments, Duration::ZERO);
-                slot.state = State::Refused { reason, push_back, name: 0 };
+                slot.state = refused(RefuseReason::BadArguments, Duration::ZERO);
                 self.counters.refused += 1;
                 self.pool.give(body);
             }

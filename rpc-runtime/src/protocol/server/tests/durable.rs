@@ -4,6 +4,7 @@
 use super::*;
 
 mod generations;
+mod hellos;
 mod questions;
 
 const GENERATION: GenerationId = GenerationId(0x6e);
