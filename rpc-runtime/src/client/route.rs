@@ -109,7 +109,7 @@ impl Loss {
                 | DoubtCause::Closed
                 | DoubtCause::Cancelled
                 | DoubtCause::GenerationEnded
-                | DoubtCause::ServerDied { .. }
+                | DoubtCause::ServerDied
                 | DoubtCause::JournalFailed,
             )
             | Outcome::Returned(_)

@@ -90,7 +90,7 @@ pub(super) fn judge(finished: Finished, name: Option<MethodName>) -> Result<Vec<
         }
         Outcome::Sealed => CallError::new(ErrorKind::Cancelled, Execution::NotExecuted),
         Outcome::InDoubt(cause) => {
-            facts.detail = doubt_detail(cause);
+            facts.detail = doubt_detail(cause, evidence.server_deaths);
             CallError::new(in_doubt(cause), Execution::Unknown)
         }
     };
@@ -232,10 +232,10 @@ fn unsent_detail(cause: NotSentCause) -> Box<str> {
     }
 }
 
-fn doubt_detail(cause: DoubtCause) -> Box<str> {
+fn doubt_detail(cause: DoubtCause, server_deaths: u32) -> Box<str> {
     match cause {
-        DoubtCause::ServerDied { times } => {
-            format!("the server died {times} times while it had the call").into()
+        DoubtCause::ServerDied => {
+            format!("the server died {server_deaths} times while it had the call").into()
         }
         DoubtCause::NoReply
         | DoubtCause::RefusedAfterDoubt
@@ -251,7 +251,7 @@ fn doubt_detail(cause: DoubtCause) -> Box<str> {
 pub(super) const fn in_doubt(cause: DoubtCause) -> ErrorKind {
     match cause {
         DoubtCause::NoReply | DoubtCause::RefusedAfterDoubt => ErrorKind::NoReply,
-        DoubtCause::ServerRestarted | DoubtCause::ServerDied { .. } => ErrorKind::ServerRestarted,
+        DoubtCause::ServerRestarted | DoubtCause::ServerDied => ErrorKind::ServerRestarted,
         DoubtCause::SessionLost => ErrorKind::SessionLost,
         DoubtCause::Closed => ErrorKind::Forgotten,
         DoubtCause::GenerationEnded => ErrorKind::GenerationEnded,

@@ -307,7 +307,7 @@ fn eo_poison_call() {
         world.run_until_ended(call);
         world.run(secs(5));
 
-        assert_eq!(world.outcome(call), Outcome::InDoubt(DoubtCause::ServerDied { times: 3 }));
+        assert_eq!(world.outcome(call), Outcome::InDoubt(DoubtCause::ServerDied));
         assert_eq!((world.executions(call), world.effects(call)), (3, 0));
         assert!(world.now() < secs(12), "long before its deadline");
         assert_eq!(world.resolve(call, secs(2)), Outcome::Sealed);

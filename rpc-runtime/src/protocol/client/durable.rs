@@ -96,8 +96,7 @@ impl Client {
                 Stage::Waiting | Stage::Recording(_) | Stage::Closing(_) => {}
                 // It may be what kills them (M7): the next life is told to leave it alone.
                 Stage::Busy(slot) if call.deaths >= self.limits.server_deaths_max => {
-                    let times = call.deaths;
-                    self.give_up(now, key, slot, DoubtCause::ServerDied { times });
+                    self.give_up(now, key, slot, DoubtCause::ServerDied);
                 }
                 Stage::Busy(_) => self.send_request(now, session, key.index),
                 Stage::Resolving => self.send_seal(now, session, key.index),

@@ -403,7 +403,7 @@ impl Client {
                 | DoubtCause::Closed
                 | DoubtCause::RefusedAfterDoubt
                 | DoubtCause::GenerationEnded
-                | DoubtCause::ServerDied { .. }
+                | DoubtCause::ServerDied
                 | DoubtCause::JournalFailed => Pdu::Seal(Seal { slot: index, sequence, stamp }),
             };
             let envelope = self.envelope(&session, space);

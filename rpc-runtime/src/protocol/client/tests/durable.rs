@@ -197,7 +197,8 @@ fn three_lives_that_died_of_a_call_are_enough_and_the_fourth_is_told_to_leave_it
     assert_eq!(bench.next_life(7, GENERATION), [request(3)]);
     assert_eq!(bench.next_life(8, GENERATION), [SEAL]);
     let ended = bench.last_ended();
-    assert_eq!(ended.outcome, Outcome::InDoubt(DoubtCause::ServerDied { times: 3 }));
+    assert_eq!(ended.outcome, Outcome::InDoubt(DoubtCause::ServerDied));
+    assert_eq!(ended.evidence.server_deaths, 3);
     let (_, said) = bench.resolve(durable_place(1), PATIENCE);
     assert_eq!(said, [SEAL]);
     bench.tell_durable(&sealed(1, SealedVerdict::NotExecuted));
