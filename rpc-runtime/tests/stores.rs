@@ -14,6 +14,8 @@ mod disasters;
 mod postgres;
 #[path = "stores/server.rs"]
 mod server;
+#[path = "stores/services.rs"]
+mod services;
 
 use conformance::Place;
 use rpc_runtime::sim::SimDisk;

@@ -7,6 +7,7 @@
 //!
 //! Every story is told twice with one seed, and both tellings must leave the same trace.
 
+mod durable;
 mod journals;
 mod link;
 mod people;
@@ -346,7 +347,7 @@ impl World {
             let what = format!("{noise} datagrams, long after the last call,");
             self.journal.note(now, Fact::Noise { what });
         }
-        for (call, times) in self.effects() {
+        for (call, times) in self.all_effects() {
             self.journal.note(now, Fact::Kept { call, times });
         }
         let hash = self.simulation.trace_hash();

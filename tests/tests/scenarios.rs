@@ -19,5 +19,9 @@ mod orphans;
 mod limits;
 #[path = "scenarios/network.rs"]
 mod network;
+#[path = "scenarios/durable.rs"]
+mod durable;
+#[path = "scenarios/generations.rs"]
+mod generations;
 #[path = "scenarios/journals.rs"]
 mod journals;

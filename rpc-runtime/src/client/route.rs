@@ -109,6 +109,7 @@ impl Loss {
                 | DoubtCause::Closed
                 | DoubtCause::Cancelled
                 | DoubtCause::GenerationEnded
+                | DoubtCause::ServerDied
                 | DoubtCause::JournalFailed,
             )
             | Outcome::Returned(_)

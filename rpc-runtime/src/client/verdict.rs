@@ -88,7 +88,10 @@ pub(super) fn judge(finished: Finished, name: Option<MethodName>) -> Result<Vec<
             CallError::new(unsent(cause), Execution::NotExecuted)
         }
         Outcome::Sealed => CallError::new(ErrorKind::Cancelled, Execution::NotExecuted),
-        Outcome::InDoubt(cause) => CallError::new(in_doubt(cause), Execution::Unknown),
+        Outcome::InDoubt(cause) => {
+            facts.detail = doubt_detail(cause, evidence.server_deaths);
+            CallError::new(in_doubt(cause), Execution::Unknown)
+        }
     };
     // The handler's own words came with the error; everything else is ours to tell.
     if !error.evidence().detail.is_empty() {
@@ -187,7 +190,7 @@ fn rejected_detail(
     match reason {
         RejectReason::StaleBinding => format!("{server} in its life {incarnation}").into(),
         RejectReason::OldIncarnation => "a later life of this client was seen".into(),
-        RejectReason::NoRoom => "every session is taken".into(),
+        RejectReason::NoRoom => "it has no room for a session, or its store fails".into(),
         RejectReason::Version if lowest == highest => {
             format!("it speaks {lowest}, this side {PROTOCOL_VERSION}").into()
         }
@@ -228,10 +231,26 @@ fn unsent_detail(cause: NotSentCause) -> Box<str> {
     }
 }
 
+fn doubt_detail(cause: DoubtCause, server_deaths: u32) -> Box<str> {
+    match cause {
+        DoubtCause::ServerDied => {
+            format!("the server died {server_deaths} times while it had the call").into()
+        }
+        DoubtCause::NoReply
+        | DoubtCause::RefusedAfterDoubt
+        | DoubtCause::ServerRestarted
+        | DoubtCause::SessionLost
+        | DoubtCause::Closed
+        | DoubtCause::GenerationEnded
+        | DoubtCause::Cancelled
+        | DoubtCause::JournalFailed => "".into(),
+    }
+}
+
 pub(super) const fn in_doubt(cause: DoubtCause) -> ErrorKind {
     match cause {
         DoubtCause::NoReply | DoubtCause::RefusedAfterDoubt => ErrorKind::NoReply,
-        DoubtCause::ServerRestarted => ErrorKind::ServerRestarted,
+        DoubtCause::ServerRestarted | DoubtCause::ServerDied => ErrorKind::ServerRestarted,
         DoubtCause::SessionLost => ErrorKind::SessionLost,
         DoubtCause::Closed => ErrorKind::Forgotten,
         DoubtCause::GenerationEnded => ErrorKind::GenerationEnded,

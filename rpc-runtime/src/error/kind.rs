@@ -257,7 +257,10 @@ impl ErrorKind {
                 }
                 Ok(())
             }
-            Self::ServerRestarted => write!(f, "the server at {peer} restarted during the call"),
+            Self::ServerRestarted => {
+                write!(f, "the server at {peer} restarted during the call")?;
+                detail(f, e)
+            }
             Self::SessionLost => write!(f, "the session with {peer} ended during the call"),
             Self::Forgotten => write!(f, "{peer} has used the call's slot for a later call"),
             Self::GenerationEnded => {

@@ -447,6 +447,7 @@ impl Client {
             server: self.known.0,
             incarnation: self.known.1,
             working_seen: call.working_seen,
+            server_deaths: call.deaths,
         };
         let arguments = match outcome {
             Outcome::Returned(_) | Outcome::Sent | Outcome::Failed { .. } => {

@@ -55,6 +55,12 @@ pub struct Limits {
     pub push_back_max: Duration,
     /// The longest time that a call may take; a REQUEST that asks for more gets this.
     pub deadline_max: Duration,
+    /// How long a client's durable slots are kept that nobody asks for: calls in them that are in
+    /// doubt then stay so (protocol tables, M6).
+    pub retention: Duration,
+    /// Lives of a server that may end while they have a durable call, before its client stops by
+    /// itself: the call may be what kills them (protocol tables, M7).
+    pub server_deaths_max: u32,
     /// How long a call runs before its caller is asked whether it still waits, where its method does
     /// not say.
     pub quantum: Duration,
@@ -111,6 +117,8 @@ impl Default for Limits {
             push_back: Duration::from_millis(50),
             push_back_max: Duration::from_secs(5),
             deadline_max: Duration::from_secs(24 * 3_600),
+            retention: Duration::from_secs(30 * 24 * 3_600),
+            server_deaths_max: 3,
             quantum: super::orphan::QUANTUM_DEFAULT,
             grace: Duration::from_secs(3),
             cookie_always: false,
@@ -133,6 +141,8 @@ impl Limits {
             && self.lease_unused <= self.lease
             && self.lease_min <= self.lease_unused
             && self.push_back <= self.push_back_max
+            && self.retention > self.lease
+            && self.server_deaths_max > 0
             && self.reply_bytes_stored_max >= REPLY_BYTES_MAX
             && self.quantum >= QUANTUM_MIN
             && self.grace >= QUANTUM_MIN

@@ -106,6 +106,8 @@ pub enum DoubtCause {
     RefusedAfterDoubt,
     /// The server has deleted the client's durable slots, and with them what it knew of the call.
     GenerationEnded,
+    /// So many lives of the server ended while they had the call that it may be what kills them.
+    ServerDied,
     /// The call is known not to have run, but the client's journal, from which its next life could send
     /// it again, does not say so: it could not be written.
     JournalFailed,
@@ -128,4 +130,6 @@ pub struct Evidence {
     pub incarnation: Incarnation,
     /// Whether the server said that the call was at work.
     pub working_seen: bool,
+    /// How many lives of the server ended while they had it.
+    pub server_deaths: u32,
 }

@@ -136,6 +136,19 @@ pub enum ServerEvent {
         /// Which.
         generation: GenerationId,
     },
+    /// A client has the reply to a durable call: its bytes need not be kept. May be lost.
+    Acknowledged {
+        /// Whose.
+        client: ClientId,
+        /// Which.
+        call: CallId,
+    },
+    /// Time to look after the store: these generations are in use; of the others those may be deleted
+    /// that nobody has asked for in [`Limits::retention`].
+    Retain {
+        /// In use.
+        in_use: Vec<(ClientId, GenerationId)>,
+    },
 }
 
 /// The answer to [`Server::begin`].
@@ -153,6 +166,7 @@ enum TimerKey {
     Lease(SessionId),
     Call(SessionId, SlotIndex),
     Durable(GenerationId, SlotIndex),
+    Retain,
 }
 
 /// What is known of a client over its lives.
@@ -324,6 +338,7 @@ impl Server {
                 TimerKey::Durable(generation, slot) => {
                     self.on_durable_timer(now, (generation, slot));
                 }
+                TimerKey::Retain => self.on_retain_timer(now),
             }
         }
     }
@@ -339,7 +354,7 @@ impl Server {
         }
         match self.timers.next() {
             None => Output::Wait { until: None, why: Reason::Idle },
-            Some((until, TimerKey::Lease(_))) => {
+            Some((until, TimerKey::Lease(_) | TimerKey::Retain)) => {
                 Output::Wait { until: Some(until), why: Reason::Lease }
             }
             Some((until, TimerKey::Call(..) | TimerKey::Durable(..))) => {

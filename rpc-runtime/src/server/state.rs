@@ -11,7 +11,7 @@ use std::thread::ThreadId;
 use crate::address::Address;
 use crate::context::CallContext;
 use crate::driver::{Gate, Link, World};
-use crate::ids::{CallId, GenerationId, Space};
+use crate::ids::{CallId, ClientId, GenerationId, Space};
 use crate::protocol::{self, Begin, Execute, Output, ServerCounters, ServerEvent, Ticket};
 use crate::server::dispatch::{Contexts, Done, Job, Went, Work};
 use crate::server::exports::Exports;
@@ -20,7 +20,7 @@ use crate::server::storing::{Keeper, Settled, Storing};
 use crate::server::workers;
 use crate::service::DurableCall;
 use crate::store::BATCH_JOBS_MAX;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// Buffers for datagrams that a thread keeps from one turn to the next.
 const DATAGRAMS_KEPT_MAX: usize = 64;
@@ -39,6 +39,17 @@ pub(super) struct Shared {
     pub(super) bell: Arc<dyn Gate>,
 }
 
+/// Acknowledged replies that are worth a transaction of their own.
+const ACKNOWLEDGED_TOGETHER: usize = 256;
+
+/// What a worker asks the store.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) event: Option<ServerEvent>,
+    pub(super) acknowledged: Vec<(ClientId, CallId)>,
+    pub(super) retention: Duration,
+}
+
 /// What stands behind the lock.
 #[derive(Debug)]
 pub(super) struct State {
@@ -53,6 +64,8 @@ pub(super) struct State {
     inline: VecDeque<Execute>,
     /// For the store; the core bounds how many can be waiting.
     pub(super) questions: VecDeque<ServerEvent>,
+    /// Durable calls whose replies their clients have: told to the store many at a time.
+    pub(super) acknowledged: Vec<(ClientId, CallId)>,
     /// The handlers that threads run, for cancellations.
     serving: Vec<(Ticket, CallContext)>,
     /// The async handlers that no thread runs.
@@ -100,6 +113,7 @@ impl Shared {
             queue: VecDeque::new(),
             inline: VecDeque::new(),
             questions: VecDeque::new(),
+            acknowledged: Vec::new(),
             serving: Vec::with_capacity(workers_max + 1),
             parked: Parked::default(),
             storing: Storing::default(),
@@ -170,10 +184,14 @@ impl State {
                 Output::Event(ServerEvent::Fenced { .. } | ServerEvent::SessionClosed(_)) => {}
                 Output::Event(
                     event @ (ServerEvent::OpenGeneration { .. }
-                    | ServerEvent::ForgetGeneration { .. }),
+                    | ServerEvent::ForgetGeneration { .. }
+                    | ServerEvent::Retain { .. }),
                 ) => {
                     self.questions.push_back(event);
                     self.call_worker(errands);
+                }
+                Output::Event(ServerEvent::Acknowledged { client, call }) => {
+                    self.acknowledge((client, call), errands);
                 }
                 Output::Transmit { to } => errands.send_to(to),
                 Output::Wait { until, .. } => break until,
@@ -184,6 +202,32 @@ impl State {
         }
         errands.link.clone_from(&self.link);
         until
+    }
+
+    /// A reply need not be kept any more: the store hears of it with others, or when it is looked
+    /// after. That is allowed to be lost.
+    fn acknowledge(&mut self, acknowledged: (ClientId, CallId), errands: &mut Errands) {
+        self.acknowledged.push(acknowledged);
+        if self.acknowledged.len() == ACKNOWLEDGED_TOGETHER {
+            self.call_worker(errands);
+        }
+    }
+
+    /// What to ask the store next.
+    pub(super) fn next_question(&mut self) -> Option<Question> {
+        let event = self.questions.pop_front();
+        let is_time = matches!(event, Some(ServerEvent::Retain { .. }));
+        let acknowledged = if is_time || self.acknowledged.len() >= ACKNOWLEDGED_TOGETHER {
+            std::mem::take(&mut self.acknowledged)
+        } else {
+            Vec::new()
+        };
+        let retention = self.core.limits().retention;
+        (event.is_some() || !acknowledged.is_empty()).then_some(Question {
+            event,
+            acknowledged,
+            retention,
+        })
     }
 
     /// A call to execute: to the receiving thread, to a waiting worker, to a fresh one, or to

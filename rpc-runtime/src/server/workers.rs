@@ -9,9 +9,8 @@ use std::sync::Arc;
 use crate::driver::NoThread;
 use crate::ids::GenerationId;
 use crate::protocol::{DurableTable, OpeningKey, ServerEvent};
-use crate::server::Ledger;
 use crate::server::dispatch::Contexts;
-use crate::server::state::{Errands, Shared, Turn};
+use crate::server::state::{Errands, Question, Shared, Turn};
 
 /// Starts the worker `number`, whose place for a gate stands in the state.
 ///
@@ -32,6 +31,9 @@ fn work(shared: &Arc<Shared>, number: usize) {
     let mut opened = None;
     loop {
         let (mut state, now) = shared.turn();
+        if shared.exports.ledger().is_some_and(|ledger| ledger.is_fenced()) {
+            state.core.fence_durable();
+        }
         match went.take() {
             Some(went) => state.settle(now, went, &mut contexts, &mut errands),
             None => state.rise(number),
@@ -40,7 +42,7 @@ fn work(shared: &Arc<Shared>, number: usize) {
         if let Some((key, table)) = opened.take() {
             state.core.generation_opened(now, key, table);
         }
-        let question = state.questions.pop_front();
+        let question = state.next_question();
         let work =
             if question.is_some() { None } else { state.next_work(now, &mut turn, &mut errands) };
         let until = state.drain(now, shared, &mut errands);
@@ -63,26 +65,34 @@ fn work(shared: &Arc<Shared>, number: usize) {
     }
 }
 
-/// Asks the store for a client's slots, or has it delete them.
-fn ask(shared: &Shared, question: ServerEvent) -> Option<(OpeningKey, Option<DurableTable>)> {
-    let ledger = shared.exports.ledger();
-    match question {
+/// Asks the store for a client's slots, has it delete them, or looks after it. What it fails to
+/// delete or to free now is deleted another time.
+fn ask(shared: &Shared, question: Question) -> Option<(OpeningKey, Option<DurableTable>)> {
+    let Question { event, acknowledged, retention } = question;
+    let ledger = shared.exports.ledger()?;
+    let now = shared.world.unix_ms();
+    if !acknowledged.is_empty() {
+        let _ = ledger.acknowledge(&acknowledged);
+    }
+    match event? {
         ServerEvent::OpenGeneration { key, client, wanted } => {
             let fresh = GenerationId(shared.world.rng().next_nonzero());
-            let now = shared.world.unix_ms();
-            let open =
-                |ledger: &Arc<dyn Ledger>| ledger.open_generation(client, wanted, fresh, now);
             // A store that fails is told by the refusal: the client asks again.
-            Some((key, ledger.and_then(|ledger| open(ledger).ok())))
+            Some((key, ledger.open_generation(client, wanted, fresh, now).ok()))
         }
         ServerEvent::ForgetGeneration { client, generation } => {
-            // One that is not deleted now is deleted when nobody has asked for it for long.
-            let _ = ledger.map(|ledger| ledger.forget_generation(client, generation));
+            let _ = ledger.forget_generation(client, generation);
+            None
+        }
+        ServerEvent::Retain { in_use } => {
+            let retention = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
+            let _ = ledger.retain(&in_use, now, now.saturating_sub(retention));
             None
         }
         ServerEvent::Execute(_)
         | ServerEvent::Cancel(_)
         | ServerEvent::Fenced { .. }
-        | ServerEvent::SessionClosed(_) => None,
+        | ServerEvent::SessionClosed(_)
+        | ServerEvent::Acknowledged { .. } => None,
     }
 }

@@ -63,6 +63,8 @@ pub struct Net {
     latency: Duration,
     datagram_bytes_max: usize,
     paths: BTreeMap<(HostId, HostId), Path>,
+    /// Who is found at the address of another host: by that other host.
+    moved: BTreeMap<HostId, HostId>,
     rules: Vec<Rule>,
     rules_live: bool,
     flights: Slab<Flight>,
@@ -96,6 +98,7 @@ impl Net {
             latency: LATENCY,
             datagram_bytes_max: DATAGRAM_BYTES_MAX,
             paths: BTreeMap::new(),
+            moved: BTreeMap::new(),
             rules: Vec::new(),
             rules_live: false,
             flights: Slab::new(),
@@ -149,6 +152,30 @@ impl Net {
     /// Mends every direction that is cut.
     pub fn mend_all(&mut self) {
         self.paths.values_mut().for_each(|path| path.is_cut = false);
+    }
+
+    /// Lets a host have the address of another from here on, instead of its own: what it sends comes
+    /// from there, what is sent there comes to it. A client behind a router changes its address so,
+    /// and one process takes the place of another that still runs. Paths and rules go on to name the
+    /// hosts themselves.
+    pub fn move_to(&mut self, host: HostId, place: HostId) {
+        self.moved.retain(|_, moved| *moved != host);
+        self.moved.insert(place, host);
+    }
+
+    /// Who is found at an address that is a host's own.
+    fn resident(&self, place: HostId) -> Option<HostId> {
+        let has_left = || self.moved.values().any(|moved| *moved == place);
+        self.moved.get(&place).copied().or_else(|| (!has_left()).then_some(place))
+    }
+
+    /// The address that a host is seen at.
+    fn seen_at(&self, from: Address) -> Address {
+        let Some((host, port)) = HostId::of(from).filter(|_| !self.moved.is_empty()) else {
+            return from;
+        };
+        let place = self.moved.iter().find(|(_, moved)| **moved == host);
+        place.map_or(from, |(place, _)| place.port(port))
     }
 
     /// Limits datagrams to `bytes`: a longer one is refused where it is sent.
@@ -219,12 +246,18 @@ impl Net {
         datagram: &[u8],
     ) -> Sent {
         let places = HostId::of(from).zip(HostId::of(to));
-        let Some(((sender, _), (receiver, _))) = places else { return self.refuse() };
+        let Some(((sender, _), (place, port))) = places else { return self.refuse() };
         if datagram.is_empty() || datagram.len() > self.datagram_bytes_max {
             return self.refuse();
         }
         self.count(sender, datagram);
         ledger.record(&Event::Sent { from, to, datagram });
+        let Some(receiver) = self.resident(place) else {
+            self.counters.nobody += 1;
+            ledger.record(&Event::Lost { from, to, why: Lost::Nobody, datagram });
+            return Sent::Yes;
+        };
+        let to = receiver.port(port);
         let path = match self.paths.is_empty() {
             true => Path::default(),
             false => self.paths.get(&(sender, receiver)).copied().unwrap_or_default(),
@@ -260,6 +293,7 @@ impl Net {
         if let Some(damage) = damage {
             damage.apply(&mut buffer);
         }
+        let from = self.seen_at(from);
         let key = self.flights.insert(Flight { from, to, datagram: buffer });
         self.queue.push(due, key);
     }

@@ -27,6 +27,7 @@ fn a_child_plays_its_role() {
         Some("caller") => call_for_ever(place),
         Some("filler") => fill_the_disk(place),
         Some("holder") => hold(place),
+        Some("bank") => crate::services::serve(place),
         role => panic!("no role of that name: {role:?}"),
     }
 }
@@ -36,8 +37,8 @@ fn child_arguments() -> [&'static str; 3] {
     ["--exact", "--nocapture", "disasters::a_child_plays_its_role"]
 }
 
-struct Playing {
-    child: Child,
+pub(crate) struct Playing {
+    pub(crate) child: Child,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -50,21 +51,21 @@ impl Playing {
         Self { child, lines: BufReader::new(stdout).lines() }
     }
 
-    fn itself(role: &str, place: &Path) -> Self {
+    pub(crate) fn itself(role: &str, place: &Path) -> Self {
         let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
         command.args(child_arguments());
         Self::start(command, role, place)
     }
 
     /// What it says next after that word; passes over the test harness's own lines.
-    fn said(&mut self, word: &str) -> Option<String> {
+    pub(crate) fn said(&mut self, word: &str) -> Option<String> {
         self.lines.by_ref().map_while(Result::ok).find_map(|line| {
             let (_, rest) = line.split_once(word)?;
             Some(rest.trim().to_owned())
         })
     }
 
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().expect("it can be killed"); // SIGKILL
         self.child.wait().expect("it was started here");
     }

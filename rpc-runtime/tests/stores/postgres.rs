@@ -9,6 +9,7 @@ use rpc_runtime::store::{Commit, Durable, Ended, Store, StoreErrorKind};
 
 use crate::conformance::{self, Application, Place, call, outcome, world};
 use crate::server::Server;
+use crate::services;
 
 #[test]
 fn postgresql_keeps_all_promises() {
@@ -32,6 +33,7 @@ fn postgresql_keeps_all_promises() {
     a_failed_statement_is_never_committed(&open());
     a_broken_connection_is_lost_and_opened_again(open(), &mut operator);
     two_that_begin_at_once_are_two_lives(&open);
+    services::a_database_that_goes_away_in_a_call_costs_time_only(open(), &mut server);
     drop(operator);
     a_database_that_goes_away_comes_back(open(), &mut server);
     drop(server);

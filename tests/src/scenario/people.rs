@@ -17,13 +17,16 @@ use super::users::{Handlers, Tempers, User};
 use crate::campaign::METHODS;
 
 /// A server over its lives.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct ServerPlan {
-    id: ServerId,
-    limits: Limits,
-    strategy: OrphanStrategy,
-    tempers: Tempers,
-    disk: Disk,
+    pub(super) id: ServerId,
+    pub(super) limits: Limits,
+    pub(super) strategy: OrphanStrategy,
+    pub(super) tempers: Tempers,
+    /// What survives its crashes.
+    pub(super) disk: Disk,
+    /// The life that it is in.
+    pub(super) life: Incarnation,
 }
 
 /// A client over its lives.
@@ -53,7 +56,8 @@ impl World {
         let id = ServerId(1 + u64::from(host.0));
         let (strategy, tempers) = (OrphanStrategy::default(), Tempers::default());
         let disk = self.new_disk();
-        self.servers.insert(host, ServerPlan { id, limits, strategy, tempers, disk });
+        let life = Incarnation::NONE;
+        self.servers.insert(host, ServerPlan { id, limits, strategy, tempers, disk, life });
         self.place_server(host);
         host
     }
@@ -265,7 +269,7 @@ impl World {
     }
 
     /// Adds a host, and writes down what is said between it and the others.
-    fn add_host(&mut self, name: &str) -> HostId {
+    pub(super) fn add_host(&mut self, name: &str) -> HostId {
         let others: Vec<HostId> = self.servers.keys().chain(self.clients.keys()).copied().collect();
         self.simulation.with(|control| {
             let host = control.add_host(name);
@@ -277,8 +281,11 @@ impl World {
         })
     }
 
-    fn place_server(&mut self, host: HostId) {
-        let ServerPlan { id, limits, strategy, tempers, disk } = &self.servers[&host];
+    pub(super) fn place_server(&mut self, host: HostId) {
+        let life = self.with(|control| control.incarnation(host));
+        let plan = self.servers.get_mut(&host).expect("a server");
+        plan.life = life;
+        let ServerPlan { id, limits, strategy, tempers, disk, .. } = &self.servers[&host];
         let orphans = OrphanPolicy::new(*strategy, limits.quantum);
         let entry = |(fingerprint, semantics): (u64, _)| MethodEntry {
             fingerprint: MethodFingerprint(fingerprint),
@@ -291,7 +298,7 @@ impl World {
         let handlers = Handlers { tempers: tempers.clone(), notebook: self.notebook.clone() };
         let workers = WORKERS.min(limits.calls_running_max);
         self.with(|control| {
-            let identity = ServerIdentity { id: *id, incarnation: control.incarnation(host) };
+            let identity = ServerIdentity { id: *id, incarnation: life };
             let rng = Box::new(control.rng(host));
             let machine = Server::new(identity, limits.clone(), methods, rng);
             let identity = (identity.id, identity.incarnation);
@@ -325,7 +332,7 @@ impl World {
     }
 
     /// The calls whose effects are on servers' disks, and how often.
-    pub(super) fn effects(&self) -> Vec<(CallNumber, u32)> {
+    pub(super) fn all_effects(&self) -> Vec<(CallNumber, u32)> {
         self.disks.iter().flat_map(Disk::effects).collect()
     }
 

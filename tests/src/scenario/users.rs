@@ -119,6 +119,7 @@ pub(super) struct Temper {
     pub(super) takes: Duration,
     pub(super) heeds_cancel: bool,
     pub(super) reply_bytes: usize,
+    pub(super) end: HandlerEnd,
 }
 
 /// The temper of one server's handlers, over its restarts.
@@ -127,7 +128,12 @@ pub(super) struct Tempers(Arc<Mutex<Temper>>);
 
 impl Default for Tempers {
     fn default() -> Self {
-        let temper = Temper { takes: Duration::ZERO, heeds_cancel: true, reply_bytes: 0 };
+        let temper = Temper {
+            takes: Duration::ZERO,
+            heeds_cancel: true,
+            reply_bytes: 0,
+            end: HandlerEnd::Returned,
+        };
         Self(Arc::new(Mutex::new(temper)))
     }
 }
@@ -147,7 +153,7 @@ pub(super) struct Handlers {
 
 impl Behaviour for Handlers {
     fn execute(&mut self, _now: Instant, execute: &Execute, reply: &mut Vec<u8>) -> Work {
-        let Temper { takes, heeds_cancel, reply_bytes } = *self.tempers.now();
+        let Temper { takes, heeds_cancel, reply_bytes, end } = *self.tempers.now();
         let number = execute.arguments.first_chunk().map(|bytes| u64::from_le_bytes(*bytes));
         let mut notes = self.notebook.open();
         let executions = notes.executions.entry(number.unwrap_or(CallNumber::MAX)).or_default();
@@ -155,6 +161,6 @@ impl Behaviour for Handlers {
         reply.extend_from_slice(&executions.len().to_le_bytes());
         reply.resize(reply.len().max(reply_bytes), 7);
         executions.push(reply.clone());
-        Work { takes, end: HandlerEnd::Returned, heeds_cancel }
+        Work { takes, end, heeds_cancel }
     }
 }

@@ -250,7 +250,7 @@ const STATUSES: [ReplyStatus; 6] = [
     ReplyStatus::HandlerFailed,
 ];
 
-const CAUSES: [DoubtCause; 8] = [
+const CAUSES: [DoubtCause; 9] = [
     DoubtCause::NoReply,
     DoubtCause::ServerRestarted,
     DoubtCause::SessionLost,
@@ -259,9 +259,10 @@ const CAUSES: [DoubtCause; 8] = [
     DoubtCause::RefusedAfterDoubt,
     DoubtCause::GenerationEnded,
     DoubtCause::JournalFailed,
+    DoubtCause::ServerDied,
 ];
 
-/// The place of `item` in a list of eight at most.
+/// The place of `item` in a list of sixteen at most.
 fn code<T: PartialEq>(list: &[T], item: &T) -> u8 {
     let place = list.iter().position(|other| other == item).expect("the list is complete");
     u8::try_from(place).expect("the list is short")

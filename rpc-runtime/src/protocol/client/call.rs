@@ -30,6 +30,10 @@ pub(super) struct Call {
     pub(super) working_seen: bool,
     /// An earlier session may have run it (`at_least_once` only).
     pub(super) in_doubt: bool,
+    /// The life of the server that it was handed to last (durable calls only).
+    pub(super) carrier: Incarnation,
+    /// Lives of the server that ended while they had it.
+    pub(super) deaths: u32,
     /// HELLOs that the connection had sent when the call was started.
     pub(super) hellos_before: u32,
     /// Whether it is written down before it is handed over, and its end before that is told.
@@ -74,6 +78,8 @@ impl Call {
             probing: false,
             working_seen: false,
             in_doubt: false,
+            carrier: Incarnation::NONE,
+            deaths: 0,
             hellos_before: hellos,
             recorded: false,
             outcome: None,

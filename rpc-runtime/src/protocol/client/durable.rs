@@ -90,8 +90,14 @@ impl Client {
         for key in self.durable_keys() {
             let Some(call) = self.calls.get_mut(key.index) else { continue };
             call.tries = 1;
+            let has_died = call.carrier.is_some() && call.carrier != session.incarnation;
+            call.deaths += u32::from(has_died);
             match call.stage {
                 Stage::Waiting | Stage::Recording(_) | Stage::Closing(_) => {}
+                // It may be what kills them (M7): the next life is told to leave it alone.
+                Stage::Busy(slot) if call.deaths >= self.limits.server_deaths_max => {
+                    self.give_up(now, key, slot, DoubtCause::ServerDied);
+                }
                 Stage::Busy(_) => self.send_request(now, session, key.index),
                 Stage::Resolving => self.send_seal(now, session, key.index),
             }

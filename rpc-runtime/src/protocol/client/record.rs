@@ -151,6 +151,8 @@ const fn is_final(space: Space, outcome: &Outcome) -> bool {
             DoubtCause::NoReply
             | DoubtCause::Cancelled
             | DoubtCause::RefusedAfterDoubt
+            // The next life may ask again, of a server that the call did not kill.
+            | DoubtCause::ServerDied
             | DoubtCause::JournalFailed => false,
         },
     }

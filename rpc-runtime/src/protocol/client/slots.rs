@@ -292,6 +292,7 @@ impl Client {
         let envelope = self.envelope(session, self.calls[index].id.space);
         let call = &mut self.calls[index];
         call.transmissions += 1;
+        call.carrier = session.incarnation;
         call.sent_at = now;
         call.probing = false;
         if call.tries > 0 {
@@ -402,6 +403,7 @@ impl Client {
                 | DoubtCause::Closed
                 | DoubtCause::RefusedAfterDoubt
                 | DoubtCause::GenerationEnded
+                | DoubtCause::ServerDied
                 | DoubtCause::JournalFailed => Pdu::Seal(Seal { slot: index, sequence, stamp }),
             };
             let envelope = self.envelope(&session, space);

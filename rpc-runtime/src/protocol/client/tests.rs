@@ -9,6 +9,7 @@ use crate::protocol::DoubtCause;
 use crate::time::Duration;
 use crate::wire::{Reject, *};
 
+mod durable;
 mod goodbye;
 mod hostile;
 mod orphans;

@@ -8,16 +8,21 @@
 //! [`Server::finish`], and what it is told then has been committed.
 
 mod calls;
+mod keep;
 mod stop;
 
 use std::collections::BTreeMap;
 
 use super::answers::Ask;
 use super::slot::{Slot, State, Stored};
-use super::{Origin, Server, ServerEvent};
+use super::{Origin, Server, ServerEvent, envelope};
 use crate::ids::{CallId, ClientId, GenerationId, Sequence, SessionId, SlotIndex, Space};
+use crate::protocol::timers::TimerId;
 use crate::time::Instant;
-use crate::wire::{Hello, Nonce, Pdu, RejectReason, ReplyStatus, SealedVerdict, Unseen};
+use crate::wire::{
+    Hello, NoSession, Nonce, Pdu, Refuse, RefuseReason, RejectReason, ReplyStatus, SealedVerdict,
+    Unseen,
+};
 
 /// HELLOs that wait for the store at a time.
 const OPENINGS_MAX: usize = 1_024;
@@ -56,6 +61,11 @@ pub struct DurableTable {
 pub(super) struct Durable {
     /// Whether there is a store.
     pub(super) enabled: bool,
+/// Whether it belongs to a later life by now.
+    is_fenced: bool,
+    /// When the store is to be looked after again.
+    retain_at: Instant,
+    retain_timer: Option<TimerId>,
     pub(super) generations: BTreeMap<GenerationId, Generation>,
     pub(super) openings: BTreeMap<OpeningKey, (Origin, Hello)>,
 }
@@ -91,7 +101,7 @@ impl Server {
     pub(super) fn must_wait_for_store(&mut self, origin: Origin, hello: &Hello) -> bool {
         let resumed = self.resumable(origin, hello);
         let wanted = resumed.map_or(hello.generation, |session| session.wants(hello));
-        let is_known = self.attachable(hello.client, wanted);
+        let is_known = !self.durable.is_fenced && self.attachable(hello.client, wanted);
         if hello.durable == 0 || !self.durable.enabled || is_known {
             return false;
         }
@@ -99,7 +109,7 @@ impl Server {
         if self.durable.openings.contains_key(&key) {
             return true;
         }
-        if self.durable.openings.len() >= OPENINGS_MAX {
+        if self.durable.is_fenced || self.durable.openings.len() >= OPENINGS_MAX {
             let (own, push_back) = (self.identity.incarnation, self.limits.push_back);
             self.reject(origin, hello, RejectReason::NoRoom, own, push_back);
             return true;
@@ -142,6 +152,7 @@ impl Server {
         if !self.durable.generations.contains_key(&id) {
             self.stored_bytes += room;
             self.durable.generations.insert(id, generation);
+            self.watch_store(now);
         }
         hello.generation = id;
         self.admit(now, origin, &hello);
@@ -219,6 +230,10 @@ impl Server {
 
     /// A PDU of the durable space, from a session's client.
     pub(super) fn on_durable(&mut self, now: Instant, origin: Origin, pdu: &Pdu<'_>) {
+        if self.durable.is_fenced {
+            self.counters.foreign += 1;
+            return;
+        }
         let asked = match pdu {
             Pdu::Request(request) => (request.slot, request.sequence, 0),
             Pdu::Ping(ping) => (ping.slot, ping.sequence, ping.stamp),
@@ -252,8 +267,11 @@ impl Server {
         };
         let place = self.generation_of(id).map(|generation| (generation, slot));
         let known = place.and_then(|place| self.durable_slot(place)).map(|slot| slot.last);
+        if place.is_none() && sequence != Sequence::ZERO {
+            return self.on_durable_elsewhere(origin, id, pdu, (slot, sequence));
+        }
         let (Some(place), Some(last), true) = (place, known, sequence != Sequence::ZERO) else {
-            self.counters.foreign += 1; // fenced for durable calls, or beyond what was granted
+            self.counters.foreign += 1; // beyond what was granted
             return;
         };
         let ask = Ask { slot, sequence, stamp, transmission: 0 };
@@ -264,7 +282,7 @@ impl Server {
         } else if sequence < last {
             self.send_durable_sealed(place.0, ask, SealedVerdict::Closed);
         } else if sequence == last {
-            self.on_durable_stop(now, place, ask, pdu);
+            self.on_durable_stop(now, id, place, ask, pdu);
         } else if let Pdu::Ping(_) = pdu {
             let session_time_us = self.sessions.get(&id).map_or(0, |session| session.time_us(now));
             let unseen = Unseen { slot, sequence, last, stamp, session_time_us };
@@ -272,6 +290,51 @@ impl Server {
         } else {
             self.seal_durable_unseen(now, place, ask);
         }
+    }
+}
+
+impl Server {
+    /// A durable PDU in a session that has no generation, which says nothing of the call (C3); or one
+    /// whose generation another session of the same life of the client has claimed, perhaps by a
+    /// HELLO that was late: the client is told to claim it again.
+    fn on_durable_elsewhere(
+        &mut self,
+        origin: Origin,
+        id: SessionId,
+        pdu: &Pdu<'_>,
+        (slot, sequence): (SlotIndex, Sequence),
+    ) {
+        self.counters.foreign += 1;
+        let Some(session) = self.sessions.get(&id) else { return };
+        if !session.generation.is_some() {
+            let refuse = Refuse {
+                slot,
+                sequence,
+                reason: RefuseReason::Generation,
+                push_back_ms: 0,
+                session_time_us: 0,
+                detail: "",
+            };
+            if let Pdu::Request(_) = pdu {
+                let envelope = envelope(self.identity.incarnation, session, Space::Durable);
+                self.outbox.send(session.address, &envelope, &Pdu::Refuse(refuse));
+            }
+            return;
+        }
+        let holder = self.durable.generations.get(&session.generation);
+        let holder = holder.and_then(|known| self.sessions.get(&known.session?));
+        let is_ours = holder.is_none_or(|holder| holder.incarnation == session.incarnation);
+        if is_ours && !session.fenced && !matches!(pdu, Pdu::Ack(_)) {
+            let answer = NoSession { server: self.identity.id, slot, sequence };
+            let (to, envelope) = (session.address, self.stranger(&origin.envelope));
+            self.outbox.send(to, &envelope, &Pdu::NoSession(answer));
+        }
+    }
+
+    /// A later life of this server has the store: what this one remembers of durable calls may be
+    /// wrong by now, so that it says nothing of them any more (C4).
+    pub fn fence_durable(&mut self) {
+        self.durable.is_fenced = true;
     }
 }
 

@@ -12,7 +12,7 @@
 
 use super::super::timers::TimerId;
 use super::MethodEntry;
-use crate::ids::{Incarnation, Sequence};
+use crate::ids::{Incarnation, Sequence, SessionId};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{RefuseReason, ReplyStatus};
@@ -70,6 +70,8 @@ pub(super) struct Live {
     pub(super) reply_bytes_max: u32,
     /// The transmission that arrived last.
     pub(super) transmission: u16,
+    /// The session that asked about it last: a durable call is told there how it ended.
+    pub(super) asker: SessionId,
     /// Its method, by its place in the server's table.
     pub(super) method: usize,
     /// When it is reported unasked; `None` once it was.
@@ -124,6 +126,7 @@ impl Live {
             not_after,
             reply_bytes_max: entry.reply_bytes_max,
             transmission,
+            asker: SessionId::NONE,
             method,
             report_at: Some(report_at),
             cancelled: false,

@@ -163,6 +163,8 @@ struct Bench {
     owners: Vec<(Address, Envelope, Owner)>,
     openings: Vec<(OpeningKey, GenerationId)>,
     forgotten: Vec<GenerationId>,
+    acknowledged: Vec<CallId>,
+    retained: Vec<Vec<(ClientId, GenerationId)>>,
 }
 
 impl Bench {
@@ -204,6 +206,8 @@ impl Bench {
             owners: Vec::new(),
             openings: Vec::new(),
             forgotten: Vec::new(),
+            acknowledged: Vec::new(),
+            retained: Vec::new(),
         }
     }
 
@@ -373,6 +377,10 @@ impl Bench {
                 Output::Event(ServerEvent::ForgetGeneration { generation, .. }) => {
                     self.forgotten.push(generation);
                 }
+                Output::Event(ServerEvent::Acknowledged { call, .. }) => {
+                    self.acknowledged.push(call);
+                }
+                Output::Event(ServerEvent::Retain { in_use }) => self.retained.push(in_use),
                 Output::Transmit { to } => {
                     assert!(buffer.len() <= DATAGRAM_BYTES_MAX);
                     let mut rest = &buffer[..];

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::ids::{CallId, ClientId, GenerationId, Incarnation, Sequence, SlotIndex};
 use crate::protocol::{DurableRow, DurableTable};
+use crate::time::{Duration, Instant};
 use crate::wire::ReplyStatus;
 
 /// Shared by the lives of one server; cloning gives another handle.
@@ -16,9 +17,20 @@ pub struct Disk(Arc<Mutex<Contents>>);
 struct Contents {
     /// The life that opened the disk last: no earlier one writes any more (C4).
     life: Incarnation,
-    generations: BTreeMap<GenerationId, (ClientId, BTreeMap<SlotIndex, DurableRow>)>,
+    generations: BTreeMap<GenerationId, Table>,
     /// How often each call's effect was written.
     effects: BTreeMap<u64, u32>,
+    /// Commits that are still to fail.
+    failures: u32,
+}
+
+/// One generation.
+#[derive(Debug)]
+struct Table {
+    client: ClientId,
+    rows: BTreeMap<SlotIndex, DurableRow>,
+    /// When its client was heard of last.
+    contact: Instant,
 }
 
 /// What a durable call leaves behind.
@@ -42,25 +54,89 @@ impl Disk {
         self.contents().life = life;
     }
 
-    /// The generation that a client wants, or a new one under the name `fresh`.
+    /// Whether a later life has opened the disk.
+    #[must_use]
+    pub fn is_fenced(&self, life: Incarnation) -> bool {
+        self.contents().life != life
+    }
+
+    /// The generation that a client wants, or a new one under the name `fresh`; none for a life that
+    /// is fenced.
     #[must_use]
     pub fn generation(
         &self,
+        (life, now): (Incarnation, Instant),
         client: ClientId,
         wanted: GenerationId,
         fresh: GenerationId,
-    ) -> DurableTable {
+    ) -> Option<DurableTable> {
         let mut contents = self.contents();
-        let known = contents.generations.get(&wanted).is_some_and(|(owner, _)| *owner == client);
+        if contents.life != life {
+            return None;
+        }
+        let known = contents.generations.get(&wanted).is_some_and(|table| table.client == client);
         let generation = if known { wanted } else { fresh };
-        let entry = contents.generations.entry(generation);
-        let (_, rows) = entry.or_insert_with(|| (client, BTreeMap::new()));
-        DurableTable { generation, rows: rows.values().cloned().collect() }
+        let new = Table { client, rows: BTreeMap::new(), contact: now };
+        let table = contents.generations.entry(generation).or_insert(new);
+        table.contact = now;
+        Some(DurableTable { generation, rows: table.rows.values().cloned().collect() })
+    }
+
+    /// Notes what is in use, and deletes what nobody has asked for in `retention`.
+    pub fn retain(
+        &self,
+        life: Incarnation,
+        now: Instant,
+        in_use: &[(ClientId, GenerationId)],
+        retention: Duration,
+    ) {
+        let mut contents = self.contents();
+        if contents.life != life {
+            return;
+        }
+        for (_, generation) in in_use {
+            if let Some(table) = contents.generations.get_mut(generation) {
+                table.contact = now;
+            }
+        }
+        contents.generations.retain(|_, table| now.since(table.contact) <= retention);
     }
 
     /// Deletes a generation.
     pub fn forget(&self, generation: GenerationId) {
         self.contents().generations.remove(&generation);
+    }
+
+    /// Deletes all generations, as retention does when nobody has asked for them in a long time.
+    pub fn forget_all(&self) {
+        self.contents().generations.clear();
+    }
+
+    /// Lets the next `count` commits fail, with nothing written.
+    pub fn fail(&self, count: u32) {
+        self.contents().failures = count;
+    }
+
+    /// The client's reply is there: its bytes need not be kept.
+    pub fn acknowledge(&self, life: Incarnation, call: CallId) {
+        let mut contents = self.contents();
+        if contents.life != life {
+            return;
+        }
+        let generation = GenerationId(call.session.0);
+        let table = contents.generations.get_mut(&generation);
+        if let Some(row) = table.and_then(|table| table.rows.get_mut(&call.slot))
+            && row.sequence == call.sequence
+        {
+            row.ended = None;
+        }
+    }
+
+    /// The rows of all generations.
+    #[must_use]
+    pub fn rows(&self) -> Vec<DurableRow> {
+        let contents = self.contents();
+        contents.generations.values().flat_map(|table| table.rows.values().cloned()).collect()
     }
 
     /// Writes a call's effect and reply, both or neither; says whether that was done.
@@ -70,9 +146,14 @@ impl Disk {
         if contents.life != life {
             return false;
         }
+        if contents.failures > 0 {
+            contents.failures -= 1;
+            return false;
+        }
         let Record { call, digest, status, ref body, effect } = *record;
         let generation = GenerationId(call.session.0);
-        let Some((_, rows)) = contents.generations.get_mut(&generation) else { return false };
+        let Some(table) = contents.generations.get_mut(&generation) else { return false };
+        let rows = &mut table.rows;
         let last = rows.get(&call.slot).map_or(Sequence::ZERO, |row| row.sequence);
         if last >= call.sequence {
             return false;

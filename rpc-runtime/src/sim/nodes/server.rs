@@ -138,6 +138,17 @@ impl<B: Behaviour> ServerNode<B> {
                     disk.forget(generation);
                 }
             }
+            ServerEvent::Acknowledged { call, .. } => {
+                if let Some(disk) = &self.disk {
+                    disk.acknowledge(self.identity.1, call);
+                }
+            }
+            ServerEvent::Retain { in_use } => {
+                let retention = self.machine.limits().retention;
+                if let Some(disk) = &self.disk {
+                    disk.retain(self.identity.1, now, &in_use, retention);
+                }
+            }
         }
     }
 
@@ -149,7 +160,9 @@ impl<B: Behaviour> ServerNode<B> {
             self.opening.pop_front();
             self.generations += 1;
             let fresh = GenerationId(self.identity.1.0 ^ (self.generations << 40));
-            let table = self.disk.as_ref().map(|disk| disk.generation(client, wanted, fresh));
+            let life = self.identity.1;
+            let open = |disk: &Disk| disk.generation((life, now), client, wanted, fresh);
+            let table = self.disk.as_ref().and_then(open);
             self.machine.generation_opened(now, key, table);
         }
     }
@@ -247,6 +260,9 @@ impl<B: Behaviour> ServerNode<B> {
             self.journal.note(now, Fact::Committed { call });
         }
         self.journal.note(now, Fact::Stopped { call, incarnation: life });
+        if self.disk.as_ref().is_some_and(|disk| disk.is_fenced(life)) {
+            self.machine.fence_durable();
+        }
         let end = if done { work.end } else { HandlerEnd::NotCommitted };
         self.machine.finish(now, ticket, end, reply);
     }

@@ -167,7 +167,9 @@ impl World {
                     | ServerEvent::Fenced { .. }
                     | ServerEvent::SessionClosed(_)
                     | ServerEvent::OpenGeneration { .. }
-                    | ServerEvent::ForgetGeneration { .. },
+                    | ServerEvent::ForgetGeneration { .. }
+                    | ServerEvent::Acknowledged { .. }
+                    | ServerEvent::Retain { .. },
                 ) => {}
                 Output::Transmit { to: address } => {
                     self.said.push(Datagram { to_server: false, address, bytes: bytes.clone() });

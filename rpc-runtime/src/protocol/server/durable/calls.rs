@@ -54,6 +54,7 @@ impl Server {
         }
         if let Some(live) = slot.live() {
             live.transmission = request.transmission;
+            live.asker = id;
         }
         self.counters.duplicates_suppressed += 1;
         let transmission = request.transmission;
@@ -109,7 +110,7 @@ impl Server {
         let report_at = now + self.limits.working_after;
         let kind = (method, &self.methods[method]);
         let live = Live::queued(now, not_after, request.transmission, kind, report_at);
-        slot.state = State::Queued(live);
+        slot.state = State::Queued(Live { asker: id, ..live });
         let timer =
             *slot.timer.get_or_insert_with(|| self.timers.add(TimerKey::Durable(place.0, place.1)));
         self.timers.set(timer, report_at);
@@ -160,12 +161,12 @@ impl Server {
         push_back: Duration,
     ) {
         let Some(slot) = self.durable_slot(place) else { return };
-        let sequence = slot.last;
+        let (sequence, asker) = (slot.last, slot.live().map(|live| live.asker));
         slot.state = refused(reason, push_back);
         self.counters.refused += 1;
         let ask = Ask { slot: place.1, sequence, stamp: 0, transmission: 0 };
+        self.tell_durable(now, place, ask, asker.unwrap_or(SessionId::NONE));
         self.settle_durable(place);
-        self.answer_durable(now, place, ask);
     }
 
     /// A durable execution has ended and what it ended in is committed, or, for
@@ -216,7 +217,7 @@ impl Server {
             }
         }
         let ask = Ask { slot: place.1, sequence, stamp: 0, transmission };
-        self.answer_durable(now, place, ask);
+        self.tell_durable(now, place, ask, live.asker);
         self.settle_durable(place);
     }
 
@@ -263,6 +264,11 @@ impl Server {
         let Some(slot) = self.durable_slot(place) else { return };
         if slot.last == sequence && matches!(slot.state, State::Done(_)) {
             self.release_durable(place);
+            let client = self.durable.generations.get(&place.0).map(|known| known.client);
+            if let Some(client) = client {
+                let call = durable_call_id(place, sequence);
+                self.outbox.event(ServerEvent::Acknowledged { client, call });
+            }
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Durable calls are probed, acknowledged, sealed and called off, and clients are told of them.
 
 use super::{Place, durable_call_id};
-use crate::ids::{GenerationId, Space};
+use crate::ids::{GenerationId, SessionId, Space};
 use crate::protocol::server::answers::Ask;
-use crate::protocol::server::slot::State;
+use crate::protocol::server::slot::{Live, State};
 use crate::protocol::server::{Server, ServerEvent, Ticket, envelope};
 use crate::time::{Duration, Instant};
 use crate::wire::{Pdu, Sealed, SealedVerdict};
@@ -24,8 +24,18 @@ impl Server {
     }
 
     /// PING, SEAL or CANCEL of a slot's last call.
-    pub(super) fn on_durable_stop(&mut self, now: Instant, place: Place, ask: Ask, pdu: &Pdu<'_>) {
+    pub(super) fn on_durable_stop(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        place: Place,
+        ask: Ask,
+        pdu: &Pdu<'_>,
+    ) {
         let Some(slot) = self.durable_slot(place) else { return };
+        if let Some(live) = slot.live() {
+            live.asker = id;
+        }
         let stops = !matches!(pdu, Pdu::Ping(_));
         match slot.state {
             State::Queued(_) if stops => self.seal_durable_queued(place),
@@ -83,7 +93,7 @@ impl Server {
     pub(in crate::protocol::server) fn on_durable_timer(&mut self, now: Instant, place: Place) {
         let Some(slot) = self.durable_slot(place) else { return };
         let (sequence, timer) = (slot.last, slot.timer);
-        let Some(not_after) = slot.live().map(|live| live.not_after) else { return };
+        let Some(&mut Live { not_after, asker, .. }) = slot.live() else { return };
         if now >= not_after {
             return self.call_off_durable(place);
         }
@@ -91,13 +101,28 @@ impl Server {
             self.timers.set(timer, not_after);
         }
         let ask = Ask { slot: place.1, sequence, stamp: 0, transmission: 0 };
-        self.answer_durable(now, place, ask);
+        self.tell_durable(now, place, ask, asker);
     }
 
-    /// Answers the session that has the generation with what the slot stores.
-    pub(super) fn answer_durable(&mut self, now: Instant, (generation, index): Place, ask: Ask) {
+    /// Answers the session that has the generation, for it has asked, with what the slot stores.
+    pub(super) fn answer_durable(&mut self, now: Instant, place: Place, ask: Ask) {
+        let known = self.durable.generations.get(&place.0);
+        if let Some(id) = known.and_then(|known| known.session) {
+            self.tell_durable(now, place, ask, id);
+        }
+    }
+
+    /// Tells a session what a slot stores. Unasked only the one is told that asked about this call
+    /// last: another process of the same identity would take it for an answer to its own (1b.3).
+    pub(super) fn tell_durable(
+        &mut self,
+        now: Instant,
+        (generation, index): Place,
+        ask: Ask,
+        to: SessionId,
+    ) {
         let Some(known) = self.durable.generations.get(&generation) else { return };
-        let session = known.session.and_then(|id| self.sessions.get(&id));
+        let session = self.sessions.get(&to);
         let (Some(session), Some(slot)) = (session, known.slots.get(&index)) else { return };
         let envelope = envelope(self.identity.incarnation, session, Space::Durable);
         let explain = |reason, name| self.explanations.of(reason, name, &self.methods);

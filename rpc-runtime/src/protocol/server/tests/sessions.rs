@@ -169,18 +169,6 @@ fn server_session_slots_beyond_those_granted_and_sequence_zero_are_dropped() {
 }
 
 #[test]
-fn server_session_durable_request_is_dropped_because_no_durable_slot_was_granted() {
-    let mut bench = Bench::new();
-    let envelope = Envelope { space: Space::Durable, ..bench.envelope() };
-    let request = bench.call_of(DURABLE, 1);
-    assert_eq!(bench.send_as(HOME, &envelope, &Pdu::Request(request)), []);
-    // The session's slot of the same number has heard of nothing.
-    assert_eq!(bench.request(1), []);
-    assert_eq!(bench.queue.len(), 1);
-    assert_eq!(bench.send_as(HOME, &envelope, &ping_pdu(1)), []);
-}
-
-#[test]
 fn server_session_lease_ends_an_idle_session_for_good() {
     let mut bench = Bench::prepared(Prepared::Done);
     bench.pass(Duration::from_millis(29_999));

@@ -1,0 +1,267 @@
+//! Generations: who has them, in which session, how they are read from the store, left to it, kept
+//! and forgotten.
+
+use super::*;
+
+/// Another session of the same life of the client, with the generation.
+fn second_session(bench: &mut Bench) -> SessionId {
+    bench.claim(GENERATION, GENERATION, Vec::new())
+}
+
+fn in_session(bench: &mut Bench, session: SessionId) {
+    bench.session = session;
+}
+
+fn no_session(said: &[Said]) -> bool {
+    matches!(said, [Said::NoSession(_)])
+}
+
+#[test]
+fn durable_slot_key_a_wish_for_slots_asks_the_store_once_for_all_copies() {
+    let mut bench = Bench::empty(Limits::default());
+    bench.server.enable_durable();
+    let hello = Hello { durable: 1, generation: GENERATION, ..bench.hello() };
+    assert_eq!(bench.prove(&hello), []);
+    assert_eq!(bench.prove(&hello), []);
+    assert_eq!(bench.openings.len(), 1);
+    assert_eq!(bench.openings[0].1, GENERATION);
+    let (key, _) = bench.openings[0];
+    let table = DurableTable { generation: FRESH, rows: Vec::new() };
+    bench.server.generation_opened(bench.now, key, Some(table.clone()));
+    let said = bench.said();
+    let [Said::Welcome(welcome)] = said[..] else { panic!("{said:?}") };
+    assert_eq!(welcome.generation, FRESH, "the wanted one was not there: it says so");
+    bench.server.generation_opened(bench.now, key, Some(table));
+    assert_eq!(bench.said(), [], "answered");
+}
+
+#[test]
+fn durable_slot_key_a_store_that_fails_gives_no_session_and_a_wait() {
+    let mut bench = Bench::empty(Limits::default());
+    bench.server.enable_durable();
+    let hello = Hello { durable: 1, ..bench.hello() };
+    bench.prove(&hello);
+    let (key, _) = bench.openings[0];
+    bench.server.generation_opened(bench.now, key, None);
+    let said = bench.said();
+    let [Said::Reject(reject)] = said[..] else { panic!("{said:?}") };
+    assert_eq!((reject.reason, reject.push_back_ms), (RejectReason::NoRoom, 50));
+    assert!(bench.server.sessions.is_empty());
+}
+
+#[test]
+fn durable_slot_key_replies_that_do_not_fit_give_no_session() {
+    let mut limits = Limits::default();
+    limits.reply_bytes_stored_max = REPLY_BYTES_MAX;
+    let mut bench = Bench::empty(limits);
+    bench.server.enable_durable();
+    let hello = Hello { durable: 1, ..bench.hello() };
+    bench.prove(&hello);
+    let (key, _) = bench.openings[0];
+    let body = vec![7; REPLY_BYTES_MAX + 1];
+    let rows = vec![row(1, Some((ReplyStatus::Returned, &body)))];
+    let table = DurableTable { generation: GENERATION, rows };
+    bench.server.generation_opened(bench.now, key, Some(table));
+    let said = bench.said();
+    assert!(matches!(said[..], [Said::Reject(_)]), "{said:?}");
+    assert_eq!(bench.server.stored_bytes(), 0);
+}
+
+#[test]
+fn durable_slot_key_without_a_store_a_wish_is_granted_nothing() {
+    let mut bench = Bench::empty(Limits::default());
+    let hello = Hello { durable: 1, ..bench.hello() };
+    let all = bench.prove(&hello);
+    let [(_, _, Said::Welcome(welcome))] = all[..] else { panic!("{all:?}") };
+    assert_eq!(welcome.generation, GenerationId::NONE);
+    assert!(bench.openings.is_empty());
+}
+
+#[test]
+fn durable_slot_key_another_client_s_generation_is_not_given_away() {
+    let mut bench = Bench::durably(Prepared::Done);
+    let hello =
+        Hello { client: ClientId(0xbad), durable: 1, generation: GENERATION, ..bench.hello() };
+    bench.prove(&hello);
+    assert_eq!(bench.openings.len(), 1, "the store is asked, which knows whose it is");
+}
+
+#[test]
+fn durable_slot_request_in_a_session_without_generation_is_refused_definite_of_nothing() {
+    let mut bench = Bench::new();
+    bench.server.enable_durable();
+    assert_eq!(bench.d_request(1), [refused(1, RefuseReason::Generation)]);
+    for say in [Bench::d_ping, Bench::d_seal, Bench::d_cancel, Bench::d_ack] {
+        assert_eq!(say(&mut bench, 1), []);
+    }
+    assert!(bench.queue.is_empty());
+}
+
+#[test]
+fn durable_slot_of_a_generation_that_another_session_took_begins_nothing_and_says_so() {
+    for state in EVERY {
+        let mut bench = Bench::durably(state);
+        let (first, queued) = (bench.session, bench.queue.len());
+        let second = second_session(&mut bench);
+        assert_ne!(first, second);
+        for sequence in [LAST, LAST + 1] {
+            for say in [Bench::d_request, Bench::d_ping, Bench::d_seal, Bench::d_cancel] {
+                let envelope = bench.envelope();
+                let said = say(&mut bench, sequence);
+                assert!(no_session(&said), "{state:?}: {said:?}");
+                assert_eq!(bench.envelope(), envelope);
+            }
+            assert_eq!(bench.d_ack(sequence), []);
+        }
+        assert_eq!(bench.queue.len(), queued, "{state:?}");
+        assert!(bench.cancelled.is_empty());
+        // Resumed, it has the generation again, and the other has not.
+        let hello = Hello { resume: first, durable: 1, generation: GENERATION, ..bench.hello() };
+        let resumed = bench.claim_with(&hello, None);
+        assert_eq!(resumed, first);
+        let said = bench.d_ping(LAST + 1);
+        assert!(matches!(said[..], [Said::Unseen(_)]), "{said:?}");
+        in_session(&mut bench, second);
+        assert!(no_session(&bench.d_ping(LAST)));
+    }
+}
+
+#[test]
+fn durable_slot_running_in_one_session_is_working_in_another_and_replies_to_who_asked_last() {
+    let mut bench = Bench::durably(Prepared::Running);
+    let first = bench.session;
+    let second = second_session(&mut bench);
+    in_session(&mut bench, second);
+    Bench::assert_working(&bench.d_duplicate(LAST), LAST, LAST);
+    assert!(bench.queue.is_empty(), "one execution (C4)");
+    let ticket = bench.running.remove(0);
+    bench.server.finish(bench.now, ticket, HandlerEnd::Returned, b"reply".to_vec());
+    let all = bench.drain();
+    assert_eq!(all.len(), 1);
+    assert_eq!((all[0].1.session, &all[0].2), (second, &returned(LAST, 2)));
+    assert_ne!(first, second);
+}
+
+#[test]
+fn durable_slot_running_is_told_only_to_a_session_that_asked_for_this_call() {
+    let mut bench = Bench::durably(Prepared::Running);
+    let first = bench.session;
+    let second = second_session(&mut bench);
+    in_session(&mut bench, second);
+    let other = Request { digest: 1, ..bench.call_of(DURABLE, LAST) };
+    let said = bench.send_durable(&Pdu::Request(other));
+    assert_eq!(said, [refused(LAST, RefuseReason::IdentityInUse)]);
+    let ticket = bench.running.remove(0);
+    bench.server.finish(bench.now, ticket, HandlerEnd::Returned, b"reply".to_vec());
+    let all = bench.drain();
+    assert_eq!(all.len(), 1);
+    assert_eq!((all[0].1.session, &all[0].2), (first, &returned(LAST, 1)));
+}
+
+#[test]
+fn durable_slot_in_a_fenced_session_begins_nothing_new_and_answers_what_is_there() {
+    let mut bench = Bench::durably(Prepared::Done);
+    let first = bench.session;
+    bench.life = NEXT_LIFE;
+    let hello = bench.hello();
+    bench.opened(&hello);
+    (bench.session, bench.life) = (first, LIFE);
+    assert_eq!(bench.d_request(LAST + 1), [], "dropped");
+    assert!(bench.queue.is_empty());
+    assert_eq!(bench.d_duplicate(LAST), [returned(LAST, 2)]);
+    assert_eq!(bench.d_seal(LAST), [returned(LAST, 0)]);
+}
+
+#[test]
+fn durable_slot_of_a_session_that_ends_is_left_to_the_store() {
+    for state in [Prepared::Done, Prepared::Refused, Prepared::Sealed, Prepared::Acked] {
+        let mut bench = Bench::durably(state);
+        bench.pass(Duration::from_secs(31));
+        assert_eq!(bench.closed, [bench.session], "{state:?}");
+        assert_eq!(bench.server.stored_bytes(), 0);
+        let rows = vec![row(LAST, Some((ReplyStatus::Returned, b"reply")))];
+        let session = bench.claim(GENERATION, GENERATION, rows);
+        in_session(&mut bench, session);
+        assert_eq!(bench.d_duplicate(LAST), [returned(LAST, 2)], "{state:?}: as it is stored");
+    }
+}
+
+#[test]
+fn durable_slot_at_work_keeps_its_session_over_the_lease() {
+    let mut bench = Bench::durably(Prepared::Running);
+    bench.pass(Duration::from_secs(95));
+    assert!(bench.closed.is_empty());
+    assert_eq!(bench.finish(HandlerEnd::Returned, b"reply"), [returned(LAST, 1)]);
+    bench.pass(Duration::from_secs(61));
+    assert_eq!(bench.closed, [bench.session]);
+}
+
+#[test]
+fn durable_slot_at_work_outlives_a_session_that_says_goodbye() {
+    let mut bench = Bench::durably(Prepared::Running);
+    bench.send(&Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] }));
+    assert!(bench.closed.is_empty(), "something runs");
+    let second = second_session(&mut bench);
+    assert!(bench.openings.is_empty(), "it is in memory still");
+    in_session(&mut bench, second);
+    Bench::assert_working(&bench.d_duplicate(LAST), LAST, LAST);
+    assert_eq!(bench.finish(HandlerEnd::Returned, b"reply"), [returned(LAST, 2)]);
+}
+
+#[test]
+fn durable_slots_are_forgotten_for_good_when_nothing_runs_and_the_client_says_so() {
+    let forget = Pdu::Bye(Bye { reason: ByeReason::Forget, pad: [0; 3] });
+    let mut bench = Bench::durably(Prepared::Done);
+    bench.send(&forget);
+    assert_eq!(bench.forgotten, [GENERATION]);
+    assert_eq!(bench.server.stored_bytes(), 0);
+    let mut bench = Bench::durably(Prepared::Running);
+    bench.send(&forget);
+    assert!(bench.forgotten.is_empty(), "not what runs");
+    let mut bench = Bench::durably(Prepared::Done);
+    let first = bench.session;
+    second_session(&mut bench);
+    in_session(&mut bench, first);
+    bench.send(&forget);
+    assert!(bench.forgotten.is_empty(), "not what another session has");
+}
+
+#[test]
+fn durable_slots_of_a_store_that_a_later_life_has_are_not_spoken_of() {
+    for state in EVERY {
+        let mut bench = Bench::durably(state);
+        bench.server.fence_durable();
+        for say in [Bench::d_duplicate, Bench::d_ping, Bench::d_seal, Bench::d_cancel] {
+            for sequence in [LAST - 1, LAST, LAST + 1] {
+                assert_eq!(say(&mut bench, sequence), [], "{state:?}");
+            }
+        }
+        let hello = Hello { durable: 1, generation: GENERATION, ..bench.hello() };
+        let all = bench.prove(&hello);
+        assert!(matches!(all[..], [(_, _, Said::Reject(_))]), "{state:?}: {all:?}");
+        assert!(bench.openings.is_empty());
+    }
+}
+
+#[test]
+fn the_store_is_looked_after_at_once_and_then_as_long_as_it_is_in_use() {
+    let mut limits = Limits::default();
+    limits.retention = Duration::from_secs(300);
+    let mut bench = Bench::empty(limits);
+    bench.server.enable_durable();
+    bench.session = bench.claim(GenerationId::NONE, GENERATION, Vec::new());
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.retained, [[(CLIENT, GENERATION)]], "nobody knows how long it was alone");
+    for _ in 0..20 {
+        bench.pass(Duration::from_secs(1));
+        bench.d_ping(1);
+    }
+    assert_eq!(bench.retained.len(), 3, "every tenth second");
+    // The session ends, and with it the timer: nothing is in use.
+    bench.pass(Duration::from_secs(100));
+    let looks = bench.retained.len();
+    assert_eq!(bench.next_wake(), None);
+    bench.claim(GENERATION, GENERATION, Vec::new());
+    bench.pass(Duration::ZERO);
+    assert_eq!(bench.retained.len(), looks + 1, "overdue");
+}

@@ -1,0 +1,195 @@
+//! Durable services whose stores fail, in the simulator: a full disk, connections that break before
+//! and after the commit, rows that nobody asks for. Callers hear the truth, and nothing counts twice.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rpc_runtime::protocol::Limits;
+use rpc_runtime::sim::{self, SimDisk};
+use rpc_runtime::store::memory::{MemoryStore, MemoryTx, StoreFaults};
+use rpc_runtime::store::record::SlotRecord;
+use rpc_runtime::store::{Durable, RowKey, Rows};
+use rpc_runtime::{CallError, ErrorKind, Execution, Resolution, Server, Stub, service};
+
+#[service]
+trait Till {
+    /// Adds `cents`; what is in it then.
+    #[rpc(exactly_once, timeout = "20s")]
+    fn pay(&self, cents: u64) -> Result<u64, CallError>;
+    /// What is in it.
+    #[rpc(at_least_once)]
+    fn total(&self) -> Result<u64, CallError>;
+}
+
+const TOTAL: &[u8] = b"total";
+
+/// A till around an open transaction.
+struct Open<'t>(RefCell<&'t mut MemoryTx>);
+
+impl Till for Open<'_> {
+    fn pay(&self, cents: u64) -> Result<u64, CallError> {
+        let total = self.total()? + cents;
+        self.0.borrow_mut().put(TOTAL, &total.to_le_bytes());
+        Ok(total)
+    }
+
+    fn total(&self) -> Result<u64, CallError> {
+        // A handler that does not expect its store to fail panics, as most do.
+        let row = self.0.borrow_mut().get(TOTAL).unwrap();
+        Ok(row.map_or(0, |row| u64::from_le_bytes(row.try_into().unwrap())))
+    }
+}
+
+fn till(store: &Arc<Durable<MemoryStore>>) -> TillService<MemoryStore> {
+    TillService::durable(store, |tx, call| call.on(&Open(RefCell::new(tx))))
+}
+
+fn secs(secs: u64) -> Duration {
+    Duration::from_secs(secs)
+}
+
+/// A world with a till on that disk.
+fn world_with(seed: u64, disk: &SimDisk) -> sim::World {
+    let mut world = sim::World::new(seed);
+    let disk = disk.clone();
+    world.server("till", move || {
+        disk.crash();
+        till(&Durable::start(MemoryStore::open(&disk).unwrap()).unwrap())
+    });
+    world
+}
+
+#[test]
+fn a_full_disk_costs_time_only_if_room_is_made_before_the_deadline() {
+    let disk = SimDisk::new(1, 0);
+    let mut world = world_with(1, &disk);
+    world.client("ann", move || {
+        let till = TillClient::connect("sim://till").unwrap();
+        assert_eq!(till.pay(5).unwrap(), 5);
+        disk.set_room(10);
+        let paying = till.start().pay(7);
+        sim::sleep(secs(5));
+        disk.set_room(usize::MAX);
+        assert_eq!(paying.wait().unwrap(), 12);
+        assert_eq!(till.total().unwrap(), 12);
+    });
+    world.run();
+}
+
+#[test]
+fn a_disk_that_stays_full_leaves_a_call_in_doubt_that_resolve_ends() {
+    let disk = SimDisk::new(1, 0);
+    let mut world = world_with(2, &disk);
+    world.client("ann", move || {
+        let till = TillClient::connect("sim://till").unwrap();
+        assert_eq!(till.pay(5).unwrap(), 5);
+        disk.set_room(10);
+        let error = till.pay(7).unwrap_err();
+        assert_eq!((error.kind(), error.execution()), (ErrorKind::NoReply, Execution::Unknown));
+        let resolution = till.resolve(error.call()).unwrap();
+        assert!(matches!(resolution, Resolution::NotExecuted), "{resolution:?}");
+        assert_eq!(till.total().unwrap(), 5);
+        disk.set_room(usize::MAX);
+        assert_eq!(till.pay(1).unwrap(), 6);
+    });
+    world.run();
+}
+
+#[test]
+fn a_client_that_comes_while_the_disk_is_full_is_told_that_nothing_ran() {
+    let disk = SimDisk::new(1, 0);
+    let mut world = world_with(3, &disk);
+    world.client("ann", move || {
+        sim::sleep(secs(1));
+        disk.set_room(10);
+        let till = TillClient::connect("sim://till").unwrap();
+        let error = till.pay(7).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.execution()),
+            (ErrorKind::Overloaded, Execution::NotExecuted)
+        );
+        assert!(error.to_string().contains("or its store fails"), "{error}");
+        disk.set_room(usize::MAX);
+        assert_eq!(till.pay(1).unwrap(), 1);
+    });
+    world.run();
+}
+
+#[test]
+fn connections_that_break_before_and_after_the_commit_make_nothing_count_twice() {
+    for seed in 0..30 {
+        let store = MemoryStore::new();
+        let faults = StoreFaults { lost_before_commit: 0.2, lost_after_commit: 0.2, conflict: 0.2 };
+        let mut world = sim::World::new(seed);
+        let shared = store.clone();
+        world.server("till", move || {
+            shared.set_faults(StoreFaults::default());
+            let till = till(&Durable::start(shared.clone()).unwrap());
+            shared.set_faults(faults);
+            till
+        });
+        world.crash("till", Duration::from_millis(150), Duration::from_millis(50));
+        world.client("ann", || {
+            let till = TillClient::connect("sim://till").unwrap();
+            for _ in 0..30 {
+                till.pay(1).unwrap();
+            }
+        });
+        world.run();
+        let total = store.peek(TOTAL).map(|row| u64::from_le_bytes(row.try_into().unwrap()));
+        assert_eq!(total, Some(30), "seed {seed}");
+    }
+}
+
+/// The rows of tables and of slots; of the slots, how many have their replies still.
+fn rows(store: &Durable<MemoryStore>) -> (usize, usize, usize) {
+    let (mut tables, mut slots, mut replies) = (0, 0, 0);
+    for (key, row) in store.look(Rows::of_all_clients(), usize::MAX).unwrap() {
+        if let RowKey::Slot(..) = key {
+            slots += 1;
+            replies += usize::from(!SlotRecord::decode(&row).unwrap().is_acked);
+        } else {
+            tables += 1;
+        }
+    }
+    (tables, slots, replies)
+}
+
+#[test]
+fn rows_that_nobody_asks_for_are_deleted_by_the_running_server_and_acknowledged_replies_freed() {
+    let mut world = sim::World::new(5);
+    world.client("till", || {
+        let store = Durable::start(MemoryStore::new()).unwrap();
+        let mut limits = Limits::default();
+        limits.retention = secs(600);
+        let server = Server::bind("sim://till").unwrap().limits(limits).export(till(&store));
+        let server = server.spawn().unwrap();
+        sim::sleep(secs(60));
+        assert_eq!(rows(&store), (2, 6, 2), "both; what ann had is acknowledged");
+        sim::sleep(secs(400));
+        assert_eq!(rows(&store).0, 2, "not yet");
+        sim::sleep(secs(240));
+        assert_eq!(rows(&store).0, 1, "ann was not heard of for ten minutes");
+        sim::sleep(secs(400));
+        assert_eq!(rows(&store).0, 1, "bob goes on");
+        drop(server);
+    });
+    world.client("ann", || {
+        let till = TillClient::connect("sim://till").unwrap();
+        let paying: Vec<_> = (0..4).map(|_| till.start().pay(1)).collect();
+        paying.into_iter().for_each(|paying| _ = paying.wait().unwrap());
+        sim::sleep(secs(1));
+    });
+    world.client("bob", || {
+        let till = TillClient::connect("sim://till").unwrap();
+        for _ in 0..105 {
+            let paying: Vec<_> = (0..2).map(|_| till.start().pay(1)).collect();
+            paying.into_iter().for_each(|paying| _ = paying.wait().unwrap());
+            sim::sleep(secs(10));
+        }
+    });
+    world.run();
+}
