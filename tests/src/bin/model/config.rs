@@ -34,6 +34,10 @@ pub(crate) struct Config {
     pub(crate) cookie_always: bool,
     /// Nothing is lost, late or repeated, and both clocks go alike.
     pub(crate) faultless: bool,
+    /// A server that was replaced has only stalled, and goes on.
+    pub(crate) stalls: bool,
+    /// What clients left in the store may become too old between two lives of the server.
+    pub(crate) ages: bool,
     /// HELLOs with a nonce of their own that a life of the client may send.
     pub(crate) nonces: u64,
     /// Sessions over all lives.
@@ -52,6 +56,11 @@ impl Config {
         limits.slots_max = self.slots;
         limits.cookie_always = self.cookie_always;
         limits
+    }
+
+    /// Whether the server has a store.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.calls.contains(&EXACTLY)
     }
 
     const fn new(name: &'static str, calls: &'static [usize]) -> Self {
@@ -73,6 +82,8 @@ impl Config {
             late: false,
             cookie_always: false,
             faultless: false,
+            stalls: false,
+            ages: false,
             nonces: 2,
             sessions: 2,
             executions: 2,
@@ -82,10 +93,11 @@ impl Config {
     }
 }
 
-/// `at_most_once`, `at_least_once`, `maybe`.
+/// `at_most_once`, `at_least_once`, `maybe`, `exactly_once`.
 const ONCE: usize = 0;
 const AGAIN: usize = 1;
 const MAYBE: usize = 2;
+const EXACTLY: usize = 3;
 
 /// How much is explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -141,6 +153,7 @@ fn tiny() -> Vec<Config> {
         Config { expects: &[], ..base("maybe", &[MAYBE, MAYBE]) },
         Config { drains: true, expects: &[Success, NotExecuted], ..base("drain", &[ONCE]) },
         Config { cookie_always: true, ..base("cookie", &[ONCE]) },
+        Config { ..base("exactly once", &[EXACTLY]) },
         Config {
             patience: Some(2),
             late: true,
@@ -157,6 +170,8 @@ fn small() -> Vec<Config> {
         Config { client_addresses: 2, ..base("move", &[ONCE]) },
         Config { client_lives: 2, ..base("client restart", &[ONCE, ONCE]) },
         Config { cancels: 1, ..base("slot reuse", &[ONCE, ONCE]) },
+        Config { servers: &[1, 1], sessions: 3, nonces: 4, ..base("store and restart", &[EXACTLY]) },
+        Config { servers: &[1, 1], sessions: 3, nonces: 4, stalls: true, ..base("stall", &[EXACTLY]) },
     ]
 }
 

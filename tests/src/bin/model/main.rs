@@ -8,10 +8,12 @@
 
 mod message;
 mod sides;
+mod store;
 mod record;
 mod config;
 mod world;
 mod steps;
+mod durable;
 mod calm;
 mod explore;
 mod rules;

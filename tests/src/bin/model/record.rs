@@ -5,6 +5,7 @@ use rpc_runtime::error::Execution;
 use rpc_runtime::ids::{CallId, SessionId};
 use rpc_runtime::protocol::{CallKey, DoubtCause, HandlerEnd, Outcome, Ticket};
 use rpc_runtime::semantics::Semantics;
+use rpc_runtime::wire::RefuseReason;
 
 /// A sentence of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,11 +34,17 @@ pub(crate) enum Sentence {
     Bounded,
     /// No assertion of a machine fails.
     NoPanic,
+    /// At most one effect of an `exactly_once` call is in the store.
+    OneEffect,
+    /// One server runs an `exactly_once` call once at a time.
+    OneAlive,
+    /// No call is taken for another client's where there is no other.
+    OwnIdentity,
 }
 
 impl Sentence {
     /// All of them, with their names.
-    pub(crate) const ALL: [(Self, &'static str); 12] = [
+    pub(crate) const ALL: [(Self, &'static str); 15] = [
         (Self::AtMostOnce, "at most one execution begins"),
         (Self::NotExecutedIsTrue, "not executed is true for ever"),
         (Self::ReplyIsTrue, "a reply was returned by an execution"),
@@ -50,6 +57,9 @@ impl Sentence {
         (Self::LateRunsNothing, "a late request runs nothing"),
         (Self::Bounded, "tables are bounded"),
         (Self::NoPanic, "no assertion fails"),
+        (Self::OneEffect, "one effect of a call is in the store"),
+        (Self::OneAlive, "a server runs a durable call once at a time"),
+        (Self::OwnIdentity, "nobody else has the client's identity"),
     ];
 
     /// What no record shows: that states lead somewhere.
@@ -69,6 +79,8 @@ pub(crate) struct Fact {
     pub(crate) place: Option<CallId>,
     begun: u8,
     denied: bool,
+    /// Whether its effect is in the store.
+    has_effect: bool,
     /// Executions that ended, and how.
     ended: Vec<(u8, HandlerEndKind)>,
     /// Bit n: was handed over in a session with the server's nth life.
@@ -80,6 +92,33 @@ pub(crate) struct Fact {
 pub(crate) enum HandlerEndKind {
     Returned,
     Failed,
+    /// Nothing of a durable one is in the store.
+    NotCommitted,
+}
+
+impl From<HandlerEnd> for HandlerEndKind {
+    fn from(end: HandlerEnd) -> Self {
+        match end {
+            HandlerEnd::Returned => Self::Returned,
+            HandlerEnd::NotCommitted => Self::NotCommitted,
+            HandlerEnd::Panicked
+            | HandlerEnd::Cancelled { .. }
+            | HandlerEnd::HandlerFailed
+            | HandlerEnd::TooLarge
+            | HandlerEnd::Unsettled
+            | HandlerEnd::BadArguments => Self::Failed,
+        }
+    }
+}
+
+impl From<HandlerEndKind> for HandlerEnd {
+    fn from(kind: HandlerEndKind) -> Self {
+        match kind {
+            HandlerEndKind::Returned => Self::Returned,
+            HandlerEndKind::Failed => Self::Panicked,
+            HandlerEndKind::NotCommitted => Self::NotCommitted,
+        }
+    }
 }
 
 /// A session that was opened.
@@ -128,6 +167,7 @@ impl Record {
             place: None,
             begun: 0,
             denied: false,
+            has_effect: false,
             ended: Vec::new(),
             sent_to: 0,
         });
@@ -158,6 +198,12 @@ impl Record {
         self.facts.iter().map(waits).sum()
     }
 
+    /// `exactly_once` calls that this life of the client has made.
+    pub(crate) fn durable_calls_of(&self, life: u8) -> u64 {
+        let own = |fact: &&Fact| fact.life == life && fact.semantics == Semantics::ExactlyOnce;
+        self.facts.iter().filter(own).count() as u64
+    }
+
     /// Whoever waited is gone with the client.
     pub(crate) fn on_client_restart(&mut self) {
         for fact in &mut self.facts {
@@ -184,7 +230,9 @@ impl Record {
         let Some(fact) = self.fact(number) else { return self.lie_of(Sentence::ReplyIsTrue) };
         fact.begun += 1;
         let begun = fact.begun;
-        let repeatable = fact.semantics == Semantics::AtLeastOnce;
+        let repeatable =
+            matches!(fact.semantics, Semantics::AtLeastOnce | Semantics::ExactlyOnce);
+        let is_durable = fact.semantics == Semantics::ExactlyOnce;
         let (denied, life, sent_to) = (fact.denied, fact.life, fact.sent_to);
         if begun > 1 && !repeatable {
             self.broke(Sentence::AtMostOnce);
@@ -195,7 +243,8 @@ impl Record {
         if newest.is_some_and(|newest| newest > life) {
             self.broke(Sentence::FencedBeginsNothing);
         }
-        let right = opened.is_some_and(|opened| opened.server_life == lives.server)
+        // A durable call runs in any life of the server that it was sent to (invariant 10).
+        let right = (is_durable || opened.is_some_and(|opened| opened.server_life == lives.server))
             && sent_to & (1 << lives.server) != 0
             && lives.server_id == MEANT;
         if !right {
@@ -210,18 +259,27 @@ impl Record {
     }
 
     pub(crate) fn on_finish(&mut self, number: u8, execution: u8, end: HandlerEnd) {
-        let kind = match end {
-            HandlerEnd::Returned => HandlerEndKind::Returned,
-            HandlerEnd::Panicked
-            | HandlerEnd::Cancelled { .. }
-            | HandlerEnd::HandlerFailed
-            | HandlerEnd::TooLarge
-            | HandlerEnd::NotCommitted
-            | HandlerEnd::Unsettled
-            | HandlerEnd::BadArguments => HandlerEndKind::Failed,
-        };
         if let Some(fact) = self.fact(number) {
-            fact.ended.push((execution, kind));
+            fact.ended.push((execution, end.into()));
+        }
+    }
+
+    /// An execution by a process that is the server no more: nothing is promised of it.
+    pub(crate) fn on_stalled_begin(&mut self, number: u8) -> u8 {
+        let Some(fact) = self.fact(number) else { return self.lie_of(Sentence::ReplyIsTrue) };
+        fact.begun += 1;
+        fact.begun
+    }
+
+    /// The store holds so many effects of a call after an execution of it has ended.
+    pub(crate) fn on_effects(&mut self, number: u8, effects: usize) {
+        let Some(fact) = self.fact(number) else { return };
+        fact.has_effect = effects > 0;
+        let denied = fact.denied;
+        if effects > 1 {
+            self.broke(Sentence::OneEffect);
+        } else if effects > 0 && denied {
+            self.broke(Sentence::NotExecutedIsTrue);
         }
     }
 
@@ -247,19 +305,25 @@ impl Record {
             fact.place = Some(call);
         }
         let number = u8::try_from(number).expect("few calls");
-        let true_reply = |fact: &Fact, body: &[u8], kind| matches!(body, [of, execution] if *of == number && fact.ended.contains(&(*execution, kind)));
+        let true_reply = |fact: &Fact, body: &[u8], kind| matches!(body, [.., of, execution] if *of == number && fact.ended.contains(&(*execution, kind)));
         let broken =
             match outcome {
                 Outcome::Returned(body) => (!true_reply(fact, body, HandlerEndKind::Returned))
                     .then_some(Sentence::ReplyIsTrue),
                 Outcome::Failed { body, .. } => (!true_reply(fact, body, HandlerEndKind::Failed))
                     .then_some(Sentence::ReplyIsTrue),
+                Outcome::Refused { reason: RefuseReason::IdentityInUse, .. } => {
+                    Some(Sentence::OwnIdentity)
+                }
                 Outcome::Refused { .. }
                 | Outcome::Rejected { .. }
                 | Outcome::NotSent(_)
                 | Outcome::Sealed => {
                     fact.denied = true;
-                    (fact.begun > 0).then_some(Sentence::NotExecutedIsTrue)
+                    // Of a durable call nothing ran that has no effect (H6).
+                    let is_durable = fact.semantics == Semantics::ExactlyOnce;
+                    let ran = if is_durable { fact.has_effect } else { fact.begun > 0 };
+                    ran.then_some(Sentence::NotExecutedIsTrue)
                 }
                 Outcome::Sent => None,
                 Outcome::InDoubt(_) => faultless.then_some(Sentence::NoDoubtWithoutFault),

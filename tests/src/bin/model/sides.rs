@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use rpc_runtime::address::Address;
 use rpc_runtime::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
-    Begin, CallKey, CallSpec, Client, ClientEvent, ClientIdentity, Execute, HandlerEnd, Limits,
-    MethodEntry, OnFence, OrphanPolicy, Output, Server, ServerEvent, ServerIdentity, Target,
-    Ticket,
+    Begin, CallKey, CallSpec, Client, ClientEvent, ClientIdentity, DurableTable, Execute,
+    HandlerEnd, Limits, MethodEntry, OnFence, OpeningKey, OrphanPolicy, Output, Server, ServerEvent,
+    ServerIdentity, Target, Ticket,
 };
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
@@ -28,8 +28,25 @@ pub(crate) const NEVER: Instant = Instant::from_micros(u64::MAX);
 const SERVER: Address = Address::Virtual(1);
 
 /// The methods that every server offers, by their place.
-pub(crate) const METHODS: [Semantics; 3] =
-    [Semantics::AtMostOnce, Semantics::AtLeastOnce, Semantics::Maybe];
+pub(crate) const METHODS: [Semantics; 4] =
+    [Semantics::AtMostOnce, Semantics::AtLeastOnce, Semantics::Maybe, Semantics::ExactlyOnce];
+
+/// The longest reply of each.
+pub(crate) const REPLY_BYTES_MAX: u32 = 64;
+
+/// The client, and the server that it means.
+pub(crate) const CLIENT: ClientId = ClientId(7);
+pub(crate) const MEANT_SERVER: ServerId = ServerId(1);
+
+/// A life of the client.
+pub(crate) fn client_incarnation(life: u8) -> Incarnation {
+    Incarnation::new(u32::from(life), 1)
+}
+
+/// A life of whoever is at the server's address.
+pub(crate) fn server_incarnation(life: u8) -> Incarnation {
+    Incarnation::new(u32::from(life), 7)
+}
 
 /// Nobody looks for orphans.
 const UNWATCHED: OrphanPolicy =
@@ -117,10 +134,9 @@ pub(crate) struct ClientSide {
 
 impl ClientSide {
     pub(crate) fn new(life: u8, address: Address, limits: &Limits) -> Self {
-        let identity =
-            ClientIdentity { id: ClientId(7), incarnation: Incarnation::new(u32::from(life), 1) };
+        let identity = ClientIdentity { id: CLIENT, incarnation: client_incarnation(life) };
         let target =
-            Target { address: SERVER, server: ServerId(1), incarnation: Incarnation::NONE };
+            Target { address: SERVER, server: MEANT_SERVER, incarnation: Incarnation::NONE };
         let now = Instant::START;
         let rng = Box::new(Counting(u64::from(life) << 8));
         let machine = Still::new(Client::new(identity, target, limits.clone(), rng, now));
@@ -209,20 +225,24 @@ pub(crate) struct ServerSide {
 
 impl ServerSide {
     /// The `life`th process at the address, which is server `id`.
-    pub(crate) fn new(life: u8, id: u8, limits: &Limits) -> Self {
-        let incarnation = Incarnation::new(u32::from(life), 7);
+    pub(crate) fn new(life: u8, id: u8, limits: &Limits, is_durable: bool) -> Self {
+        let incarnation = server_incarnation(life);
         let identity = ServerIdentity { id: ServerId(u64::from(id)), incarnation };
         let entry = |(place, semantics)| MethodEntry {
             fingerprint: fingerprint(place),
             name: 10,
             semantics,
-            reply_bytes_max: 64,
+            reply_bytes_max: REPLY_BYTES_MAX,
             orphans: UNWATCHED,
         };
         let methods = METHODS.into_iter().enumerate().map(entry).collect();
         // Two servers that draw alike: only what is hashed tells their session ids apart.
         let rng = Box::new(Counting(0));
-        let machine = Still::new(Server::new(identity, limits.clone(), methods, rng));
+        let mut machine = Server::new(identity, limits.clone(), methods, rng);
+        if is_durable {
+            machine.enable_durable();
+        }
+        let machine = Still::new(machine);
         let calls_queued_max = limits.calls_queued_max;
         let now = Instant::START;
         let mut side = Self {
@@ -264,6 +284,11 @@ impl ServerSide {
 
     pub(crate) fn finish(&mut self, ticket: Ticket, end: HandlerEnd, body: Vec<u8>) {
         self.machine.wake().finish(self.now, ticket, end, body);
+    }
+
+    /// The store has said what a generation holds.
+    pub(crate) fn opened(&mut self, key: OpeningKey, table: DurableTable) {
+        self.machine.wake().generation_opened(self.now, key, Some(table));
     }
 
     pub(crate) fn drain_calls(&mut self) {

@@ -1,6 +1,7 @@
 //! One step of the world: which actions there are, and what each does.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -10,9 +11,10 @@ use rpc_runtime::wire::{Envelope, Hello, Pdu};
 
 use crate::config::Config;
 use crate::message::Message;
-use crate::record::{Sentence, Told};
+use crate::durable::stalled;
+use crate::record::{MEANT, Sentence, Told};
 use crate::sides::{ClientSide, METHODS, ServerSide, address, number_of};
-use crate::world::{Action, Running, State};
+use crate::world::{Action, Question, Queued, Running, State, Work};
 
 /// Nonces are drawn after two keys.
 const DRAWN_BEFORE_NONCES: u64 = 2;
@@ -35,7 +37,7 @@ fn is_welcome(message: &Message, hello: &Hello) -> bool {
 
 /// A step being made.
 pub(crate) struct Step<'a> {
-    config: &'a Config,
+    pub(crate) config: &'a Config,
     pub(crate) state: State,
     /// What the step shows that the world reaches.
     pub(crate) seen: Vec<Told>,
@@ -60,17 +62,23 @@ impl<'a> Step<'a> {
                 self.deliver(message);
             }
             Action::DeliverLate(message) => {
-                let queued = self.state.rest.queued.len();
+                let queued = self.state.rest.work.queued.len();
                 if let Some(late) = message.late() {
                     self.deliver(&late);
                 }
-                if self.state.rest.queued.len() > queued {
+                if self.state.rest.work.queued.len() > queued {
                     self.broke(Sentence::LateRunsNothing);
                 }
             }
             Action::Begin(place) => self.begin(*place),
             Action::Return(place) => self.finish(*place, HandlerEnd::Returned),
             Action::Panic(place) => self.finish(*place, HandlerEnd::Panicked),
+            Action::Commit(place) => self.commit(*place, HandlerEnd::Returned),
+            Action::CommitPanic(place) => self.commit(*place, HandlerEnd::Panicked),
+            Action::Ask(place) => self.ask(*place),
+            Action::StalledBegin(place) => self.stalled_begin(*place),
+            Action::StalledCommit(place) => self.stalled_commit(*place),
+            Action::StalledReturn(place) => self.stalled_return(*place),
             Action::Report => self.server(false, ServerSide::report).unwrap_or_default(),
             Action::ClientTick => self.client(ClientSide::tick, |_, ()| ()),
             Action::ServerTick => self.server(true, ServerSide::tick).unwrap_or_default(),
@@ -91,6 +99,10 @@ impl<'a> Step<'a> {
                 self.client(ClientSide::close, |_, ()| ());
             }
             Action::RestartServer => self.restart_server(),
+            Action::RestartServerLate => {
+                self.state.rest_mut().store.retire();
+                self.restart_server();
+            }
             Action::RestartClient => self.restart_client(),
             Action::Move => {
                 let rest = self.state.rest_mut();
@@ -101,7 +113,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn broke(&mut self, sentence: Sentence) {
+    pub(crate) fn broke(&mut self, sentence: Sentence) {
         self.state.rest_mut().record.broke(sentence);
     }
 
@@ -134,7 +146,7 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn say(&mut self, message: Message) {
+    pub(crate) fn say(&mut self, message: Message) {
         match &mut self.spoken {
             Some(spoken) => spoken.push_back(message),
             None => self.state.say(message),
@@ -150,15 +162,15 @@ impl<'a> Step<'a> {
                 self.state.rest_mut().record.on_sent(number, life);
             }
         }
-        if let Pdu::Hello(hello) = pdu
-            && (hello.nonce.0 & 0xff) - DRAWN_BEFORE_NONCES > self.config.nonces
-        {
-            self.state.rest_mut().beyond = true;
+        if let Pdu::Hello(hello) = pdu {
+            let rest = self.state.rest_mut();
+            let drawn = DRAWN_BEFORE_NONCES + rest.record.durable_calls_of(rest.lives.client);
+            rest.beyond |= (hello.nonce.0 & 0xff).saturating_sub(drawn) > self.config.nonces;
         }
     }
 
     /// Lets the server do something, and takes in what it says. `None` if it panicked.
-    fn server<T>(&mut self, may_close: bool, act: impl FnOnce(&mut ServerSide) -> T) -> Option<T> {
+    pub(crate) fn server<T>(&mut self, may_close: bool, act: impl FnOnce(&mut ServerSide) -> T) -> Option<T> {
         let mut side = (*self.state.server).clone();
         let run = catch_unwind(AssertUnwindSafe(|| {
             let result = act(&mut side);
@@ -174,15 +186,19 @@ impl<'a> Step<'a> {
             match event {
                 ServerEvent::Execute(mut execute) => {
                     let number = number_of(&mut execute);
-                    self.state.rest_mut().queued.push((execute.ticket, number));
+                    let (ticket, digest) = (execute.ticket, execute.digest);
+                    self.state.rest_mut().work.queued.push(Queued { ticket, number, digest });
                 }
-                ServerEvent::Cancel(_)
-                | ServerEvent::Fenced { .. }
-                | ServerEvent::OpenGeneration { .. }
-                | ServerEvent::ForgetGeneration { .. } => {}
+                ServerEvent::Cancel(_) | ServerEvent::Fenced { .. } => {}
+                ServerEvent::OpenGeneration { key, wanted, .. } => {
+                    self.state.rest_mut().work.questions.push(Question::Open(key, wanted));
+                }
+                ServerEvent::ForgetGeneration { generation, .. } => {
+                    self.state.rest_mut().work.questions.push(Question::Forget(generation));
+                }
                 ServerEvent::SessionClosed(id) => {
-                    let running = &self.state.rest.running;
-                    let runs = running.iter().any(|one| one.ticket.call_id().session == id);
+                    let running = &self.state.rest.work.running;
+                    let runs = running.iter().any(|one| one.call.ticket.call_id().session == id);
                     if runs || !may_close {
                         self.broke(Sentence::SessionsEndInTime);
                     }
@@ -210,7 +226,7 @@ impl<'a> Step<'a> {
     /// What the worker's side and the machine's must agree on.
     pub(crate) fn check(&mut self) {
         let rest = &self.state.rest;
-        let calls = (rest.queued.len(), rest.running.len());
+        let calls = (rest.work.queued.len(), rest.work.running.len());
         let (server, client) = (&self.state.server, &self.state.client);
         if !server.is_within_limits
             || server.calls != calls
@@ -277,21 +293,31 @@ impl Step<'_> {
 
     fn begin(&mut self, place: usize) {
         let rest = self.state.rest_mut();
-        let (ticket, number) = rest.queued.remove(place);
+        let call = rest.work.queued.remove(place);
+        let (ticket, number) = (call.ticket, call.number);
         if self.server(true, |side| side.begin(ticket)) == Some(true) {
             let rest = self.state.rest_mut();
+            let is_alive = rest.work.running.iter().any(|other| other.call.number == number);
+            if is_alive && call.is_durable() {
+                rest.record.broke(Sentence::OneAlive);
+            }
             let execution = rest.record.on_begin(rest.lives, ticket, number);
             rest.beyond |= execution > self.config.executions;
-            rest.running.push(Running { ticket, number, execution });
+            rest.work.running.push(Running { call, execution, ended: None });
         }
     }
 
     fn finish(&mut self, place: usize, end: HandlerEnd) {
         let rest = self.state.rest_mut();
-        let Running { ticket, number, execution } = rest.running.remove(place);
-        rest.record.on_finish(number, execution, end);
-        let body = vec![number, execution];
-        self.server(true, |side| side.finish(ticket, end, body)).unwrap_or_default();
+        let Running { call, execution, ended } = rest.work.running.remove(place);
+        let (end, body) = match ended {
+            Some((kind, body)) => (kind.into(), body),
+            None => {
+                rest.record.on_finish(call.number, execution, end);
+                (end, vec![call.number, execution])
+            }
+        };
+        self.server(true, |side| side.finish(call.ticket, end, body)).unwrap_or_default();
     }
 
     fn restart_server(&mut self) {
@@ -300,10 +326,17 @@ impl Step<'_> {
         rest.server_place += 1;
         rest.lives.server += 1;
         rest.lives.server_id = self.config.servers[rest.server_place];
-        rest.queued.clear();
-        rest.running.clear();
+        let work = mem::take(&mut rest.work);
+        let is_durable = self.config.is_durable();
+        if is_durable {
+            rest.store.take();
+        }
+        let stalls = self.config.stalls && rest.lives.server_id == MEANT;
+        rest.stalled = if stalls { work } else { Work::default() };
         let lives = rest.lives;
-        self.state.server = Arc::new(ServerSide::new(lives.server, lives.server_id, &limits));
+        let next = ServerSide::new(lives.server, lives.server_id, &limits, is_durable);
+        let before = mem::replace(&mut self.state.server, Arc::new(next));
+        self.state.stalled = stalls.then_some(before);
     }
 
     fn restart_client(&mut self) {
@@ -332,13 +365,19 @@ pub(crate) fn actions(config: &Config, state: &State, actions: &mut Vec<Action>)
             actions.push(Action::DeliverLate(message.clone()));
         }
     }
-    actions.extend((0..rest.queued.len()).map(Action::Begin));
-    for place in 0..rest.running.len() {
-        actions.push(Action::Return(place));
-        if config.panics {
-            actions.push(Action::Panic(place));
+    actions.extend((0..rest.work.queued.len()).map(Action::Begin));
+    for (place, running) in rest.work.running.iter().enumerate() {
+        let may_panic = config.panics && running.ended.is_none();
+        if running.must_commit() {
+            actions.push(Action::Commit(place));
+            actions.extend(may_panic.then_some(Action::CommitPanic(place)));
+        } else {
+            actions.push(Action::Return(place));
+            actions.extend(may_panic.then_some(Action::Panic(place)));
         }
     }
+    actions.extend((0..rest.work.questions.len()).map(Action::Ask));
+    stalled(state, actions);
     if state.server.is_due() {
         actions.push(Action::Report);
     }
@@ -351,6 +390,7 @@ pub(crate) fn actions(config: &Config, state: &State, actions: &mut Vec<Action>)
     actions.extend([Action::ClientTick, Action::ServerTick]);
     if rest.server_place + 1 < config.servers.len() {
         actions.push(Action::RestartServer);
+        actions.extend(config.ages.then_some(Action::RestartServerLate));
     }
     if rest.lives.client < config.client_lives {
         actions.push(Action::RestartClient);
