@@ -11,12 +11,14 @@
 //! across a system call or others' code.
 
 pub mod journal;
+mod recovery;
 mod options;
 mod budget;
 mod verdict;
 mod connection;
 mod waits;
 mod errands;
+mod recording;
 mod attend;
 mod registry;
 mod route;
@@ -34,4 +36,5 @@ pub use call::Call;
 pub use channel::{Channel, ChannelStats};
 pub use marshalled::Marshalled;
 pub use options::Options;
-pub use verdict::Resolution;
+pub use recovery::RecordedCall;
+pub use verdict::{Reply, Resolution};

@@ -305,7 +305,7 @@ fn conclude<R, X>(
             connection.recycle(body);
             decoded
         }
-        Err(error) => decode(Err(error)),
+        Err(error) => decode(Err(connection.explain(error))),
     }
 }
 

@@ -160,7 +160,8 @@ const fn refused_for_now(outcome: &Outcome) -> Option<Duration> {
             | NotSentCause::TooLarge
             | NotSentCause::Expired
             | NotSentCause::ConnectionClosed
-            | NotSentCause::Unsupported,
+            | NotSentCause::Unsupported
+            | NotSentCause::JournalFailed,
         )
         | Outcome::Sealed
         | Outcome::InDoubt(_)

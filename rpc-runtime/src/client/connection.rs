@@ -7,6 +7,7 @@ use super::attend::Attendant;
 use super::budget::{self, RetryBudget};
 use super::errands::Errands;
 use super::helped::Helpers;
+use super::journal::Keeper;
 use super::route::Loss;
 use super::verdict::Finished;
 use super::waits::{Heirs, Waits};
@@ -22,6 +23,10 @@ use crate::wire::DATAGRAM_BYTES_MAX;
 pub(crate) struct Connection {
     pub(super) world: Arc<dyn World>,
     pub(super) link: Arc<dyn Link>,
+    /// What was dialled.
+    pub(super) place: String,
+    /// Who writes down what must outlive this process.
+    pub(super) keeper: Option<Arc<Keeper>>,
     state: Mutex<State>,
     /// Where the background thread sleeps.
     pub(super) background: Arc<dyn Gate>,
@@ -66,7 +71,13 @@ const RECEIVE_BYTES: usize = DATAGRAM_BYTES_MAX + 1;
 const SPARE_MAX: usize = 64;
 
 impl Connection {
-    pub(super) fn new(world: Arc<dyn World>, link: Arc<dyn Link>, core: Client) -> Arc<Self> {
+    pub(super) fn new(
+        world: Arc<dyn World>,
+        link: Arc<dyn Link>,
+        core: Client,
+        (place, keeper): (&str, Option<Arc<Keeper>>),
+    ) -> Arc<Self> {
+        let place = place.to_owned();
         let background = world.gate();
         let (now, rng) = (world.now(), world.rng());
         let state = State {
@@ -85,7 +96,8 @@ impl Connection {
             retries_denied: 0,
         };
         let (loss, helpers) = (AtomicU8::new(0), Helpers::default());
-        Arc::new(Self { world, link, state: Mutex::new(state), background, loss, helpers })
+        let state = Mutex::new(state);
+        Arc::new(Self { world, link, place, keeper, state, background, loss, helpers })
     }
 
     /// # Panics
@@ -186,10 +198,14 @@ impl Connection {
         key
     }
 
-    pub(super) fn resolve(self: &Arc<Self>, call: CallId, deadline: Instant) -> CallKey {
+    /// Has the machine ask about a call; gives the question's key.
+    pub(super) fn ask(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&mut Client, Instant) -> CallKey,
+    ) -> CallKey {
         let (mut state, now) = self.turn();
         let mut errands = state.errands();
-        let key = state.core.resolve(now, call, deadline);
+        let key = ask(&mut state.core, now);
         state.waits.expect(key);
         self.after(state, now, std::mem::take(&mut errands));
         key
@@ -253,6 +269,12 @@ impl State {
                 Output::Event(ClientEvent::Ended { key, call, outcome, evidence, arguments }) => {
                     let finished = Finished { call, outcome, evidence, arguments };
                     self.ended(key, finished, errands);
+                }
+                Output::Event(ClientEvent::Record { key, call, record }) => {
+                    errands.journal.records.push((key, call, record));
+                }
+                Output::Event(ClientEvent::WantGeneration { server }) => {
+                    errands.journal.wanted = Some(server);
                 }
                 Output::Transmit { to } => errands.send_to(to),
                 Output::Wait { .. } => return,

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::connection::Connection;
+use super::recording::JournalErrands;
 use super::route::Loss;
 use crate::address::Address;
 use crate::driver::{Gate, Link};
@@ -30,6 +31,7 @@ pub(super) struct Errands {
     pub(super) background: Option<Background>,
     /// What the ends of calls say of the server, if any ended.
     pub(super) loss: Option<Option<Loss>>,
+    pub(super) journal: JournalErrands,
 }
 
 /// How the background thread is called.
@@ -78,6 +80,7 @@ impl Errands {
         if let Some(loss) = self.loss.take() {
             connection.set_loss(loss);
         }
+        connection.run_journal(&mut self.journal);
         self.wakers.drain(..).for_each(wake);
         for waker in self.discarded.drain(..) {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));

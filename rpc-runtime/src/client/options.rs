@@ -11,11 +11,12 @@ pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 pub struct Options {
     pub(super) timeout: Option<Duration>,
     pub(super) retry: bool,
+    pub(super) journal_all: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { timeout: None, retry: true }
+        Self { timeout: None, retry: true, journal_all: false }
     }
 }
 
@@ -38,6 +39,14 @@ impl Options {
     /// is never made again by itself, unless its method is `at_least_once`.
     pub const fn retry(mut self, retry: bool) -> Self {
         self.retry = retry;
+        self
+    }
+
+    /// Whether a channel with a journal records `at_most_once` calls, too: before each is sent, and
+    /// what became of it. That costs two writes a call, and lets a later life of the client kill, or
+    /// ask about, what this one leaves ([`Channel::exterminate`](super::Channel::exterminate)).
+    pub const fn journal_all(mut self, journal_all: bool) -> Self {
+        self.journal_all = journal_all;
         self
     }
 }

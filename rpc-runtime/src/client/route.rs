@@ -11,6 +11,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::channel::Channel;
 use super::connection::Connection;
 use super::helped::Helpers;
+use super::journal::Keeper;
+use super::registry;
 use super::verdict::Finished;
 use crate::driver::{Gate, World};
 use crate::error::CallError;
@@ -86,7 +88,8 @@ impl Loss {
                 | NotSentCause::TooLarge
                 | NotSentCause::Expired
                 | NotSentCause::ConnectionClosed
-                | NotSentCause::Unsupported,
+                | NotSentCause::Unsupported
+                | NotSentCause::JournalFailed,
             )
             | Outcome::Refused {
                 reason:
@@ -105,7 +108,8 @@ impl Loss {
                 DoubtCause::SessionLost
                 | DoubtCause::Closed
                 | DoubtCause::Cancelled
-                | DoubtCause::GenerationEnded,
+                | DoubtCause::GenerationEnded
+                | DoubtCause::JournalFailed,
             )
             | Outcome::Returned(_)
             | Outcome::Sent
@@ -118,7 +122,9 @@ impl Loss {
 /// Where a channel leads.
 #[derive(Debug)]
 pub(crate) struct Route {
-    finder: Box<dyn Finder>,
+    finder: Arc<dyn Finder>,
+    /// The journal that the connections keep.
+    keeper: Option<Arc<Keeper>>,
     pub(super) world: Arc<dyn World>,
     state: Mutex<State>,
     /// Threads that carry calls elsewhere.
@@ -150,7 +156,39 @@ impl Route {
             is_finding: false,
             waiting: Vec::new(),
         };
-        Ok(Self { finder, world, state: Mutex::new(state), helpers: Helpers::default() })
+        let (finder, state) = (Arc::from(finder), Mutex::new(state));
+        Ok(Self { finder, keeper: None, world, state, helpers: Helpers::default() })
+    }
+
+    /// The same route for a client with a journal.
+    ///
+    /// # Errors
+    ///
+    /// The current server cannot be dialled.
+    pub(super) fn keeping(&self, keeper: &Arc<Keeper>) -> Result<Self, CallError> {
+        let state = State {
+            current: registry::keeping(&self.current(), keeper)?,
+            is_lost: self.lock().is_lost,
+            former: VecDeque::new(),
+            is_finding: false,
+            waiting: Vec::new(),
+        };
+        Ok(Self {
+            finder: Arc::clone(&self.finder),
+            keeper: Some(Arc::clone(keeper)),
+            world: Arc::clone(&self.world),
+            state: Mutex::new(state),
+            helpers: Helpers::default(),
+        })
+    }
+
+    /// A connection to a server that the finder finds.
+    fn search(&self, deadline: Instant) -> Result<Arc<Connection>, CallError> {
+        let found = self.finder.find(deadline)?.connection;
+        match &self.keeper {
+            Some(keeper) => registry::keeping(&found, keeper),
+            None => Ok(found),
+        }
     }
 
     /// The connection that the route leads to now, or led to last.
@@ -200,14 +238,14 @@ impl Route {
                 state.is_finding = true;
                 drop(state);
                 let search = Search(self);
-                let found = self.finder.find(deadline)?.connection;
+                let found = self.search(deadline)?;
                 self.adopt(found);
                 drop(search);
                 continue;
             }
             if self.world.now() >= deadline {
                 drop(state);
-                return self.finder.find(deadline).map(|found| found.connection);
+                return self.search(deadline);
             }
             let gate = self.world.gate();
             state.waiting.push(Arc::clone(&gate));

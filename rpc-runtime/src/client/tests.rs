@@ -31,16 +31,9 @@ trait Clock {
     fn hasty(&self) -> Result<(), CallError>;
     /// Answers after so many microseconds.
     fn slow(&self, micros: u64) -> Result<(), CallError>;
-    /// Answers once it was rung.
-    fn alarm(&self) -> Result<(), CallError>;
-    /// How many wait for that.
-    fn alarms(&self) -> Result<usize, CallError>;
-    /// Has them answered.
-    fn ring(&self) -> Result<(), CallError>;
 }
 
-#[derive(Default)]
-struct Sleeper(Mutex<Vec<Arc<dyn Gate>>>);
+struct Sleeper;
 
 impl Clock for Sleeper {
     fn quick(&self) -> Result<(), CallError> {
@@ -53,23 +46,6 @@ impl Clock for Sleeper {
 
     fn slow(&self, micros: u64) -> Result<(), CallError> {
         sleep(Duration::from_micros(micros));
-        Ok(())
-    }
-
-    fn alarm(&self) -> Result<(), CallError> {
-        let gate = here().gate();
-        self.0.lock().expect("nobody panics").push(Arc::clone(&gate));
-        gate.wait(None);
-        Ok(())
-    }
-
-    fn alarms(&self) -> Result<usize, CallError> {
-        Ok(self.0.lock().expect("nobody panics").len())
-    }
-
-    fn ring(&self) -> Result<(), CallError> {
-        let gates = std::mem::take(&mut *self.0.lock().expect("nobody panics"));
-        gates.into_iter().for_each(|gate| gate.open());
         Ok(())
     }
 }
@@ -93,7 +69,7 @@ fn sleep(duration: Duration) {
 fn check(seeds: u64, body: impl Fn(&Channel) + Clone + Send + Sync + 'static) {
     sim::check(0..seeds, |world| {
         let body = body.clone();
-        world.server("clock", || ClockService::new(Sleeper::default()));
+        world.server("clock", || ClockService::new(Sleeper));
         world.client("caller", move || {
             let channel = Channel::connect("sim://clock").expect("a host of this name");
             ClockClient::on(&channel).quick().expect("the first call opens the session");

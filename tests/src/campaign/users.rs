@@ -94,6 +94,7 @@ impl Script for Caller {
             semantics,
             deadline: now + patience,
             depth: u8::from(self.rng.chance(0.2)),
+            recorded: false,
         };
         let gives_up = self.rng.chance(0.15);
         let cancel_at = gives_up.then(|| now + Duration::from_micros(1 + self.rng.below(300_000)));

@@ -115,24 +115,3 @@ fn a_reply_that_waits_to_be_read_is_read_before_its_call_is_sent_again() {
         assert_eq!(channel.stats().protocol.retransmissions, 0);
     });
 }
-
-#[test]
-fn a_future_hears_of_its_end_at_once_beside_callers_that_block() {
-    check(20, |channel| {
-        let clock = ClockClient::on(channel);
-        for _ in 0..20 {
-            let (theirs, rung) = (clock.clone(), Arc::new(Mutex::new(None)));
-            let told = Arc::clone(&rung);
-            let future = Thread::spawn(move || {
-                block_on(theirs.start().alarm()).unwrap();
-                *told.lock().unwrap() = Some(now());
-            });
-            while clock.alarms().unwrap() < 1 {}
-            clock.ring().unwrap();
-            let ringing = now();
-            future.join();
-            let late = rung.lock().unwrap().expect("it has ended").since(ringing);
-            assert!(late <= WAY, "{late:?}");
-        }
-    });
-}

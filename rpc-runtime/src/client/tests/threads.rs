@@ -12,7 +12,7 @@ use crate::server::{Running, Server};
 /// A server on a real socket, and a client in a world that is watched.
 fn bench<W: Watch + 'static>(watch: &Arc<W>) -> (Running, Channel) {
     let server = Server::bind_in(&reactor::world(), "127.0.0.1:0").expect("a free port");
-    let running = server.export(ClockService::new(Sleeper::default())).spawn().expect("starts");
+    let running = server.export(ClockService::new(Sleeper)).spawn().expect("starts");
     let world = watched(reactor::world(), Arc::clone(watch));
     let channel = Channel::connect_in(&world, &running.addr().to_string()).expect("an address");
     (running, channel)

@@ -250,10 +250,19 @@ impl Server {
         else {
             return;
         };
-        let place = self.generation_of(id).map(|generation| (generation, slot));
-        let known = place.and_then(|place| self.durable_slot(place)).map(|slot| slot.last);
-        let (Some(place), Some(last), true) = (place, known, sequence != Sequence::ZERO) else {
-            self.counters.foreign += 1; // fenced for durable calls, or beyond what was granted
+        let Some(generation) = self.generation_of(id) else {
+            // Another session claimed it, if only by a HELLO that was late. Where the client means
+            // this one, it says HELLO now, and has its slots again.
+            self.counters.foreign += 1;
+            if is_question {
+                self.send_no_session(origin, (slot, sequence));
+            }
+            return;
+        };
+        let place = (generation, slot);
+        let known = self.durable_slot(place).map(|slot| slot.last);
+        let Some(last) = known.filter(|_| sequence != Sequence::ZERO) else {
+            self.counters.foreign += 1; // beyond what was granted
             return;
         };
         let ask = Ask { slot, sequence, stamp, transmission: 0 };

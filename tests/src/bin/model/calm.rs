@@ -39,6 +39,8 @@ fn settle(step: &mut Step<'_>) {
         let rest = &step.state.rest;
         let action = if let Some(message) = said {
             Action::Deliver(message)
+        } else if !rest.journal.pending.is_empty() {
+            Action::Write
         } else if !rest.work.questions.is_empty() {
             Action::Ask(0)
         } else if !rest.work.queued.is_empty() {

@@ -38,6 +38,8 @@ pub(crate) struct Config {
     pub(crate) stalls: bool,
     /// What clients left in the store may become too old between two lives of the server.
     pub(crate) ages: bool,
+    /// The client keeps a journal.
+    pub(crate) journal: bool,
     /// HELLOs with a nonce of their own that a life of the client may send.
     pub(crate) nonces: u64,
     /// Sessions over all lives.
@@ -84,6 +86,7 @@ impl Config {
             faultless: false,
             stalls: false,
             ages: false,
+            journal: false,
             nonces: 2,
             sessions: 2,
             executions: 2,
@@ -152,8 +155,9 @@ fn tiny() -> Vec<Config> {
         },
         Config { expects: &[], ..base("maybe", &[MAYBE, MAYBE]) },
         Config { drains: true, expects: &[Success, NotExecuted], ..base("drain", &[ONCE]) },
+        Config { cancels: 1, expects: &[Success, Unknown], ..base("cancel", &[ONCE]) },
         Config { cookie_always: true, ..base("cookie", &[ONCE]) },
-        Config { ..base("exactly once", &[EXACTLY]) },
+        base("durable", &[EXACTLY]),
         Config {
             patience: Some(2),
             late: true,
@@ -164,14 +168,23 @@ fn tiny() -> Vec<Config> {
 }
 
 fn small() -> Vec<Config> {
+    use Told::{Success, Unknown};
     let base = Config::new;
     vec![
         Config { closes: true, ..base("close", &[ONCE, ONCE]) },
         Config { client_addresses: 2, ..base("move", &[ONCE]) },
         Config { client_lives: 2, ..base("client restart", &[ONCE, ONCE]) },
         Config { cancels: 1, ..base("slot reuse", &[ONCE, ONCE]) },
-        Config { servers: &[1, 1], sessions: 3, nonces: 4, ..base("store and restart", &[EXACTLY]) },
-        Config { servers: &[1, 1], sessions: 3, nonces: 4, stalls: true, ..base("stall", &[EXACTLY]) },
+        Config {
+            servers: &[1, 1],
+            ages: true,
+            nonces: 3,
+            expects: &[Success, Unknown],
+            ..base("store grows old", &[EXACTLY])
+        },
+        Config { loads: 1, servers: &[1, 1], nonces: 3, ..base("durable restart", &[EXACTLY]) },
+        Config { client_lives: 2, ..base("durable client restart", &[EXACTLY, EXACTLY]) },
+        Config { client_lives: 2, journal: true, ..base("heir", &[ONCE]) },
     ]
 }
 
@@ -195,6 +208,10 @@ fn default() -> Vec<Config> {
         Config { calls_at_once: 2, slots: 2, ..base("mixed", &[AGAIN, ONCE]) },
         Config { patience: Some(2), late: true, ..base("two deadlines", &[ONCE, ONCE]) },
         Config { client_addresses: 2, cancels: 1, resolves: 1, ..base("move and seal", &[ONCE]) },
+        Config { loads: 1, servers: &[1, 1], nonces: 3, stalls: true, ..base("stall", &[EXACTLY]) },
+        Config { nonces: 3, sessions: 3, ..base("durable sessions", &[EXACTLY]) },
+        Config { nonces: 3, ..base("two durable calls", &[EXACTLY, EXACTLY]) },
+        Config { client_lives: 2, journal: true, loads: 2, ..base("journal", &[EXACTLY]) },
     ]
 }
 

@@ -5,7 +5,7 @@ use rpc_runtime::error::Execution;
 use rpc_runtime::ids::{CallId, SessionId};
 use rpc_runtime::protocol::{CallKey, DoubtCause, HandlerEnd, Outcome, Ticket};
 use rpc_runtime::semantics::Semantics;
-use rpc_runtime::wire::RefuseReason;
+use rpc_runtime::wire::{Envelope, RefuseReason};
 
 /// A sentence of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -40,11 +40,15 @@ pub(crate) enum Sentence {
     OneAlive,
     /// No call is taken for another client's where there is no other.
     OwnIdentity,
+    /// A later life of the client gets answers in the sessions of former ones.
+    HeirIsAnswered,
+    /// What was called off before it came never begins.
+    CalledOffNeverBegins,
 }
 
 impl Sentence {
     /// All of them, with their names.
-    pub(crate) const ALL: [(Self, &'static str); 15] = [
+    pub(crate) const ALL: [(Self, &'static str); 17] = [
         (Self::AtMostOnce, "at most one execution begins"),
         (Self::NotExecutedIsTrue, "not executed is true for ever"),
         (Self::ReplyIsTrue, "a reply was returned by an execution"),
@@ -60,6 +64,8 @@ impl Sentence {
         (Self::OneEffect, "one effect of a call is in the store"),
         (Self::OneAlive, "a server runs a durable call once at a time"),
         (Self::OwnIdentity, "nobody else has the client's identity"),
+        (Self::HeirIsAnswered, "a later life is answered in former sessions"),
+        (Self::CalledOffNeverBegins, "what was called off unseen never begins"),
     ];
 
     /// What no record shows: that states lead somewhere.
@@ -71,7 +77,7 @@ impl Sentence {
 pub(crate) struct Fact {
     pub(crate) semantics: Semantics,
     /// The life of the client that made it.
-    life: u8,
+    pub(crate) life: u8,
     /// Who waits for it, and who asks what became of it.
     pub(crate) waits: Option<CallKey>,
     pub(crate) asks: Option<CallKey>,
@@ -134,7 +140,16 @@ struct Opened {
 pub(crate) struct Record {
     pub(crate) facts: Vec<Fact>,
     opened: Vec<Opened>,
+    /// Sessions that are over.
+    closed: Vec<SessionId>,
+    /// Calls that were called off before they came.
+    called_off: Vec<CallId>,
     pub(crate) broken: Option<Sentence>,
+}
+
+/// The life of the client that says something, by its header.
+pub(crate) fn client_life_of_speaker(envelope: &Envelope) -> u8 {
+    u8::try_from(envelope.incarnation.0 >> 32).unwrap_or(u8::MAX)
 }
 
 /// Who is who at the moment.
@@ -221,17 +236,41 @@ impl Record {
         }
     }
 
+    pub(crate) fn on_closed(&mut self, id: SessionId) {
+        self.closed.push(id);
+    }
+
+    pub(crate) fn on_called_off(&mut self, call: CallId) {
+        if !self.called_off.contains(&call) {
+            self.called_off.push(call);
+        }
+    }
+
+    /// The life of the client that opened a session which this life of the server has.
+    pub(crate) fn opener_of(&self, lives: Lives, id: SessionId) -> Option<u8> {
+        let here = |opened: &&Opened| opened.id == id && opened.server_life == lives.server;
+        let opened = self.opened.iter().find(here).filter(|_| !self.closed.contains(&id));
+        opened.map(|opened| opened.client_life)
+    }
+
+    /// The latest life of the client that this life of the server has welcomed.
+    pub(crate) fn newest_life(&self, lives: Lives) -> Option<u8> {
+        let here = self.opened.iter().filter(|opened| opened.server_life == lives.server);
+        here.map(|opened| opened.client_life).max()
+    }
+
     /// An execution begins; gives its number among those of the call.
     pub(crate) fn on_begin(&mut self, lives: Lives, ticket: Ticket, number: u8) -> u8 {
         let session = ticket.call_id().session;
         let opened = self.opened.iter().find(|opened| opened.id == session).copied();
-        let newest = self.opened.iter().filter(|other| other.server_life == lives.server);
-        let newest = newest.map(|other| other.client_life).max();
+        let newest = self.newest_life(lives);
+        if self.called_off.contains(&ticket.call_id()) {
+            self.broke(Sentence::CalledOffNeverBegins);
+        }
         let Some(fact) = self.fact(number) else { return self.lie_of(Sentence::ReplyIsTrue) };
         fact.begun += 1;
         let begun = fact.begun;
-        let repeatable =
-            matches!(fact.semantics, Semantics::AtLeastOnce | Semantics::ExactlyOnce);
+        let repeatable = matches!(fact.semantics, Semantics::AtLeastOnce | Semantics::ExactlyOnce);
         let is_durable = fact.semantics == Semantics::ExactlyOnce;
         let (denied, life, sent_to) = (fact.denied, fact.life, fact.sent_to);
         if begun > 1 && !repeatable {

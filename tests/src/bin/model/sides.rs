@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use rpc_runtime::address::Address;
 use rpc_runtime::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
-    Begin, CallKey, CallSpec, Client, ClientEvent, ClientIdentity, DurableTable, Execute,
-    HandlerEnd, Limits, MethodEntry, OnFence, OpeningKey, OrphanPolicy, Output, Server, ServerEvent,
-    ServerIdentity, Target, Ticket,
+    Begin, CallKey, CallSpec, Client, ClientEvent, ClientIdentity, ClientTable, DurableTable,
+    Execute, FormerCall, HandlerEnd, Limits, MethodEntry, OnFence, OpeningKey, OrphanPolicy,
+    Output, Server, ServerEvent, ServerIdentity, StartedRecord, Target, Ticket,
 };
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
@@ -116,6 +116,12 @@ fn fingerprint(method: usize) -> MethodFingerprint {
     MethodFingerprint(100 + method as u64)
 }
 
+/// A call of a method.
+pub(crate) fn spec(method: usize, deadline: Instant) -> CallSpec {
+    let (semantics, depth, recorded) = (METHODS[method], 0, true);
+    CallSpec { method: fingerprint(method), name: 10, semantics, deadline, depth, recorded }
+}
+
 /// A client's address.
 pub(crate) const fn address(place: u8) -> Address {
     Address::Virtual(10 + place as u32)
@@ -157,10 +163,7 @@ impl ClientSide {
 
     pub(crate) fn call(&mut self, number: u8, method: usize, patience: Option<u8>) -> CallKey {
         let deadline = patience.map_or(NEVER, |ticks| self.now + TICK * u32::from(ticks));
-        let semantics = METHODS[method];
-        let spec =
-            CallSpec { method: fingerprint(method), name: 10, semantics, deadline, depth: 0 };
-        self.machine.wake().start(self.now, spec, vec![number])
+        self.machine.wake().start(self.now, spec(method, deadline), vec![number])
     }
 
     pub(crate) fn cancel(&mut self, key: CallKey) {
@@ -169,6 +172,39 @@ impl ClientSide {
 
     pub(crate) fn resolve(&mut self, call: CallId) -> CallKey {
         self.machine.wake().resolve(self.now, call, NEVER)
+    }
+
+    /// From now on it keeps a journal.
+    pub(crate) fn keep_journal(&mut self) {
+        self.machine.wake().keep_journal();
+        self.rest();
+    }
+
+    pub(crate) fn started_recorded(&mut self, key: CallKey, call: CallId) {
+        self.machine.wake().started_recorded(self.now, key, call, true);
+    }
+
+    pub(crate) fn ended_recorded(&mut self, key: CallKey, call: CallId) {
+        self.machine.wake().ended_recorded(self.now, key, call, true);
+    }
+
+    pub(crate) fn generation_found(&mut self, table: Option<ClientTable>) {
+        self.machine.wake().generation_found(self.now, table);
+    }
+
+    /// Goes on with an earlier life's slots, unless it does already.
+    pub(crate) fn restore(&mut self, table: Option<ClientTable>) {
+        if let Some(table) = table {
+            self.machine.wake().restore(self.now, table);
+        }
+    }
+
+    pub(crate) fn complete(&mut self, call: CallId, started: StartedRecord) -> CallKey {
+        self.machine.wake().complete(self.now, call, started, NEVER)
+    }
+
+    pub(crate) fn resolve_former(&mut self, former: FormerCall) -> CallKey {
+        self.machine.wake().resolve_former(self.now, former, NEVER, false)
     }
 
     /// Its address changes; the machine does not know.

@@ -1,4 +1,4 @@
-//! One step of the world: which actions there are, and what each does.
+//! One step of the world: what each action does.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -11,7 +11,6 @@ use rpc_runtime::wire::{Envelope, Hello, Pdu};
 
 use crate::config::Config;
 use crate::message::Message;
-use crate::durable::stalled;
 use crate::record::{MEANT, Sentence, Told};
 use crate::sides::{ClientSide, METHODS, ServerSide, address, number_of};
 use crate::world::{Action, Question, Queued, Running, State, Work};
@@ -43,11 +42,13 @@ pub(crate) struct Step<'a> {
     pub(crate) seen: Vec<Told>,
     /// What is said, in order, where it is to arrive so.
     pub(crate) spoken: Option<VecDeque<Message>>,
+    /// Messages that the server said last.
+    said: usize,
 }
 
 impl<'a> Step<'a> {
     pub(crate) fn new(config: &'a Config, state: &State) -> Self {
-        Self { config, state: state.clone(), seen: Vec::new(), spoken: None }
+        Self { config, state: state.clone(), seen: Vec::new(), spoken: None, said: 0 }
     }
 
     pub(crate) fn act(&mut self, action: &Action) {
@@ -104,6 +105,8 @@ impl<'a> Step<'a> {
                 self.restart_server();
             }
             Action::RestartClient => self.restart_client(),
+            Action::Write => self.write(),
+            Action::TakeOver(number) => self.take_over(*number),
             Action::Move => {
                 let rest = self.state.rest_mut();
                 rest.address += 1;
@@ -118,7 +121,7 @@ impl<'a> Step<'a> {
     }
 
     /// Lets the client do something, then takes in what it says; `known` is told the result first.
-    fn client<T>(
+    pub(crate) fn client<T>(
         &mut self,
         act: impl FnOnce(&mut ClientSide) -> T,
         known: impl FnOnce(&mut Self, T),
@@ -139,10 +142,20 @@ impl<'a> Step<'a> {
             self.say(message);
         }
         for event in events {
-            let ClientEvent::Ended { key, call, outcome, .. } = event;
-            let faultless = self.config.faultless;
-            let record = &mut self.state.rest_mut().record;
-            self.seen.extend(record.on_verdict(key, call, &outcome, faultless));
+            match event {
+                ClientEvent::Ended { key, call, outcome, .. } => {
+                    let faultless = self.config.faultless;
+                    let record = &mut self.state.rest_mut().record;
+                    self.seen.extend(record.on_verdict(key, call, &outcome, faultless));
+                }
+                ClientEvent::Record { key, call, record } => {
+                    self.state.rest_mut().journal.want(key, call, &record);
+                }
+                ClientEvent::WantGeneration { .. } => {
+                    let table = self.state.rest.journal.table();
+                    self.client(|side| side.generation_found(table), |_, ()| ());
+                }
+            }
         }
     }
 
@@ -170,7 +183,11 @@ impl<'a> Step<'a> {
     }
 
     /// Lets the server do something, and takes in what it says. `None` if it panicked.
-    pub(crate) fn server<T>(&mut self, may_close: bool, act: impl FnOnce(&mut ServerSide) -> T) -> Option<T> {
+    pub(crate) fn server<T>(
+        &mut self,
+        may_close: bool,
+        act: impl FnOnce(&mut ServerSide) -> T,
+    ) -> Option<T> {
         let mut side = (*self.state.server).clone();
         let run = catch_unwind(AssertUnwindSafe(|| {
             let result = act(&mut side);
@@ -202,9 +219,11 @@ impl<'a> Step<'a> {
                     if runs || !may_close {
                         self.broke(Sentence::SessionsEndInTime);
                     }
+                    self.state.rest_mut().record.on_closed(id);
                 }
             }
         }
+        self.said = messages.len();
         for message in messages {
             self.said_by_server(&message);
             self.say(message);
@@ -282,7 +301,9 @@ impl Step<'_> {
         }
         let (_, pdu) = message.read();
         let bye = matches!(pdu, Pdu::Bye(_));
+        let must = self.must(message);
         self.server(bye, |side| side.take(message)).unwrap_or_default();
+        self.hold_to(&must, self.said);
         if let Pdu::Hello(hello) = pdu
             && hello.resume.is_some()
             && self.state.net.iter().any(|message| is_welcome(message, &hello))
@@ -345,84 +366,12 @@ impl Step<'_> {
         rest.lives.client += 1;
         rest.closed = false;
         rest.record.on_client_restart();
+        rest.journal.pending.clear();
         let (life, there) = (rest.lives.client, address(rest.address));
-        self.state.client = Arc::new(ClientSide::new(life, there, &limits));
-    }
-}
-
-/// What may happen next.
-pub(crate) fn actions(config: &Config, state: &State, actions: &mut Vec<Action>) {
-    let rest = &*state.rest;
-    if rest.record.broken.is_some() {
-        return;
-    }
-    users(config, state, actions);
-    for message in &*state.net {
-        if message.is_to_server() || message.client() == state.client.address {
-            actions.push(Action::Deliver(message.clone()));
+        let mut client = ClientSide::new(life, there, &limits);
+        if self.config.journal {
+            client.keep_journal();
         }
-        if config.late && message.late().is_some() {
-            actions.push(Action::DeliverLate(message.clone()));
-        }
-    }
-    actions.extend((0..rest.work.queued.len()).map(Action::Begin));
-    for (place, running) in rest.work.running.iter().enumerate() {
-        let may_panic = config.panics && running.ended.is_none();
-        if running.must_commit() {
-            actions.push(Action::Commit(place));
-            actions.extend(may_panic.then_some(Action::CommitPanic(place)));
-        } else {
-            actions.push(Action::Return(place));
-            actions.extend(may_panic.then_some(Action::Panic(place)));
-        }
-    }
-    actions.extend((0..rest.work.questions.len()).map(Action::Ask));
-    stalled(state, actions);
-    if state.server.is_due() {
-        actions.push(Action::Report);
-    }
-    if config.faultless {
-        if state.net.is_empty() && !state.server.is_due() {
-            actions.push(Action::BothTick);
-        }
-        return;
-    }
-    actions.extend([Action::ClientTick, Action::ServerTick]);
-    if rest.server_place + 1 < config.servers.len() {
-        actions.push(Action::RestartServer);
-        actions.extend(config.ages.then_some(Action::RestartServerLate));
-    }
-    if rest.lives.client < config.client_lives {
-        actions.push(Action::RestartClient);
-    }
-    if rest.address + 1 < config.client_addresses {
-        actions.push(Action::Move);
-    }
-}
-
-fn users(config: &Config, state: &State, actions: &mut Vec<Action>) {
-    let rest = &*state.rest;
-    let record = &rest.record;
-    let under_way = record.facts.iter().filter(|fact| fact.waits.is_some()).count();
-    if record.facts.len() < config.calls.len() && under_way < config.calls_at_once && !rest.closed {
-        actions.push(Action::Call);
-    }
-    for (number, fact) in (0..).zip(&record.facts) {
-        if fact.waits.is_some() && rest.cancels < config.cancels {
-            actions.push(Action::GiveUp(number));
-        }
-        let asked = fact.place.is_some() && fact.asks.is_none();
-        if asked && fact.semantics != Semantics::Maybe && rest.resolves < config.resolves {
-            actions.push(Action::Resolve(number));
-        }
-    }
-    if rest.loads < config.loads {
-        actions.push(Action::Overload(!state.server.is_overloaded));
-    }
-    if config.drains && !rest.drained {
-        actions.push(Action::Drain);
-    }
-    if config.closes && !rest.closed {
-        actions.push(Action::Close);
+        self.state.client = Arc::new(client);
     }
 }

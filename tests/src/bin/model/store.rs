@@ -155,7 +155,8 @@ impl Store for Value {
         limit: usize,
     ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
         let all = tx.rows.range(rows.from().to_vec()..rows.to().to_vec());
-        let known = |(key, row): (&Vec<u8>, &Vec<u8>)| Some((RowKey::from_bytes(key)?, row.clone()));
+        let known =
+            |(key, row): (&Vec<u8>, &Vec<u8>)| Some((RowKey::from_bytes(key)?, row.clone()));
         Ok(all.filter_map(known).take(limit).collect())
     }
 }

@@ -8,6 +8,7 @@ use rpc_runtime::ids::{GenerationId, Space};
 use rpc_runtime::protocol::{DurableTable, OpeningKey, Ticket};
 
 use crate::config::Config;
+use crate::journal::Journal;
 use crate::message::Message;
 use crate::record::{HandlerEndKind, Lives, Record};
 use crate::sides::{ClientSide, ServerSide, address};
@@ -33,6 +34,7 @@ pub(crate) struct Rest {
     /// That of the process which has stalled.
     pub(crate) stalled: Work,
     pub(crate) store: Contents,
+    pub(crate) journal: Journal,
     pub(crate) lives: Lives,
     /// The place in the list of servers.
     pub(crate) server_place: usize,
@@ -141,14 +143,16 @@ pub(crate) enum Action {
     /// All that clients left in the store has become too old meanwhile.
     RestartServerLate,
     RestartClient,
+    /// An entry of the client's journal gets to the disk.
+    Write,
+    /// The client looks after a call of an earlier life.
+    TakeOver(u8),
     Move,
 }
 
 impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
-        self.digests() == other.digests()
-            && self.net == other.net
-            && self.rest == other.rest
+        self.digests() == other.digests() && self.net == other.net && self.rest == other.rest
     }
 }
 
@@ -171,8 +175,12 @@ impl State {
             store.take();
         }
         let server = ServerSide::new(1, lives.server_id, &limits, config.is_durable());
+        let mut client = ClientSide::new(1, address(0), &limits);
+        if config.journal {
+            client.keep_journal();
+        }
         Self {
-            client: Arc::new(ClientSide::new(1, address(0), &limits)),
+            client: Arc::new(client),
             server: Arc::new(server),
             stalled: None,
             net: Arc::default(),
@@ -181,6 +189,7 @@ impl State {
                 work: Work::default(),
                 stalled: Work::default(),
                 store,
+                journal: Journal::default(),
                 lives,
                 server_place: 0,
                 address: 0,
