@@ -11,10 +11,15 @@ use rpc_runtime::time::Duration;
 /// Where a binder listens and is looked for unless told otherwise.
 pub const DEFAULT_URL: &str = "udp://127.0.0.1:7000";
 
+/// What a script learns: those of failed calls are [`rpc_runtime::CallError::exit_code`]'s.
+const EXIT_CODES: &str = "Exit code: 0 done, 1 not found or refused, 2 wrong usage; 75 no binder \
+                          reached, 76 or 70 it did not answer as it should, 78 an address that \
+                          cannot be used.";
+
 /// Servers register with the binder; clients ask it where a service is.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
 #[command(name = "rpc-binder", version, max_term_width = 100)]
-#[command(after_help = "Exit code: 0 done, 1 not found, refused or not reached, 2 wrong usage.")]
+#[command(after_help = EXIT_CODES)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]

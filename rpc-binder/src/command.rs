@@ -1,9 +1,11 @@
 //! What each subcommand does: asks or serves, prints, and says how it went.
 //!
-//! Results go to `out`, complaints to `complaints`; the exit code is 0 for done, 1 for "no".
+//! Results go to `out`, complaints to `complaints`; the exit code is 0 for done, 1 for "no", and for a
+//! call that failed what `rpc_runtime` says of it.
 
 use std::io::{self, Write};
 
+use rpc_runtime::Exit;
 use rpc_runtime::binder::{Binder, Entry, VersionRequirement};
 
 use crate::cli::{Ask, Cli, Command};
@@ -11,7 +13,7 @@ use crate::{daemon, render};
 
 /// Done.
 pub const DONE: u8 = 0;
-/// Not found, refused, or not reached.
+/// Not found, refused, or not written.
 pub const NO: u8 = 1;
 
 /// Does what the command line says.
@@ -23,6 +25,7 @@ pub fn run(cli: &Cli, out: &mut dyn Write, complaints: &mut dyn Write) -> io::Re
     let done = match &cli.command {
         Command::Serve { listen, lease } => {
             daemon::serve(listen, *lease, out, |url| render::listening(url, *lease, cli.json))
+                .map_err(Exit::from)
         }
         Command::List { ask } => list(ask).and_then(|entries| print(cli, &entries, out)),
         Command::Lookup { name, version, ask } => {
@@ -31,14 +34,14 @@ pub fn run(cli: &Cli, out: &mut dyn Write, complaints: &mut dyn Write) -> io::Re
     };
     match done {
         Ok(()) => Ok(DONE),
-        Err(error) => {
-            writeln!(complaints, "rpc-binder: {error}")?;
-            Ok(NO)
+        Err(exit) => {
+            writeln!(complaints, "rpc-binder: {}", exit.text())?;
+            Ok(exit.code())
         }
     }
 }
 
-type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+type Outcome<T> = Result<T, Exit>;
 
 fn list(ask: &Ask) -> Outcome<Vec<Entry>> {
     Ok(binder(ask)?.list()?)
@@ -48,7 +51,8 @@ fn lookup(ask: &Ask, name: &str, version: &VersionRequirement) -> Outcome<Vec<En
     let entries = binder(ask)?.lookup(name, version)?;
     if entries.is_empty() {
         let asked = ask.binder.split_once("://").map_or(ask.binder.as_str(), |(_, place)| place);
-        return Err(format!("{} (asked {asked})", render::nobody(name, version)).into());
+        let text = format!("{} (asked {asked})", render::nobody(name, version));
+        return Err(Exit::failure(NO, text));
     }
     Ok(entries)
 }

@@ -15,6 +15,7 @@ mod recovery;
 mod options;
 mod budget;
 mod verdict;
+mod event;
 mod connection;
 mod waits;
 mod errands;

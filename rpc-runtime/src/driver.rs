@@ -8,8 +8,8 @@
 #[cfg(test)]
 pub(crate) mod watched;
 
-use std::fmt;
 use std::sync::Arc;
+use std::{error, fmt, io};
 
 use crate::address::Address;
 use crate::ids::Incarnation;
@@ -92,21 +92,58 @@ pub enum LinkError {
     InUse(String),
     /// The name or address does not resolve to a place.
     Unresolved(String),
+    /// The system refused: what was tried, and its error.
+    System(String, SystemError),
     /// Anything else the world said, with its words.
     Other(String),
 }
+
+/// An error of the operating system, shared.
+#[derive(Clone, Debug)]
+pub struct SystemError(Arc<io::Error>);
+
+impl From<io::Error> for SystemError {
+    fn from(error: io::Error) -> Self {
+        Self(Arc::new(error))
+    }
+}
+
+impl SystemError {
+    /// What the system said.
+    #[must_use]
+    pub fn get(&self) -> &io::Error {
+        &self.0
+    }
+}
+
+impl PartialEq for SystemError {
+    fn eq(&self, other: &Self) -> bool {
+        let code = |error: &Self| (error.0.raw_os_error(), error.0.kind());
+        code(self) == code(other)
+    }
+}
+
+impl Eq for SystemError {}
 
 impl fmt::Display for LinkError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::InUse(place) => write!(f, "{place} is in use by another endpoint"),
             Self::Unresolved(place) => write!(f, "{place} does not name a reachable place"),
+            Self::System(what, error) => write!(f, "{what}: {}", error.0),
             Self::Other(text) => f.write_str(text),
         }
     }
 }
 
-impl std::error::Error for LinkError {}
+impl error::Error for LinkError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::System(_, error) => Some(&*error.0),
+            Self::InUse(_) | Self::Unresolved(_) | Self::Other(_) => None,
+        }
+    }
+}
 
 /// No thread was to be had, in the world's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,7 +155,7 @@ impl fmt::Display for NoThread {
     }
 }
 
-impl std::error::Error for NoThread {}
+impl error::Error for NoThread {}
 
 /// A world that endpoints live in: its clock, its threads, its entropy, its links.
 ///

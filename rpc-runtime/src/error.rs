@@ -4,14 +4,19 @@
 //! Tanenbaum & van Steen, section 8.3) and how both read. Does not know how a verdict is reached:
 //! that is the client's, from what the protocol saw.
 
+mod chain;
+mod exit_code;
 mod kind;
+mod record;
 mod report;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use chain::{Chain, chain};
 pub use kind::{ErrorClass, ErrorKind};
+pub use record::ErrorRecord;
 pub use report::{CallReport, Error, Result, ResultExt};
 
 use crate::address::Address;
@@ -31,6 +36,18 @@ pub enum Execution {
     Unknown,
 }
 
+impl Execution {
+    /// The certainty's name in logs, which stays what it is: `not_executed`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::NotExecuted => "not_executed",
+            Self::Executed => "executed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 impl fmt::Display for Execution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -42,22 +59,30 @@ impl fmt::Display for Execution {
 }
 
 /// What the runtime saw of a failed call: the facts behind the verdict.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+///
+/// Serialised for logs: identifiers as they print, durations in whole milliseconds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 #[non_exhaustive]
 pub struct Evidence {
     /// Who was asked, if anybody could be.
+    #[serde(with = "record::address")]
     pub peer: Option<Address>,
     /// The server that answered, if one did.
+    #[serde(with = "record::server")]
     pub server: ServerId,
     /// The incarnation of the server that carried the call's session.
+    #[serde(with = "record::incarnation")]
     pub incarnation: Incarnation,
     /// How often the request was handed to the transport, or how often a peer was tried.
     pub transmissions: u32,
     /// From the start of the call to its end, by the client's clock.
+    #[serde(rename = "waited_ms", with = "record::millis")]
     pub waited: Duration,
     /// Whether the server said at least once that the call was executing.
     pub working_seen: bool,
     /// How long the server asks to be left alone.
+    #[serde(rename = "push_back_ms", with = "record::maybe_millis")]
     pub push_back: Option<Duration>,
     /// What is particular to this failure: the peer's own words, a panic's text, a type's name.
     pub detail: Box<str>,
@@ -67,7 +92,23 @@ pub struct Evidence {
 ///
 /// One pointer wide, so that results stay small. It is not serialisable on purpose: it states what
 /// is known of *one* call, and must not travel as if it were about another. To pass a failure on,
-/// store a [`CallReport`].
+/// store a [`CallReport`]; to log it, write its [`record`](CallError::record), or its fields:
+///
+/// ```
+/// # use rpc_runtime::{CallError, ErrorKind, Execution};
+/// # let error = CallError::new(ErrorKind::NoReply, Execution::Unknown);
+/// tracing::warn!(
+///     execution = error.execution().name(), // "not_executed", "executed" or "unknown"
+///     kind = error.kind().name(),           // "no_reply", …
+///     method = error.method(),
+///     call = %error.call(),
+///     waited_ms = error.evidence().waited_ms(),
+///     "{error}",
+/// );
+/// ```
+///
+/// The runtime itself does nearly that for each failed call that somebody waits for, with the target
+/// `rpc_runtime::call`: as a warning, or at level debug when the call was cancelled.
 #[derive(Clone)]
 pub struct CallError(Box<Inner>);
 
@@ -79,7 +120,41 @@ struct Inner {
     call: CallId,
     method: Box<str>,
     evidence: Evidence,
-    source: Option<CallReport>,
+    source: Option<Source>,
+}
+
+/// What caused a failure.
+#[derive(Clone)]
+enum Source {
+    /// Something that was told in words, by another process mostly.
+    Report(CallReport),
+    /// An error of this process, whose words the evidence holds.
+    Own(Box<dyn Cause>),
+}
+
+/// An error that can be cloned although its type is forgotten.
+trait Cause: std::error::Error + Send + Sync {
+    fn cloned(&self) -> Box<dyn Cause>;
+}
+
+impl<E: std::error::Error + Clone + Send + Sync + 'static> Cause for E {
+    fn cloned(&self) -> Box<dyn Cause> {
+        Box::new(self.clone())
+    }
+}
+
+impl Clone for Box<dyn Cause> {
+    fn clone(&self) -> Self {
+        (**self).cloned()
+    }
+}
+
+impl Evidence {
+    /// [`Evidence::waited`] in whole milliseconds, for logs.
+    #[must_use]
+    pub fn waited_ms(&self) -> u64 {
+        record::millis_of(self.waited)
+    }
 }
 
 impl CallError {
@@ -103,7 +178,7 @@ impl CallError {
     pub fn failed(text: impl fmt::Display) -> Self {
         let mut error = Self::new(ErrorKind::HandlerFailed, Execution::Executed);
         error.0.partial = true;
-        error.0.source = Some(CallReport::from_text(text.to_string()));
+        error.0.source = Some(Source::Report(CallReport::from_text(text.to_string())));
         error
     }
 
@@ -139,7 +214,21 @@ impl CallError {
     /// about this call.
     #[must_use]
     pub fn with_source(mut self, source: CallReport) -> Self {
-        self.0.source = Some(source);
+        self.0.source = Some(Source::Report(source));
+        self
+    }
+
+    /// The same failure, caused by an error of this process: it becomes the
+    /// [`source`](std::error::Error::source), and its text the detail where there is none yet.
+    #[must_use]
+    pub fn because(
+        mut self,
+        cause: impl std::error::Error + Clone + Send + Sync + 'static,
+    ) -> Self {
+        if self.0.evidence.detail.is_empty() {
+            self.0.evidence.detail = cause.to_string().into();
+        }
+        self.0.source = Some(Source::Own(Box::new(cause)));
         self
     }
 
@@ -197,7 +286,7 @@ impl CallError {
     pub(crate) fn into_handler_report(self) -> CallReport {
         let inner = *self.0;
         match (inner.kind, inner.call == CallId::UNSENT, inner.source) {
-            (ErrorKind::HandlerFailed, true, Some(report)) => report,
+            (ErrorKind::HandlerFailed, true, Some(Source::Report(report))) => report,
             (_, _, source) => CallReport::from(Self(Box::new(Inner { source, ..inner }))),
         }
     }
@@ -215,11 +304,11 @@ impl CallError {
         inner.kind.write_cause(f, &inner.evidence)?;
         match &inner.source {
             // Whose certainty the next words are must not be mistaken (contract rule 5).
-            Some(source) if self.is_over_another_call(source) => {
+            Some(Source::Report(source)) if self.is_over_another_call(source) => {
                 write!(f, " over a call of its own: {source}")
             }
-            Some(source) => write!(f, ": {source}"),
-            None => Ok(()),
+            Some(Source::Report(source)) => write!(f, ": {source}"),
+            Some(Source::Own(_)) | None => Ok(()),
         }
     }
 
@@ -258,14 +347,23 @@ impl fmt::Debug for CallError {
             .field("call", call)
             .field("method", method)
             .field("evidence", evidence)
-            .field("source", source)
+            .field("source", &source.as_ref().map(Source::as_error))
             .finish()
     }
 }
 
 impl std::error::Error for CallError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source.as_ref().map(|report| report as _)
+        self.0.source.as_ref().map(Source::as_error)
+    }
+}
+
+impl Source {
+    fn as_error(&self) -> &(dyn std::error::Error + 'static) {
+        match self {
+            Self::Report(report) => report,
+            Self::Own(cause) => &**cause,
+        }
     }
 }
 

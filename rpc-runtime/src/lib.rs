@@ -27,6 +27,7 @@ mod refusal;
 pub mod context;
 pub mod orphans;
 pub mod scheme;
+mod exit;
 pub mod store;
 pub mod client;
 pub mod server;
@@ -40,12 +41,14 @@ pub use client::journal::Journal;
 pub use client::{Call, Channel, Options, RecordedCall, Resolution};
 pub use context::{CallContext, current};
 pub use error::{
-    CallError, CallReport, Error, ErrorClass, ErrorKind, Evidence, Execution, Result, ResultExt,
+    CallError, CallReport, Error, ErrorClass, ErrorKind, ErrorRecord, Evidence, Execution, Result,
+    ResultExt,
 };
+pub use exit::Exit;
 pub use ids::CallId;
 pub use interface::{Interface, Method};
 pub use marshal::{Marshal, Param};
-pub use outcome::Outcome;
+pub use outcome::{DecodeError, Outcome};
 pub use rpc_macros::rpc;
 /// # Async methods
 ///

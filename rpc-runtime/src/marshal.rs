@@ -102,9 +102,14 @@ impl<'a> Args<'a> {
     /// The bytes are not one, or make too much of themselves.
     #[expect(clippy::should_implement_trait, reason = "each argument has a type of its own")]
     pub fn next<T: Param<'a>>(&mut self) -> Result<T, Bad> {
+        self.take().map_err(|_| Bad)
+    }
+
+    /// As [`Args::next`], with what postcard says.
+    pub(crate) fn take<T: Param<'a>>(&mut self) -> Result<T, postcard::Error> {
         let mut bytes = postcard::Deserializer::from_bytes(self.rest);
-        let value = T::deserialize(Bounded::new(&mut bytes, &self.budget)).map_err(|_| Bad)?;
-        self.rest = bytes.finalize().map_err(|_| Bad)?;
+        let value = T::deserialize(Bounded::new(&mut bytes, &self.budget))?;
+        self.rest = bytes.finalize()?;
         Ok(value)
     }
 
@@ -126,6 +131,11 @@ impl<'a> Args<'a> {
     /// One is.
     pub const fn end(&mut self) -> Result<(), Bad> {
         if self.rest.is_empty() { Ok(()) } else { Err(Bad) }
+    }
+
+    /// How many bytes are left.
+    pub(crate) const fn left_bytes(&self) -> usize {
+        self.rest.len()
     }
 }
 

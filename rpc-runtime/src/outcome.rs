@@ -3,6 +3,8 @@
 //! Body of a reply with status Returned: one byte, 0 for the value or 1 for the method's own error;
 //! then that; then the in-out parameters, if there are any.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::error::{CallError, Error};
@@ -97,9 +99,39 @@ pub(crate) fn append_reply<T: Serialize, E: Serialize, X: Serialize>(
     in_outs.map_or(Ok(()), |in_outs| marshal::append(body, in_outs))
 }
 
-/// The body of a reply could not be decoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Undecodable;
+/// Why the body of a reply could not be decoded: the source of an error of the kind
+/// [`ReplyUndecodable`](crate::ErrorKind::ReplyUndecodable).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The body is none of a reply.
+    NoReply,
+    /// The bytes are not what the method returns.
+    Wrong(postcard::Error),
+    /// So many bytes are left over.
+    LeftOver(usize),
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoReply => f.write_str("it is no reply"),
+            Self::Wrong(error) => write!(f, "it is not what the method returns ({error})"),
+            Self::LeftOver(bytes) => {
+                write!(f, "it is not what the method returns ({bytes} bytes are left over)")
+            }
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Wrong(error) => Some(error),
+            Self::NoReply | Self::LeftOver(_) => None,
+        }
+    }
+}
 
 /// What a reply's body says, with the in-out parameters if `X` is theirs.
 ///
@@ -109,16 +141,19 @@ pub(crate) struct Undecodable;
 #[expect(clippy::type_complexity, reason = "a result inside a result is what a reply is")]
 pub(crate) fn decode_reply<R: Outcome, X: Marshal>(
     body: &[u8],
-) -> Result<(Result<R::Value, R::App>, X), Undecodable> {
-    let (&kind, rest) = body.split_first().ok_or(Undecodable)?;
+) -> Result<(Result<R::Value, R::App>, X), DecodeError> {
+    let (&kind, rest) = body.split_first().ok_or(DecodeError::NoReply)?;
     let mut args = Args::of(rest);
     let returned = match kind {
-        0 => Ok(args.next().map_err(|_| Undecodable)?),
-        1 => Err(args.next().map_err(|_| Undecodable)?),
-        _ => return Err(Undecodable),
+        0 => Ok(args.take().map_err(DecodeError::Wrong)?),
+        1 => Err(args.take().map_err(DecodeError::Wrong)?),
+        _ => return Err(DecodeError::NoReply),
     };
-    let in_outs = args.last().map_err(|_| Undecodable)?;
-    Ok((returned, in_outs))
+    let in_outs = args.take().map_err(DecodeError::Wrong)?;
+    match args.left_bytes() {
+        0 => Ok((returned, in_outs)),
+        bytes => Err(DecodeError::LeftOver(bytes)),
+    }
 }
 
 #[cfg(test)]
@@ -139,8 +174,14 @@ mod tests {
 
     #[test]
     fn other_bodies_are_undecodable() {
-        for body in [&[][..], &[2, 0], &[0], &[0, 7, 0]] {
-            assert_eq!(decode_reply::<R, ()>(body), Err(Undecodable), "{body:?}");
+        let wrong = DecodeError::Wrong(postcard::Error::DeserializeUnexpectedEnd);
+        for (body, why) in [
+            (&[][..], DecodeError::NoReply),
+            (&[2, 0], DecodeError::NoReply),
+            (&[0], wrong),
+            (&[0, 7, 0], DecodeError::LeftOver(1)),
+        ] {
+            assert_eq!(decode_reply::<R, ()>(body), Err(why), "{body:?}");
         }
     }
 }

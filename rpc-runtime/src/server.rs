@@ -123,7 +123,7 @@ impl Server {
     }
 
     fn open(world: Arc<dyn World>, scheme: &str, place: &str) -> Result<Self, CallError> {
-        let link = world.listen(place).map_err(|error| cannot_listen(&error))?;
+        let link = world.listen(place).map_err(cannot_listen)?;
         Ok(Self {
             world,
             link,
@@ -156,7 +156,7 @@ impl Server {
         }
         self.place = format!("{},{place}", self.place);
         drop(self.link); // a fixed port is not taken twice, not even by ourselves
-        self.link = self.world.listen(&self.place).map_err(|error| cannot_listen(&error))?;
+        self.link = self.world.listen(&self.place).map_err(cannot_listen)?;
         Ok(self)
     }
 
@@ -346,8 +346,8 @@ fn urls(link: &dyn Link, scheme: &str, place: &str) -> Vec<String> {
     link.locals().into_iter().map(url).collect()
 }
 
-fn cannot_listen(error: &LinkError) -> CallError {
-    CallError::new(ErrorKind::BadAddress, Execution::NotExecuted).with_detail(error.to_string())
+fn cannot_listen(error: LinkError) -> CallError {
+    CallError::new(ErrorKind::BadAddress, Execution::NotExecuted).because(error)
 }
 
 #[cfg(test)]

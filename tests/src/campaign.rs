@@ -7,23 +7,26 @@
 
 mod chains;
 mod forgery;
+mod journals;
 mod knobs;
 mod servers;
 mod users;
+mod weather;
 
 use rpc_runtime::fault::Faults;
 use rpc_runtime::ids::{ClientId, Incarnation, ServerId};
-use rpc_runtime::protocol::{Client, ClientIdentity, Limits, Target};
+use rpc_runtime::protocol::{Client, ClientIdentity, Target};
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
 use rpc_runtime::sim::checker::{Fact, Tally, Violation};
 use rpc_runtime::sim::nodes::{ClientNode, Disk, Journal};
-use rpc_runtime::sim::{Control, HostId, Simulation};
+use rpc_runtime::sim::{Control, HostId, SimDisk, Simulation};
 use rpc_runtime::time::{Duration, Instant};
 
 pub use knobs::{Calls, Knobs, Orphans};
 use servers::{Day, Site};
 use users::Caller;
+use weather::Weather;
 
 /// What came of one seed.
 #[derive(Clone, Debug)]
@@ -100,14 +103,16 @@ pub fn run(seed: u64, trace_lines: usize, knobs: Knobs) -> Report {
 /// The day's plan.
 fn set_up(control: &mut Control, knobs: Knobs, journal: &Journal) -> Vec<Disk> {
     let mut rng = control.scenario_rng(0);
-    let limits = limits(&mut rng);
-    let faults = faults(&mut rng);
+    let weather = Weather::draw(&mut rng);
+    let limits = weather.limits(&mut rng);
+    let faults = weather.faults(&mut rng);
     control.net.set_faults(faults);
     let servers: Vec<HostId> =
         (0..=rng.below(2)).map(|n| control.add_host(&format!("server-{n}"))).collect();
     let clients: Vec<HostId> =
-        (0..=rng.below(3)).map(|n| control.add_host(&format!("client-{n}"))).collect();
-    let day = Day { limits: limits.clone(), orphans: knobs.orphans, journal: journal.clone() };
+        (0..=rng.below(5)).map(|n| control.add_host(&format!("client-{n}"))).collect();
+    let (orphans, kinds) = (knobs.orphans, knobs.calls);
+    let day = Day { limits, weather, orphans, kinds, journal: journal.clone() };
     let mut disks = Vec::new();
     for (n, &host) in servers.iter().enumerate() {
         let identity = servers::identity(control, host, n as u64);
@@ -117,25 +122,16 @@ fn set_up(control: &mut Control, knobs: Knobs, journal: &Journal) -> Vec<Disk> {
         servers::place(control, host, identity, &site.disk, &day);
         servers::plan(control, &mut rng, &site, &day);
     }
-    for (n, &host) in clients.iter().enumerate() {
+    let keepers = journals::keepers(control, clients.len());
+    for ((n, &host), keeper) in clients.iter().enumerate().zip(&keepers) {
         drift(control, &mut rng, host);
-        let (calls, kinds) = (4 + rng.below(14), knobs.calls);
+        let calls = 4 + rng.below(30);
         // Now and then two processes live under one name, as a machine and its copy do.
         let is_twin = n > 0 && rng.chance(0.15);
         let id = ClientId(100 + if is_twin { 0 } else { n as u64 });
-        place_client(
-            control,
-            &Life { host, id, calls, kinds, servers: &servers, home: host },
-            &limits,
-            journal,
-        );
-        plan_client(
-            control,
-            &mut rng,
-            &Life { host, id, calls, kinds, servers: &servers, home: host },
-            &limits,
-            journal,
-        );
+        let life = Life { host, id, calls, servers: &servers, home: host, keeper };
+        place_client(control, &life, &day);
+        plan_client(control, &mut rng, &life, &day);
     }
     plan_partitions(control, &mut rng, &servers, &clients);
     forgery::plan(control, &mut rng, &servers, journal);
@@ -153,43 +149,6 @@ pub(crate) fn pick<T: Copy>(rng: &mut dyn Rng, choices: &[T]) -> T {
     choices[usize::try_from(place).expect("below a length")]
 }
 
-/// Small tables and short leases, so that every limit is met.
-fn limits(rng: &mut dyn Rng) -> Limits {
-    let mut limits = Limits::default();
-    limits.slots_max = pick(rng, &[1, 2, 8, 64]);
-    limits.sessions_max = pick(rng, &[2, 4, 64]);
-    limits.unused_sessions_max = pick(rng, &[0, 1, 64]);
-    limits.calls_queued_max = pick(rng, &[1, 4, 64]);
-    limits.reply_bytes_stored_max = pick(rng, &[1_300, 5_000, 1 << 20]);
-    limits.retransmit_initial = Duration::from_millis(60);
-    limits.retransmit_ceiling = Duration::from_millis(250);
-    limits.lease_min = Duration::from_millis(500);
-    limits.lease_unused = limits.lease_min;
-    limits.lease = Duration::from_millis(pick(rng, &[500, 1_000, 5_000]));
-    limits.quantum = Duration::from_millis(pick(rng, &[30, 150, 600]));
-    limits.grace = Duration::from_millis(pick(rng, &[60, 400, 400]));
-    limits
-}
-
-fn faults(rng: &mut dyn Rng) -> Faults {
-    let share =
-        |rng: &mut dyn Rng, most: f64| if rng.chance(0.4) { 0.0 } else { rng.unit() * most };
-    let mut faults = Faults::default()
-        .loss(share(rng, 0.4))
-        .duplicate(share(rng, 0.4))
-        .reorder(share(rng, 0.5))
-        .corrupt(share(rng, 0.05));
-    if rng.chance(0.5) {
-        let low = Duration::from_micros(rng.below(2_000));
-        let high = low + Duration::from_micros(rng.below(200_000));
-        faults = faults.delay(low..=high);
-    } else if rng.chance(0.4) {
-        // Answers of a session that is long gone.
-        faults = faults.delay(Duration::ZERO..=Duration::from_millis(1_500));
-    }
-    faults
-}
-
 fn drift(control: &mut Control, rng: &mut dyn Rng, host: HostId) {
     let ppm = i32::try_from(rng.below(200)).unwrap_or(0) - 100;
     control.set_drift(host, ppm);
@@ -200,16 +159,20 @@ struct Life<'s> {
     host: HostId,
     id: ClientId,
     calls: u64,
-    kinds: Calls,
     servers: &'s [HostId],
     /// Where it lived first: its lives are counted there.
     home: HostId,
+    /// What its journal is on, if it keeps one.
+    keeper: &'s Option<SimDisk>,
 }
 
-fn place_client(control: &mut Control, life: &Life<'_>, limits: &Limits, journal: &Journal) {
+fn place_client(control: &mut Control, life: &Life<'_>, day: &Day) {
     let mut rng = control.rng(life.host);
     let incarnation = control.incarnation(life.home);
-    let identity = ClientIdentity { id: life.id, incarnation };
+    let book = life.keeper.as_ref().map(|disk| journals::open(control, life.host, disk));
+    let identity = book.as_ref().map_or(ClientIdentity { id: life.id, incarnation }, |book| {
+        ClientIdentity { id: book.client(), incarnation: book.incarnation() }
+    });
     let now = control.local(life.host);
     let machines = life
         .servers
@@ -223,27 +186,29 @@ fn place_client(control: &mut Control, life: &Life<'_>, limits: &Limits, journal
             let machine = Client::new(
                 identity,
                 target,
-                limits.clone(),
+                day.limits.clone(),
                 Box::new(control.rng(life.host)),
                 now,
             );
             (machine, (id, Incarnation::NONE))
         })
         .collect();
-    let caller = Caller::new(Box::new(rng), life.servers.len(), life.calls, life.kinds);
-    control.place(life.host, ClientNode::new(machines, caller, journal.clone()));
+    let kinds = day.weather.kinds(day.kinds, &mut rng);
+    let caller = Caller::new(Box::new(rng), life.servers.len(), life.calls, kinds);
+    let node = ClientNode::new(machines, caller, day.journal.clone());
+    match book {
+        Some(book) => control.place(life.host, node.keeping(book)),
+        None => control.place(life.host, node),
+    }
 }
 
 /// Now and then a client's process dies and comes back, under its old name or a new one.
-fn plan_client(
-    control: &mut Control,
-    rng: &mut dyn Rng,
-    life: &Life<'_>,
-    limits: &Limits,
-    journal: &Journal,
-) {
-    for _ in 0..pick(rng, &[0, 0, 1, 1, 2]) {
-        plan_restart(control, rng, life, limits, journal);
+fn plan_client(control: &mut Control, rng: &mut dyn Rng, life: &Life<'_>, day: &Day) {
+    for n in 0..day.weather.client_deaths(rng) {
+        // Some come back at another address: at the former one nobody answers any more.
+        let moves = rng.chance(0.3);
+        let spare = moves.then(|| control.add_host(&format!("spare-{}-{n}", life.host.0)));
+        plan_restart(control, rng, life, day, spare.unwrap_or(life.host));
     }
 }
 
@@ -251,15 +216,13 @@ fn plan_restart(
     control: &mut Control,
     rng: &mut dyn Rng,
     life: &Life<'_>,
-    limits: &Limits,
-    journal: &Journal,
+    day: &Day,
+    host: HostId,
 ) {
-    let (home, calls, kinds) = (life.host, life.calls, life.kinds);
+    let (home, calls) = (life.host, life.calls);
     let id = if rng.chance(0.7) { life.id } else { ClientId(life.id.0 + 1_000) };
-    let (servers, limits, journal) = (life.servers.to_vec(), limits.clone(), journal.clone());
+    let (servers, day, keeper) = (life.servers.to_vec(), day.clone(), life.keeper.clone());
     let at = Instant::START + Duration::from_micros(rng.below(2_000_000));
-    // Some come back at another address: at the former one nobody answers any more.
-    let host = if rng.chance(0.3) { control.add_host(&spare(at)) } else { home };
     control.at(at, move |control| {
         if !control.is_up(home) {
             return;
@@ -268,19 +231,16 @@ fn plan_restart(
         control.node(home, |_: &mut ClientNode<Caller>, _| ());
         let calls_lost =
             control.node(home, |node: &mut ClientNode<Caller>, _| node.calls()).unwrap_or_default();
-        journal.note(control.now(), Fact::ClientGone { calls: calls_lost });
+        day.journal.note(control.now(), Fact::ClientGone { calls: calls_lost });
         control.crash(home);
+        journals::crash(control, &keeper);
         if host == home {
             control.restart(home);
         }
-        let life = Life { host, id, calls, kinds, servers: &servers, home };
-        place_client(control, &life, &limits, &journal);
+        let life = Life { host, id, calls, servers: &servers, home, keeper: &keeper };
+        place_client(control, &life, &day);
+        journals::settle(control, host);
     });
-}
-
-/// A name for the host where a client comes back at `at`.
-fn spare(at: Instant) -> String {
-    format!("spare-{}", at.as_micros())
 }
 
 fn plan_partitions(

@@ -10,6 +10,14 @@ mod kinds;
 mod peers;
 #[path = "errors/input.rs"]
 mod input;
+#[path = "errors/events.rs"]
+mod events;
+#[path = "errors/durable.rs"]
+mod durable;
+#[path = "errors/middle.rs"]
+mod middle;
+#[path = "errors/table.rs"]
+mod table;
 #[path = "errors/retries.rs"]
 mod retries;
 #[path = "errors/rules.rs"]

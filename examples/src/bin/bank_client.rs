@@ -2,15 +2,16 @@
 
 #![expect(clippy::print_stdout, reason = "a command line prints")]
 
-use std::error::Error;
 use std::time::Duration;
 
 use clap::Parser;
 use examples::bank::{Bank, BankClient, BankError};
-use rpc_runtime::{Binder, Error as RpcError, Options};
+use rpc_runtime::{Binder, Error, Execution, Exit, Options};
 
 /// Call a bank.
 #[derive(Parser, Debug)]
+#[command(after_help = "Exit code: 0 paid; 1 the bank says no, 75 or 78 not paid, 70 or 76 look \
+                        whether it was paid.")]
 struct Cli {
     /// The binder.
     #[arg(long, env = "RPC_BINDER", default_value = "udp://127.0.0.1:7000")]
@@ -20,19 +21,26 @@ struct Cli {
     cents: u64,
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
-    let cli = Cli::parse();
+// The exit code says whether the call ran.
+fn main() -> Exit {
+    run(&Cli::parse()).into()
+}
+
+fn run(cli: &Cli) -> Result<(), Exit> {
     let bank = BankClient::import(&Binder::at(&cli.binder)?)?;
 
     // A plain call. Its error says whether it ran.
     match bank.transfer("ann", "bob", cli.cents) {
         Ok(left) => println!("paid {}, ann has {left} left", cli.cents),
-        Err(RpcError::App(BankError::NoFunds { short })) => println!("ann is {short} cents short"),
-        Err(RpcError::App(error)) => println!("the bank says: {error:?}"),
-        Err(RpcError::Call(error)) if error.is_safe_to_retry() => println!("try again: {error}"),
-        Err(RpcError::Call(error)) => {
-            println!("look before you retry: {error}");
-            println!("asked again: {:?}", bank.resolve(error.call()));
+        Err(Error::App(BankError::NoFunds { short })) => {
+            return Err(format!("ann is {short} cents short").into());
+        }
+        Err(Error::App(error)) => return Err(format!("the bank says: {error:?}").into()),
+        Err(Error::Call(error)) => {
+            if error.execution() == Execution::Unknown {
+                println!("asked what became of it: {:?}", bank.resolve(error.call()));
+            }
+            return Err(error.into());
         }
     }
 

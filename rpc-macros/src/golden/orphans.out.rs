@@ -202,40 +202,48 @@ impl<
         let target = &*self.0;
         match method {
             0usize => {
-                ::rpc_runtime::__private::serve(
-                    incoming,
-                    |args| {
-                        ::core::result::Result::Ok(
-                            Shop::print(target, args.last::<u32>()?),
-                        )
-                    },
+                ::rpc_runtime::__private::Dispatched::Now(
+                    ::rpc_runtime::__private::serve(
+                        incoming,
+                        |args| {
+                            ::core::result::Result::Ok(
+                                Shop::print(target, args.last::<u32>()?),
+                            )
+                        },
+                    ),
                 )
             }
             1usize => {
-                ::rpc_runtime::__private::serve(
-                    incoming,
-                    |args| {
-                        args.end()?;
-                        ::core::result::Result::Ok(Shop::render(target))
-                    },
+                ::rpc_runtime::__private::Dispatched::Now(
+                    ::rpc_runtime::__private::serve(
+                        incoming,
+                        |args| {
+                            args.end()?;
+                            ::core::result::Result::Ok(Shop::render(target))
+                        },
+                    ),
                 )
             }
             2usize => {
-                ::rpc_runtime::__private::serve(
-                    incoming,
-                    |args| {
-                        args.end()?;
-                        ::core::result::Result::Ok(Shop::search(target))
-                    },
+                ::rpc_runtime::__private::Dispatched::Now(
+                    ::rpc_runtime::__private::serve(
+                        incoming,
+                        |args| {
+                            args.end()?;
+                            ::core::result::Result::Ok(Shop::search(target))
+                        },
+                    ),
                 )
             }
             3usize => {
-                ::rpc_runtime::__private::serve(
-                    incoming,
-                    |args| {
-                        args.end()?;
-                        ::core::result::Result::Ok(Shop::look_up(target))
-                    },
+                ::rpc_runtime::__private::Dispatched::Now(
+                    ::rpc_runtime::__private::serve(
+                        incoming,
+                        |args| {
+                            args.end()?;
+                            ::core::result::Result::Ok(Shop::look_up(target))
+                        },
+                    ),
                 )
             }
             _ => ::core::unreachable!("the server calls the methods of the table"),

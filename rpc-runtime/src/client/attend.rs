@@ -7,17 +7,18 @@
 //! its own call has ended, and whenever it has wakers to call, which are others' code.
 //!
 //! A caller that finds the lead free takes it; one that does not sleeps (a *follower*). Where no
-//! follower could, the background thread takes the lead when a future waits or a timer is due, and
-//! keeps it while calls are under way.
+//! follower could, the background thread takes the lead when it is *wanted*: when a future waits,
+//! a call has yet to leave because it waits for a session or a slot, or a timer is due. It keeps
+//! the lead while calls are under way.
 //!
 //! Whoever changed who needs what **settles**, in the same turn of the lock:
 //!
 //! 1. Somebody leads: it is woken if it would sleep over a timer.
 //! 2. Else a follower whose call has not ended is called, the one that has slept longest.
-//! 3. Else the background thread is called, if a future waits or it would sleep over a timer.
+//! 3. Else the background thread is called, if it is wanted or would sleep over a timer.
 //!
-//! So a call that was started and that nobody waits for yet takes nobody's time: what comes for it
-//! is read when one of its timers is due, or by whoever leads next.
+//! So a call that has left and that nobody waits for yet takes nobody's time: what comes for it is
+//! read when one of its timers is due, or by whoever leads next.
 //!
 //! Where no background thread is to be had, whoever called it does once what it would do, and wakes
 //! all futures: they are polled again, and call it again.
@@ -220,7 +221,7 @@ impl Connection {
             Attendant::Asleep(until) => (until, Background::Wake),
             Attendant::Absent => (None, Background::Start),
         };
-        if state.waits.has_futures() || is_before(until) {
+        if state.is_background_wanted() || is_before(until) {
             state.attendant = Attendant::Awake;
             errands.background = Some(call);
         }
@@ -305,9 +306,15 @@ impl State {
         self.core.next_wake().is_some_and(|wake| wake <= now)
     }
 
+    /// Whether something hangs on what comes that nobody may be waiting for.
+    fn is_background_wanted(&self) -> bool {
+        self.waits.has_futures() || self.core.has_waiting()
+    }
+
     /// Whether the background thread is to take the lead.
     fn needs_background(&self, now: Instant) -> bool {
-        (self.waits.has_futures() || self.is_due(now)) && self.waits.first_follower().is_none()
+        let is_wanted = self.is_background_wanted() || self.is_due(now);
+        is_wanted && self.waits.first_follower().is_none()
     }
 
     /// Whether it is to keep the lead: callers go before it.

@@ -10,19 +10,54 @@ use std::task::{Context, Poll};
 
 use super::carry::{After, Again, Carried, Carry, Whereabouts};
 use super::connection::Connection;
+use super::event;
 use super::helped::Helped;
 use super::marshalled::MethodName;
-use super::verdict::{Finished, judge, undecodable};
+use super::verdict::{Finished, judge, undecodable_reply};
 use crate::context::CallContext;
 use crate::driver::World;
 use crate::error::CallError;
 use crate::ids::CallId;
 use crate::marshal::Marshal;
-use crate::outcome::{Outcome, decode_reply};
+use crate::outcome::{DecodeError, Outcome, decode_reply};
 use crate::protocol::CallKey;
 
-/// What the bytes of a reply, or the failure of the call, become.
-type Decode<R, X> = fn(Result<&[u8], CallError>) -> (R, Option<X>);
+/// What the bytes of a reply, or the failure of the call, become. Function pointers, so that waiting
+/// needs no bounds and a wrong type is one error, at the method's return type.
+struct Reader<R, X> {
+    read: Read<R, X>,
+    fail: fn(CallError) -> R,
+}
+
+type Read<R, X> = fn(&[u8]) -> Result<(R, X), DecodeError>;
+
+impl<R, X> Clone for Reader<R, X> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R, X> Copy for Reader<R, X> {}
+
+impl<R: Outcome, X: Marshal> Reader<R, X> {
+    fn new() -> Self {
+        Self {
+            read: |body| {
+                let (returned, in_outs) = decode_reply::<R, X>(body)?;
+                Ok((R::from_parts(Ok(returned)), in_outs))
+            },
+            fail: |error| R::from_parts(Err(error)),
+        }
+    }
+}
+
+impl<R, X> Reader<R, X> {
+    /// The end of a call that failed, told to whoever waits and to whoever keeps a log.
+    fn failed(&self, error: CallError) -> (R, Option<X>) {
+        event::call_failed(&error);
+        ((self.fail)(error), None)
+    }
+}
 
 /// A call under way.
 ///
@@ -31,7 +66,7 @@ type Decode<R, X> = fn(Result<&[u8], CallError>) -> (R, Option<X>);
 #[must_use = "a call that is dropped is cancelled: `wait()`, `.await` or `detach()` it"]
 pub struct Call<R, X = ()> {
     state: State,
-    decode: Decode<R, X>,
+    reader: Reader<R, X>,
     result: PhantomData<fn() -> (R, X)>,
 }
 
@@ -121,7 +156,7 @@ impl Drop for Parent {
 
 impl<R: Outcome, X: Marshal> Call<R, X> {
     pub(super) fn failed(error: CallError) -> Self {
-        Self { state: State::Failed(error), decode: decode::<R, X>, result: PhantomData }
+        Self { state: State::Failed(error), reader: Reader::new(), result: PhantomData }
     }
 
     pub(super) fn started(
@@ -135,7 +170,7 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
         let parent = Parent::enter(parent, move || cancel(&child, key));
         let called_off = AtomicBool::new(false);
         let state = State::Started(Started { connection, key, name, parent, again, called_off });
-        Self { state, decode: decode::<R, X>, result: PhantomData }
+        Self { state, reader: Reader::new(), result: PhantomData }
     }
 
     /// A call on a route whose server is lost: the next one is found by whoever waits.
@@ -145,7 +180,7 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
         let world = carry.world();
         let stage = Stage::Caller(carry);
         let state = State::Moving(Moving { stage, world, whereabouts, name, parent });
-        Self { state, decode: decode::<R, X>, result: PhantomData }
+        Self { state, reader: Reader::new(), result: PhantomData }
     }
 }
 
@@ -213,13 +248,13 @@ impl<R, X> Call<R, X> {
                 let finished = started.connection.wait(started.key);
                 match started.next(finished) {
                     Next::End(connection, finished, name) => {
-                        conclude(&connection, finished, name, self.decode)
+                        conclude(&connection, finished, name, self.reader)
                     }
-                    Next::Move(moving) => moving.finish(self.decode),
+                    Next::Move(moving) => moving.finish(self.reader),
                 }
             }
-            State::Moving(moving) => moving.finish(self.decode),
-            State::Failed(error) => (self.decode)(Err(error)),
+            State::Moving(moving) => moving.finish(self.reader),
+            State::Failed(error) => self.reader.failed(error),
             State::Done => unreachable!("a handle is used up by what ends it"),
         }
     }
@@ -268,14 +303,14 @@ impl Started {
 
 impl Moving {
     /// Makes the call wherever the route leads, and waits for its end.
-    fn finish<R, X>(self, decode: Decode<R, X>) -> (R, Option<X>) {
+    fn finish<R, X>(self, reader: Reader<R, X>) -> (R, Option<X>) {
         let Self { stage, world, whereabouts, name, parent } = self;
         let carried = match stage {
             Stage::Caller(carry) => carry.carry(&whereabouts),
             Stage::Helper(helped) => helped.wait(&world.gate()),
         };
         drop(parent);
-        arrive(carried, name, decode)
+        arrive(carried, name, reader)
     }
 
     /// The thread that makes the call for somebody who does not block.
@@ -294,26 +329,30 @@ fn conclude<R, X>(
     connection: &Connection,
     mut finished: Finished,
     name: MethodName,
-    decode: Decode<R, X>,
+    reader: Reader<R, X>,
 ) -> (R, Option<X>) {
     if finished.arguments.capacity() > 0 {
         connection.recycle(std::mem::take(&mut finished.arguments));
     }
+    let (call, evidence) = (finished.call, finished.evidence);
     match judge(finished, Some(name)) {
         Ok(body) => {
-            let decoded = decode(Ok(&body));
+            let read = (reader.read)(&body);
             connection.recycle(body);
-            decoded
+            match read {
+                Ok((returned, in_outs)) => (returned, Some(in_outs)),
+                Err(why) => reader.failed(undecodable_reply(why, call, &evidence, name)),
+            }
         }
-        Err(error) => decode(Err(connection.explain(error))),
+        Err(error) => reader.failed(connection.explain(error)),
     }
 }
 
 /// What the end of a call that moved means to the caller.
-fn arrive<R, X>(carried: Carried, name: MethodName, decode: Decode<R, X>) -> (R, Option<X>) {
+fn arrive<R, X>(carried: Carried, name: MethodName, reader: Reader<R, X>) -> (R, Option<X>) {
     match carried {
-        Carried::Ended(connection, finished) => conclude(&connection, finished, name, decode),
-        Carried::Failed(error) => decode(Err(error.with_method(name.text()))),
+        Carried::Ended(connection, finished) => conclude(&connection, finished, name, reader),
+        Carried::Failed(error) => reader.failed(error.with_method(name.text())),
     }
 }
 
@@ -328,7 +367,7 @@ impl<R> Future for Call<R> {
 impl<R, X> Call<R, X> {
     /// Takes the end if it has come; else the newest waker is woken when it does.
     fn poll_finish(&mut self, context: &mut Context<'_>) -> Poll<(R, Option<X>)> {
-        let decode = self.decode;
+        let reader = self.reader;
         if let State::Started(started) = &self.state {
             let Some(finished) = started.poll(context) else { return Poll::Pending };
             let State::Started(started) = std::mem::replace(&mut self.state, State::Done) else {
@@ -336,7 +375,7 @@ impl<R, X> Call<R, X> {
             };
             match started.next(finished) {
                 Next::End(connection, finished, name) => {
-                    return Poll::Ready(conclude(&connection, finished, name, decode));
+                    return Poll::Ready(conclude(&connection, finished, name, reader));
                 }
                 Next::Move(moving) => self.state = State::Moving(moving),
             }
@@ -348,7 +387,7 @@ impl<R, X> Call<R, X> {
                     unreachable!("a helper was called a moment ago")
                 };
                 match helped.poll(context.waker().clone()) {
-                    Some(carried) => Poll::Ready(arrive(carried, moving.name, decode)),
+                    Some(carried) => Poll::Ready(arrive(carried, moving.name, reader)),
                     None => {
                         self.state = State::Moving(moving);
                         Poll::Pending
@@ -387,15 +426,5 @@ impl<R, X> fmt::Debug for Call<R, X> {
             Some(id) => write!(f, "Call({id})"),
             None => f.write_str("Call(without a place)"),
         }
-    }
-}
-
-/// Decodes a reply as what the method returns. Kept as a function pointer, so that waiting needs no
-/// bounds and a wrong type is one error, at the method's return type.
-fn decode<R: Outcome, X: Marshal>(body: Result<&[u8], CallError>) -> (R, Option<X>) {
-    match body.map(decode_reply::<R, X>) {
-        Ok(Ok((returned, in_outs))) => (R::from_parts(Ok(returned)), Some(in_outs)),
-        Ok(Err(_)) => (R::from_parts(Err(undecodable("it is not what the method returns"))), None),
-        Err(error) => (R::from_parts(Err(error)), None),
     }
 }

@@ -242,6 +242,8 @@ impl Connection {
         mut errands: Errands,
     ) {
         state.drain(now, &mut errands);
+        // Whoever leads may wait for a call that has ended in this turn, which is another's.
+        errands.must_wake_leader |= errands.has_untold && state.leader.is_some();
         self.settle(&mut state, &mut errands);
         drop(state);
         self.run(errands);
@@ -285,6 +287,7 @@ impl State {
     fn ended(&mut self, key: CallKey, finished: Finished, errands: &mut Errands) {
         errands.loss = Some(Loss::of(&finished));
         let (Heirs { gate, waker }, unwanted) = self.waits.end(key, finished);
+        errands.has_untold |= gate.is_none() && waker.is_none() && unwanted.is_none();
         errands.gates.extend(gate);
         errands.wakers.extend(waker);
         if let Some(finished) = unwanted {

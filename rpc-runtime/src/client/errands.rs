@@ -28,6 +28,8 @@ pub(super) struct Errands {
     /// Wakers that are not woken: what dropping them does is others' code too.
     discarded: Vec<Waker>,
     pub(super) must_wake_leader: bool,
+    /// A call has ended whose caller neither sleeps nor is a future: it may have the lead.
+    pub(super) has_untold: bool,
     pub(super) background: Option<Background>,
     /// What the ends of calls say of the server, if any ended.
     pub(super) loss: Option<Option<Loss>>,
@@ -72,6 +74,7 @@ impl Errands {
         if std::mem::take(&mut self.must_wake_leader) {
             connection.link.wake();
         }
+        self.has_untold = false;
         match self.background.take() {
             None => {}
             Some(Background::Wake) => connection.background.open(),

@@ -31,7 +31,7 @@ pub struct Marshalled<'c> {
     method: usize,
     buffer: Vec<u8>,
     arguments: u32,
-    refused: Option<String>,
+    refused: Option<(u32, postcard::Error)>,
 }
 
 impl<'c> Marshalled<'c> {
@@ -66,8 +66,7 @@ impl<'c> Marshalled<'c> {
         if let Err(error) = marshal::append(&mut self.buffer, value)
             && self.refused.is_none()
         {
-            let place = self.arguments;
-            self.refused = Some(format!("parameter {place} cannot be marshalled: {error}"));
+            self.refused = Some((self.arguments, error));
         }
         self
     }
@@ -77,16 +76,16 @@ impl<'c> Marshalled<'c> {
         let Self { channel, connection, interface, method, buffer, refused, .. } = self;
         let name = MethodName { interface, method };
         let parent = context::current();
-        let refused = refused.or_else(|| interface.unsendable(method).map(str::to_owned));
-        let early = refused.map(|why| (ErrorKind::Unmarshallable, why));
-        let early = early.or_else(|| {
+        let early = unsendable(refused, name).or_else(|| {
             let cancelled = parent.as_ref().is_some_and(context::CallContext::cancelled);
-            cancelled.then(|| (ErrorKind::Cancelled, "the call that made it was cancelled".into()))
+            cancelled.then(|| {
+                CallError::new(ErrorKind::Cancelled, Execution::NotExecuted)
+                    .with_detail("the call that made it was cancelled")
+            })
         });
-        if let Some((kind, why)) = early {
+        if let Some(error) = early {
             connection.recycle(buffer);
-            let error = CallError::new(kind, Execution::NotExecuted);
-            return Call::failed(error.with_detail(why).with_method(name.text()));
+            return Call::failed(error.with_method(name.text()));
         }
         let described = &interface.methods()[method];
         let timeout = channel.options.timeout.or_else(|| described.timeout());
@@ -110,6 +109,18 @@ impl<'c> Marshalled<'c> {
         }
         let key = connection.start(spec, buffer);
         Call::started(connection, key, name, parent, again)
+    }
+}
+
+/// Why a call cannot be put into bytes, if it cannot.
+fn unsendable(refused: Option<(u32, postcard::Error)>, name: MethodName) -> Option<CallError> {
+    let error = CallError::new(ErrorKind::Unmarshallable, Execution::NotExecuted);
+    match refused {
+        Some((place, cause)) => {
+            let detail = format!("parameter {place} cannot be marshalled: {cause}");
+            Some(error.with_detail(detail).because(cause))
+        }
+        None => name.interface.unsendable(name.method).map(|why| error.with_detail(why)),
     }
 }
 

@@ -122,7 +122,8 @@ impl Channel {
     /// disk before its first byte leaves, and what became of it before that is reported, so that a
     /// later life learns it: see [`Channel::unfinished`] and [`Channel::resolve`]. Calls made at the
     /// same time share flushes. A call that cannot be recorded, because the disk is full for
-    /// instance, is not made. All channels of a process share a journal; two processes cannot.
+    /// instance, is not made. All channels of a process share a journal; two processes cannot. The
+    /// arguments of calls stand in it, and replies, readable by its owner only.
     ///
     /// ```no_run
     /// use rpc_runtime::{Channel, Resolution};

@@ -55,7 +55,7 @@ pub(crate) fn connect(
     incarnation: Incarnation,
     identity: &Identity,
 ) -> Result<Arc<Connection>, CallError> {
-    let (link, address) = world.dial(place).map_err(|error| cannot_dial(&error))?;
+    let (link, address) = world.dial(place).map_err(cannot_dial)?;
     let target = Target { address, server, incarnation };
     let who = match identity {
         Identity::Fresh => Who::Anybody,
@@ -115,7 +115,7 @@ pub(crate) fn open(
     (server, incarnation): (ServerId, Incarnation),
     identity: &Identity,
 ) -> Result<Arc<Connection>, CallError> {
-    let (link, address) = world.dial(place).map_err(|error| cannot_dial(&error))?;
+    let (link, address) = world.dial(place).map_err(cannot_dial)?;
     let target = Target { address, server, incarnation };
     let fresh = make(world, place, link, target, identity);
     enrol(&fresh);
@@ -159,6 +159,6 @@ fn lock() -> std::sync::MutexGuard<'static, BTreeMap<Place, Weak<Connection>>> {
     CONNECTIONS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn cannot_dial(error: &LinkError) -> CallError {
-    CallError::new(ErrorKind::BadAddress, Execution::NotExecuted).with_detail(error.to_string())
+fn cannot_dial(error: LinkError) -> CallError {
+    CallError::new(ErrorKind::BadAddress, Execution::NotExecuted).because(error)
 }

@@ -67,12 +67,19 @@ fn sleep(duration: Duration) {
 
 /// Runs `body` against a server of the clock, once for each of `seeds`.
 fn check(seeds: u64, body: impl Fn(&Channel) + Clone + Send + Sync + 'static) {
+    check_fresh(seeds, move |channel| {
+        ClockClient::on(channel).quick().expect("the first call opens the session");
+        body(channel);
+    });
+}
+
+/// As [`check`], without a session yet.
+fn check_fresh(seeds: u64, body: impl Fn(&Channel) + Clone + Send + Sync + 'static) {
     sim::check(0..seeds, |world| {
         let body = body.clone();
         world.server("clock", || ClockService::new(Sleeper));
         world.client("caller", move || {
             let channel = Channel::connect("sim://clock").expect("a host of this name");
-            ClockClient::on(&channel).quick().expect("the first call opens the session");
             body(&channel);
         });
     });

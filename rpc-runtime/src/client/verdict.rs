@@ -4,7 +4,7 @@ use super::marshalled::MethodName;
 use crate::error::{CallError, CallReport, ErrorKind, Evidence, Execution};
 use crate::ids::CallId;
 use crate::marshal::Args;
-use crate::outcome::{Outcome as Returns, decode_reply};
+use crate::outcome::{DecodeError, Outcome as Returns, decode_reply};
 use crate::protocol::limits::ARGUMENT_BYTES_MAX;
 use crate::protocol::{self, DoubtCause, NotSentCause, Outcome};
 use crate::refusal;
@@ -43,9 +43,8 @@ impl Reply {
     ///
     /// The reply is not of this type.
     pub fn decode<R: Returns>(&self) -> R {
-        let parts = decode_reply::<R, ()>(&self.0)
-            .map(|(returned, ())| returned)
-            .map_err(|_| undecodable("the method returns another type"));
+        let parts =
+            decode_reply::<R, ()>(&self.0).map(|(returned, ())| returned).map_err(undecodable);
         R::from_parts(parts)
     }
 }
@@ -218,13 +217,13 @@ fn unsent_detail(cause: NotSentCause) -> Box<str> {
             format!("{ARGUMENT_BYTES_MAX} bytes of arguments fit one datagram").into()
         }
         NotSentCause::ConnectionClosed => "the channel was closed".into(),
+        NotSentCause::Unsupported => "it has no store for exactly_once calls".into(),
         NotSentCause::Unreachable
         | NotSentCause::NoFreeSlot
         | NotSentCause::QueueFull
         | NotSentCause::Cancelled
         | NotSentCause::Draining
         | NotSentCause::Expired
-        | NotSentCause::Unsupported
         | NotSentCause::JournalFailed => "".into(),
     }
 }
@@ -242,6 +241,19 @@ pub(super) const fn in_doubt(cause: DoubtCause) -> ErrorKind {
 }
 
 /// A reply that is not what the method returns: the call ran, and its result is lost on us.
-pub(super) fn undecodable(why: &str) -> CallError {
-    CallError::new(ErrorKind::ReplyUndecodable, Execution::Executed).with_detail(why)
+pub(super) fn undecodable(why: DecodeError) -> CallError {
+    CallError::new(ErrorKind::ReplyUndecodable, Execution::Executed).because(why)
+}
+
+/// As [`undecodable`], of this call.
+pub(super) fn undecodable_reply(
+    why: DecodeError,
+    call: CallId,
+    evidence: &protocol::Evidence,
+    name: MethodName,
+) -> CallError {
+    let error = undecodable(why);
+    let detail = error.evidence().detail.clone();
+    let facts = Evidence { detail, ..facts(evidence) };
+    error.with_evidence(facts).with_call(call).with_method(name.text())
 }

@@ -58,8 +58,6 @@ pub enum ErrorKind {
     Unmarshallable,
     /// Every slot, or the client's queue, is taken by calls under way.
     NoFreeSlot,
-    /// The client's journal cannot be opened or written.
-    JournalFailed,
     /// The caller, or the call that this one was part of, gave up.
     Cancelled,
     /// The handler panicked.
@@ -70,7 +68,69 @@ pub enum ErrorKind {
     ReplyTooLarge,
     /// The call ran; its reply could not be decoded.
     ReplyUndecodable,
+    /// The client's journal cannot be opened or written.
+    JournalFailed,
 }
+
+/// The list of all kinds, for what must not forget one: hands them to the macro `$then`, each with
+/// its name. In the order of their numbers on the wire, where a [`CallReport`](super::CallReport)
+/// names its kind: append, never insert.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __every_error_kind {
+    ($then:ident) => {
+        $then! {
+            NoServer no_server,
+            Unreachable unreachable,
+            BadAddress bad_address,
+            Misconfigured misconfigured,
+            StaleBinding stale_binding,
+            NoReply no_reply,
+            ServerRestarted server_restarted,
+            SessionLost session_lost,
+            Forgotten forgotten,
+            GenerationEnded generation_ended,
+            IdentityInUse identity_in_use,
+            Overloaded overloaded,
+            Draining draining,
+            VersionMismatch version_mismatch,
+            InterfaceMismatch interface_mismatch,
+            UnknownMethod unknown_method,
+            ChangedMethod changed_method,
+            TooLarge too_large,
+            Unauthorised unauthorised,
+            Expired expired,
+            BadArguments bad_arguments,
+            Unmarshallable unmarshallable,
+            NoFreeSlot no_free_slot,
+            Cancelled cancelled,
+            HandlerPanicked handler_panicked,
+            HandlerFailed handler_failed,
+            ReplyTooLarge reply_too_large,
+            ReplyUndecodable reply_undecodable,
+            JournalFailed journal_failed,
+        }
+    };
+}
+
+macro_rules! names {
+    ($($kind:ident $name:ident,)*) => {
+        impl ErrorKind {
+            /// Every kind.
+            pub const ALL: &'static [Self] = &[$(Self::$kind),*];
+
+            /// The kind's name in logs, which stays what it is: `no_reply`.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => stringify!($name),)*
+                }
+            }
+        }
+    };
+}
+
+__every_error_kind!(names);
 
 /// The textbook's classes of failure (Tanenbaum & van Steen, section 8.3.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -124,6 +184,41 @@ impl ErrorKind {
             Self::Cancelled => ErrorClass::Cancelled,
             Self::HandlerPanicked | Self::HandlerFailed => ErrorClass::Handler,
             Self::ReplyTooLarge | Self::ReplyUndecodable => ErrorClass::Reply,
+        }
+    }
+
+    /// Whether the call fails as surely the next time, unless somebody changes something first.
+    pub(super) const fn is_lasting(self) -> bool {
+        match self {
+            Self::BadAddress
+            | Self::Misconfigured
+            | Self::IdentityInUse
+            | Self::VersionMismatch
+            | Self::InterfaceMismatch
+            | Self::UnknownMethod
+            | Self::ChangedMethod
+            | Self::TooLarge
+            | Self::Unauthorised
+            | Self::BadArguments
+            | Self::Unmarshallable
+            | Self::JournalFailed => true,
+            Self::NoServer
+            | Self::Unreachable
+            | Self::StaleBinding
+            | Self::NoReply
+            | Self::ServerRestarted
+            | Self::SessionLost
+            | Self::Forgotten
+            | Self::GenerationEnded
+            | Self::Overloaded
+            | Self::Draining
+            | Self::Expired
+            | Self::NoFreeSlot
+            | Self::Cancelled
+            | Self::HandlerPanicked
+            | Self::HandlerFailed
+            | Self::ReplyTooLarge
+            | Self::ReplyUndecodable => false,
         }
     }
 

@@ -220,3 +220,138 @@ fn question_mark_takes_both_failures() {
 fn a_call_error_is_one_pointer() {
     assert_eq!(size_of::<CallError>(), size_of::<usize>());
 }
+
+/// A kind's number stands in replies, inside a `CallReport`: what is there stays where it is.
+#[test]
+fn kinds_keep_their_numbers_and_their_names() {
+    for (number, &kind) in ErrorKind::ALL.iter().enumerate() {
+        let bytes = postcard::to_allocvec(&kind).unwrap();
+        assert_eq!(bytes, [u8::try_from(number).unwrap()], "{kind:?}");
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+    }
+    for execution in [Execution::NotExecuted, Execution::Executed, Execution::Unknown] {
+        assert_eq!(serde_json::to_value(execution).unwrap(), execution.name());
+    }
+    assert_eq!(ErrorKind::NoServer as usize, 0);
+    assert_eq!(ErrorKind::ReplyUndecodable as usize, 27, "add new kinds behind it");
+}
+
+/// What a handler's failure looks like inside a reply.
+#[test]
+fn a_report_keeps_its_bytes() {
+    let report = CallReport::no_answer("gone");
+    let bytes = postcard::to_allocvec(&report).unwrap();
+    assert_eq!(bytes, b"\x04gone\x01\x00");
+    assert_eq!(postcard::from_bytes::<CallReport>(&bytes).unwrap(), report);
+}
+
+fn recorded() -> CallError {
+    let facts = Evidence {
+        server: ServerId(0x15fc_8d5a_d2d9_310d),
+        incarnation: Incarnation::new(7, 0xf3e7_8960),
+        working_seen: true,
+        push_back: Some(Duration::from_millis(50)),
+        detail: "quoth \"it\"".into(),
+        ..evidence()
+    };
+    let call = CallId {
+        session: crate::ids::SessionId(0xdead_beef_0000_7f3a),
+        slot: crate::ids::SlotIndex(3),
+        sequence: crate::ids::Sequence(41),
+        ..CallId::UNSENT
+    };
+    CallError::new(ErrorKind::HandlerFailed, Execution::Executed)
+        .with_partial(true)
+        .with_method("bank.pay")
+        .with_call(call)
+        .with_evidence(facts)
+        .with_source(CallReport::no_answer("not executed: nobody is there"))
+}
+
+#[test]
+fn a_record_keeps_its_names() {
+    let record = recorded().record();
+    let json = serde_json::to_string_pretty(&record).unwrap();
+    assert_eq!(json + "\n", include_str!("golden.json"));
+    let read: ErrorRecord = serde_json::from_str(include_str!("golden.json")).unwrap();
+    assert_eq!(read, record);
+}
+
+#[test]
+fn a_record_of_nothing_known_says_so_and_is_read_back_whatever_is_missing() {
+    let error = CallError::new(ErrorKind::NoServer, Execution::NotExecuted);
+    let record = serde_json::to_value(error.record()).unwrap();
+    for (place, expected) in [
+        ("/call", serde_json::Value::Null),
+        ("/session", serde_json::Value::Null),
+        ("/evidence/peer", serde_json::Value::Null),
+        ("/evidence/server", serde_json::Value::Null),
+        ("/evidence/waited_ms", 0.into()),
+        ("/class", "cannot_locate".into()),
+        ("/sources", serde_json::Value::Array(vec![])),
+    ] {
+        assert_eq!(record.pointer(place), Some(&expected), "{place}");
+    }
+    let bare: Evidence = serde_json::from_str("{\"peer\":\"host 3\",\"new\":1}").unwrap();
+    assert_eq!(bare.peer, Some(Address::Virtual(3)));
+    assert_eq!(serde_json::to_value(&bare).unwrap()["peer"], "host 3");
+    for odd in ["{\"peer\":\"host\"}", "{\"server\":\"-\"}", "{\"incarnation\":\"7\"}"] {
+        let error = serde_json::from_str::<Evidence>(odd).unwrap_err();
+        assert!(error.to_string().contains("as it prints"), "{error}");
+    }
+}
+
+/// An error of an application, with its cause apart.
+#[derive(Clone, Debug)]
+struct NoLedger(CallError);
+
+impl fmt::Display for NoLedger {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the ledger did not answer")
+    }
+}
+
+impl std::error::Error for NoLedger {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0)
+    }
+}
+
+#[test]
+fn a_chain_says_each_thing_once_and_keeps_types() {
+    let cause = "::".parse::<std::net::Ipv4Addr>().unwrap_err();
+    let error =
+        CallError::new(ErrorKind::BadAddress, Execution::NotExecuted).because(cause.clone());
+    assert_eq!(error.to_string(), "not executed: invalid IPv4 address syntax");
+    assert_eq!(chain(&error).to_string(), error.to_string(), "its source is in its text");
+    let source = std::error::Error::source(&error).expect("a source");
+    assert_eq!(source.downcast_ref(), Some(&cause));
+    let copy = error.clone();
+    assert!(
+        std::error::Error::source(&copy)
+            .is_some_and(|source| source.is::<std::net::AddrParseError>())
+    );
+    let outer = NoLedger(error.with_detail("`::` will not do"));
+    assert_eq!(
+        chain(&outer).to_string(),
+        "the ledger did not answer\n  because: not executed: `::` will not do\n  because: invalid \
+         IPv4 address syntax"
+    );
+    assert_eq!(outer.0.record().sources, ["invalid IPv4 address syntax"], "a record has them all");
+}
+
+/// A script learns from the code alone whether the call ran.
+#[test]
+fn exit_codes_say_whether_the_call_ran() {
+    for &kind in ErrorKind::ALL {
+        let code = |execution| CallError::new(kind, execution).exit_code();
+        assert_eq!((code(Execution::Executed), code(Execution::Unknown)), (70, 76), "{kind:?}");
+        let not_executed = code(Execution::NotExecuted);
+        assert_eq!(not_executed, if kind.is_lasting() { 78 } else { 75 }, "{kind:?}");
+    }
+    for execution in [Execution::NotExecuted, Execution::Executed, Execution::Unknown] {
+        let error = CallError::new(ErrorKind::Cancelled, execution);
+        assert_eq!(Error::<()>::Call(error).exit_code(), execution.exit_code());
+    }
+    assert_eq!(Error::App(()).exit_code(), 1);
+}

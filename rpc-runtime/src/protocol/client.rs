@@ -360,6 +360,12 @@ impl Client {
         self.calls.len()
     }
 
+    /// Whether calls wait for a session or a slot: what comes lets them leave.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
     /// Whether nothing is under way and nothing is due.
     #[must_use]
     pub fn is_quiet(&self) -> bool {

@@ -190,7 +190,7 @@ impl State {
     /// whichever gets free first.
     fn accept(&mut self, call: Execute, shared: &Shared, errands: &mut Errands) {
         if call.ticket.call_id().space == Space::Durable {
-            self.storing.calls.push_back(call);
+            self.storing.accept(self.now, call);
             if self.storing.has_gathered() {
                 errands.gates.push(Arc::clone(&shared.bell));
             }
@@ -209,18 +209,15 @@ impl State {
     fn call_worker(&mut self, errands: &mut Errands) -> bool {
         if let Some(worker) = self.idle.pop() {
             errands.gates.extend(self.gates[worker].clone());
-            return true;
-        }
-        if let Some(number) = self.vacant.pop() {
+        } else if let Some(number) = self.vacant.pop() {
             errands.fresh_workers.push(number);
-            return true;
-        }
-        if self.gates.len() < self.workers_max {
+        } else if self.gates.len() < self.workers_max {
             errands.fresh_workers.push(self.gates.len());
             self.gates.push(None);
-            return true;
+        } else {
+            return false;
         }
-        false
+        true
     }
 
     /// Sees to it that a worker looks after the calls that wait for the store, if none does.
@@ -235,10 +232,13 @@ impl State {
     /// again.
     fn do_without(&mut self, now: Instant, number: usize) {
         self.vacant.push(number);
+        if self.storing.keeper == Keeper::Called {
+            self.storing.keeper = Keeper::None; // perhaps it was this one that was called
+        }
         if self.vacant.len() < self.gates.len() {
             return;
         }
-        for call in self.queue.drain(..) {
+        for call in self.queue.drain(..).chain(self.storing.calls.drain(..)) {
             self.core.turn_away(now, call.ticket);
             self.core.recycle(call.arguments);
         }

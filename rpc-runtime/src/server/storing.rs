@@ -18,8 +18,8 @@ use crate::time::{Duration, Instant};
 /// The longest that calls are let gather for.
 const GATHERING_MAX: Duration = Duration::from_millis(5);
 
-/// What is shorter than this is not worth a wait.
-const GATHERING_MIN: Duration = Duration::from_micros(100);
+/// In less than this few come: then calls wait for what they would have had sooner.
+const GATHERING_MIN: Duration = Duration::from_micros(400);
 
 /// The calls that wait for the store, and who sees to them.
 #[derive(Debug, Default)]
@@ -34,13 +34,14 @@ pub(super) struct Storing {
 
 /// When to wait for more calls before the next transaction.
 ///
-/// Callers that were answered mostly call again. Where all of them are back before a flush ends, the
-/// flushes bound the rate: then one for all is better than one for the first and one for the others.
-/// Where they are not, the processors do, and have work while the store flushes.
+/// Callers that were answered mostly call again. Where all of them are back long before a flush ends,
+/// so that no more come, the flushes bound the rate: then one for all is better than one for the first
+/// and one for the others. Where calls come all the time the processors do, and have work while the
+/// store flushes.
 #[derive(Debug, Default)]
 struct Gathering {
-    /// Callers that were answered before the last transaction began.
-    answered: usize,
+    /// When the last call came.
+    last_came: Instant,
     /// Until when, and for how many calls, the next transaction waits.
     until: Option<(Instant, usize)>,
     /// Whether the last wait was for all that it hoped for.
@@ -83,6 +84,12 @@ impl Storing {
         self.keeper == Keeper::None && !(self.calls.is_empty() && self.doubts.is_empty())
     }
 
+    /// Takes a call in.
+    pub(super) fn accept(&mut self, now: Instant, call: Execute) {
+        self.calls.push_back(call);
+        self.gathering.last_came = now;
+    }
+
     /// The keeper is through with a transaction.
     pub(super) fn stored(&mut self, now: Instant, settled: &Settled) {
         self.keeper = Keeper::None;
@@ -105,8 +112,7 @@ impl Storing {
 impl Gathering {
     /// A transaction ended `ended` calls, while others came that wait.
     fn stored(&mut self, now: Instant, ended: usize, waiting: usize, flush_takes: Duration) {
-        let all_are_back = self.answered > 0 && waiting >= self.answered;
-        self.answered = ended;
+        let all_are_back = waiting > 0 && self.last_came.until(now) >= flush_takes / 4;
         let wait = (flush_takes / 4 * 3).min(GATHERING_MAX);
         let is_worth_it = (all_are_back || self.is_worth_it) && wait >= GATHERING_MIN;
         let callers = (ended + waiting).min(BATCH_JOBS_MAX);

@@ -1,5 +1,6 @@
 //! PostgreSQL: the promises of every store, and what only a database server can do to one.
 
+use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use postgres::{Client, NoTls};
@@ -15,7 +16,8 @@ fn postgresql_keeps_all_promises() {
     let mut server = match Server::start(false) {
         Ok(server) => server,
         Err(why) => {
-            eprintln!("skipped: {why}");
+            // Past the harness, which shows nothing of a test that passes.
+            let _ = writeln!(io::stderr(), "PostgreSQL's tests are skipped: {why}");
             return;
         }
     };

@@ -9,19 +9,22 @@ use rpc_runtime::sim::{Control, HostId};
 use rpc_runtime::time::{Duration, Instant};
 
 use super::METHODS;
-use super::knobs::Orphans;
+use super::knobs::{Calls, Orphans};
 use super::users::Handlers;
+use super::weather::Weather;
 
 /// A life of the server that lives on a host.
 pub(super) fn identity(control: &mut Control, host: HostId, n: u64) -> ServerIdentity {
     ServerIdentity { id: ServerId(1 + n), incarnation: control.incarnation(host) }
 }
 
-/// What holds for all servers of a day.
+/// What holds for a whole day.
 #[derive(Clone, Debug)]
 pub(super) struct Day {
     pub(super) limits: Limits,
+    pub(super) weather: Weather,
     pub(super) orphans: Orphans,
+    pub(super) kinds: Calls,
     pub(super) journal: Journal,
 }
 
@@ -33,7 +36,7 @@ pub(super) fn place(
     disk: &Disk,
     day: &Day,
 ) {
-    let Day { limits, orphans, journal } = day;
+    let Day { limits, weather, orphans, journal, .. } = day;
     let mut rng = control.rng(host);
     let methods = METHODS
         .iter()
@@ -46,8 +49,9 @@ pub(super) fn place(
         })
         .collect();
     let machine = Server::new(identity, limits.clone(), methods, Box::new(control.rng(host)));
-    let handlers = Handlers::new(Box::new(control.rng(host)));
+    let handlers = Handlers::new(Box::new(control.rng(host)), *weather);
     let workers = 1 + usize::try_from(control.rng(host).below(4)).unwrap_or(0);
+    let workers = workers.min(limits.calls_running_max);
     let identity = (identity.id, identity.incarnation);
     let node = ServerNode::new(machine, identity, handlers, workers, journal.clone());
     let node = node.with_disk(disk.clone());
@@ -66,10 +70,11 @@ pub(super) struct Site {
 /// Crashes, restarts, drains; sometimes another server comes back at the address.
 pub(super) fn plan(control: &mut Control, rng: &mut dyn Rng, site: &Site, day: &Day) {
     let &Site { host, n, .. } = site;
-    for _ in 0..rng.below(3) {
+    let (deaths, down_us) = day.weather.server_deaths(rng);
+    for _ in 0..deaths {
         let day = day.clone();
         let at = Instant::START + Duration::from_micros(rng.below(3_800_000));
-        let down = Duration::from_micros(rng.below(300_000));
+        let down = Duration::from_micros(rng.below(down_us));
         let stranger = rng.chance(0.15);
         let disk = if stranger { site.other.clone() } else { site.disk.clone() };
         control.at(at, move |control| {

@@ -7,7 +7,9 @@ use rpc_runtime::random::Rng;
 use rpc_runtime::sim::nodes::{Action, Behaviour, Planned, Script, Work};
 use rpc_runtime::time::{Duration, Instant};
 
+use super::journals;
 use super::knobs::Calls;
+use super::weather::Weather;
 
 /// Handlers of every temper: quick and slow, obedient and not, failing in every way.
 #[derive(Debug)]
@@ -16,12 +18,13 @@ pub(super) struct Handlers {
     executions: u64,
     /// Their work takes long, as a rule, so that callers are asked, give up or die meanwhile.
     are_slow: bool,
+    weather: Weather,
 }
 
 impl Handlers {
-    pub(super) fn new(mut rng: Box<dyn Rng>) -> Self {
+    pub(super) fn new(mut rng: Box<dyn Rng>, weather: Weather) -> Self {
         let are_slow = rng.chance(0.3);
-        Self { rng, executions: 0, are_slow }
+        Self { rng, executions: 0, are_slow, weather }
     }
 }
 
@@ -41,13 +44,7 @@ impl Behaviour for Handlers {
             _ => (HandlerEnd::Returned, 0),
         };
         reply.resize(reply.len() + length, 7);
-        let takes = match (self.rng.below(10), self.are_slow) {
-            (0..=5, false) | (0..=1, true) => 0,
-            (6..=8, false) | (2..=3, true) => self.rng.below(60_000),
-            (_, false) => self.rng.below(1_500_000),
-            (_, true) => self.rng.below(4_000_000),
-        };
-        let takes = Duration::from_micros(takes);
+        let takes = self.weather.takes(&mut *self.rng, self.are_slow);
         Work { takes, end, heeds_cancel: self.rng.chance(0.7) }
     }
 }
@@ -68,7 +65,6 @@ impl Caller {
     pub(super) fn new(mut rng: Box<dyn Rng>, connections: usize, calls: u64, kinds: Calls) -> Self {
         let at_once = 1 + usize::try_from(rng.below(6)).unwrap_or(0);
         let is_patient = rng.chance(0.3);
-        let kinds = kinds.of_one_caller(&mut *rng);
         Self { rng, connections, left: calls, kinds, at_once, is_patient, resting: false }
     }
 }
@@ -96,6 +92,7 @@ impl Script for Caller {
             depth: u8::from(self.rng.chance(0.2)),
             recorded: false,
         };
+        let spec = journals::ask(spec, self.left);
         let gives_up = self.rng.chance(0.15);
         let cancel_at = gives_up.then(|| now + Duration::from_micros(1 + self.rng.below(300_000)));
         let length = usize::try_from(self.rng.below(64)).unwrap_or(0);

@@ -1,4 +1,5 @@
-//! Every kind of error, reached as a user would, with its certainty and its whole text.
+//! The kinds of error that a single server and a single visitor reach, and how an error is held to
+//! its kind, its certainty and its whole text.
 //!
 //! The texts stand in `errors/texts.txt`; what differs from run to run (addresses, times, names of
 //! servers) is replaced there by a word in capitals.
@@ -9,7 +10,6 @@ use std::error::Error as _;
 use rpc_runtime::{Channel, ErrorKind, Execution, Options};
 
 use super::*;
-use ErrorKind as K;
 use Execution::{Executed, NotExecuted, Unknown};
 
 const TEXTS: &str = include_str!("texts.txt");
@@ -90,15 +90,45 @@ pub(crate) fn hold(label: &str, kind: ErrorKind, execution: Execution, error: &C
     if let Some(source) = error.source() {
         assert!(text.contains(&source.to_string()), "{label}: {text} hides {source}");
     }
+    assert_eq!(rpc_runtime::error::chain(error).to_string(), text, "{label}: said once");
+    let code = match execution {
+        NotExecuted => [75, 78],
+        Executed => [70, 70],
+        Unknown => [76, 76],
+    };
+    assert!(code.contains(&error.exit_code()), "{label}: {}", error.exit_code());
+    let record = serde_json::to_value(error.record()).unwrap();
+    assert_eq!((&record["kind"], &record["text"]), (&kind.name().into(), &text.as_str().into()));
     let expected = texts().remove(label).unwrap_or("(no such label)");
     assert_eq!(normal(&text), expected, "{label}");
 }
 
-/// Holds what a visitor learns, in the simulator and over sockets, to the same text.
-#[track_caller]
-pub(crate) fn everywhere(label: &str, kind: ErrorKind, execution: Execution, case: Case) {
-    hold(label, kind, execution, &case.in_sim());
-    hold(label, kind, execution, &case.on_udp());
+/// A way to reach a kind: under which label its text stands, the certainty it must carry there, and
+/// what to do in either world.
+pub(crate) struct Cell {
+    pub(crate) label: &'static str,
+    execution: Execution,
+    case: Case,
+}
+
+impl Cell {
+    pub(crate) const fn new(label: &'static str, execution: Execution, case: Case) -> Self {
+        Self { label, execution, case }
+    }
+}
+
+/// Holds what visitors learn, in the simulator and over sockets, to the same texts.
+pub(crate) fn everywhere(kind: ErrorKind, cells: &[Cell]) {
+    assert!(!cells.is_empty(), "nothing reaches {kind:?}");
+    for Cell { label, execution, case } in cells {
+        hold(label, kind, *execution, &case.in_sim());
+        hold(label, kind, *execution, &case.on_udp());
+    }
+}
+
+/// All labels there are.
+pub(crate) fn labels() -> Vec<&'static str> {
+    texts().into_keys().collect()
 }
 
 pub(crate) fn desk(url: &str) -> DeskClient {
@@ -118,52 +148,62 @@ pub(crate) fn place_of(url: &str) -> &str {
     url.split_once("://").unwrap().1
 }
 
-#[test]
-fn unreachable() {
+/// A place at which nobody answers, as long as the socket is there.
+pub(crate) fn silent_place(url: &str) -> (std::net::UdpSocket, String) {
+    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = format!("udp://{}", socket.local_addr().unwrap());
+    (socket, if url.starts_with("sim") { "sim://visitor".to_owned() } else { silent })
+}
+
+pub(crate) fn unreachable() -> Vec<Cell> {
     let case = Case::of(|url| {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let silent = format!("udp://{}", socket.local_addr().unwrap());
-        let url = if url.starts_with("sim") { "sim://visitor" } else { &silent };
-        desk(url).with(within(300)).count().unwrap_err()
+        let (_socket, silent) = silent_place(url);
+        desk(&silent).with(within(300)).count().unwrap_err()
     });
-    everywhere("Unreachable", K::Unreachable, NotExecuted, case);
+    vec![Cell::new("Unreachable", NotExecuted, case)]
 }
 
-#[test]
-fn bad_address() {
+pub(crate) fn bad_address() -> Vec<Cell> {
     let case = Case::of(|_| DeskClient::connect("127.0.0.1:1").unwrap_err());
-    everywhere("BadAddress", K::BadAddress, NotExecuted, case);
+    let foreign = Case::of(|_| {
+        // An address that belongs to nobody here (RFC 5737): the system says so.
+        let world = rpc_runtime::reactor::world();
+        let error = Server::bind_in(&world, "192.0.2.1:0").map(drop).unwrap_err();
+        let refused = error.source().and_then(std::error::Error::source).expect("what it said");
+        assert!(refused.is::<std::io::Error>(), "{refused:?}");
+        error
+    });
+    vec![
+        Cell::new("BadAddress", NotExecuted, case),
+        Cell::new("BadAddress, not ours", NotExecuted, foreign),
+    ]
 }
 
-#[test]
-fn misconfigured() {
+pub(crate) fn misconfigured() -> Vec<Cell> {
     let case = Case::of(|url| {
         let service = || DeskService::new(Clerk::default());
         let server = Server::bind(own_place(url)).unwrap().export(service()).export(service());
         server.spawn().unwrap_err()
     });
-    everywhere("Misconfigured", K::Misconfigured, NotExecuted, case);
+    vec![Cell::new("Misconfigured", NotExecuted, case)]
 }
 
-#[test]
-fn stale_binding() {
+pub(crate) fn stale_binding() -> Vec<Cell> {
     let case = Case::of(|url| {
         let (server, life) =
             (rpc_runtime::ids::ServerId(7), rpc_runtime::ids::Incarnation::new(1, 1));
         let channel = Channel::to(&here(), place_of(url), server, life).unwrap();
         DeskClient::on(&channel).count().unwrap_err()
     });
-    everywhere("StaleBinding", K::StaleBinding, NotExecuted, case);
+    vec![Cell::new("StaleBinding", NotExecuted, case)]
 }
 
-#[test]
-fn no_reply() {
+pub(crate) fn no_reply() -> Vec<Cell> {
     let case = Case::of(|url| desk(url).dawdle(1_000).unwrap_err());
-    everywhere("NoReply", K::NoReply, Unknown, case);
+    vec![Cell::new("NoReply", Unknown, case)]
 }
 
-#[test]
-fn forgotten() {
+pub(crate) fn forgotten() -> Vec<Cell> {
     let serve = |server| with_limits(server, |limits| limits.slots_max = 1);
     let visit = |url: &str| {
         let desk = desk(url);
@@ -171,11 +211,10 @@ fn forgotten() {
         assert_eq!(desk.count().unwrap(), 1, "in the same slot");
         desk.resolve(doubtful.call()).unwrap_err()
     };
-    everywhere("Forgotten", K::Forgotten, Unknown, Case { serve, visit });
+    vec![Cell::new("Forgotten", Unknown, Case { serve, visit })]
 }
 
-#[test]
-fn overloaded() {
+pub(crate) fn overloaded() -> Vec<Cell> {
     let serve =
         |server: Server| with_limits(server, |limits| limits.calls_running_max = 1).workers(1);
     let visit = |url: &str| {
@@ -184,11 +223,13 @@ fn overloaded() {
         rest(Duration::from_millis(50));
         desk.with(Options::new().retry(false)).count().unwrap_err()
     };
-    everywhere("Overloaded", K::Overloaded, NotExecuted, Case { serve, visit });
+    vec![
+        Cell::new("Overloaded", NotExecuted, Case { serve, visit }),
+        Cell::new("Overloaded, at the door", NotExecuted, peers::overloaded_at_the_door()),
+    ]
 }
 
-#[test]
-fn draining() {
+pub(crate) fn draining() -> Vec<Cell> {
     let case = Case::of(|url| {
         let service = DeskService::new(Clerk::default());
         let running = Server::bind(own_place(url)).unwrap().export(service).spawn().unwrap();
@@ -202,7 +243,10 @@ fn draining() {
         assert_eq!(busy.wait().unwrap(), 1, "what was accepted ends");
         error
     });
-    everywhere("Draining", K::Draining, NotExecuted, case);
+    vec![
+        Cell::new("Draining", NotExecuted, case),
+        Cell::new("Draining, at the door", NotExecuted, peers::draining_at_the_door()),
+    ]
 }
 
 /// The same service with other methods, and one that the desk does not have.
@@ -222,79 +266,80 @@ mod other {
     }
 }
 
-#[test]
-fn unknown_method() {
+pub(crate) fn unknown_method() -> Vec<Cell> {
     use other::{Misspelt as _, Till as _};
-    let case = Case::of(|url| other::MisspeltClient::connect(url).unwrap().coumt().unwrap_err());
-    everywhere("UnknownMethod, near", K::UnknownMethod, NotExecuted, case);
-    let case = Case::of(|url| other::MisspeltClient::connect(url).unwrap().shred().unwrap_err());
-    everywhere("UnknownMethod, far", K::UnknownMethod, NotExecuted, case);
-    let case = Case::of(|url| other::TillClient::connect(url).unwrap().open().unwrap_err());
-    everywhere("UnknownMethod, other service", K::UnknownMethod, NotExecuted, case);
+    let near = Case::of(|url| other::MisspeltClient::connect(url).unwrap().coumt().unwrap_err());
+    let far = Case::of(|url| other::MisspeltClient::connect(url).unwrap().shred().unwrap_err());
+    let elsewhere = Case::of(|url| other::TillClient::connect(url).unwrap().open().unwrap_err());
+    vec![
+        Cell::new("UnknownMethod, near", NotExecuted, near),
+        Cell::new("UnknownMethod, far", NotExecuted, far),
+        Cell::new("UnknownMethod, other service", NotExecuted, elsewhere),
+        Cell::new("UnknownMethod, no store", NotExecuted, durable::without_a_store()),
+    ]
 }
 
-#[test]
-fn changed_method() {
+pub(crate) fn changed_method() -> Vec<Cell> {
     use other::Misspelt as _;
     let case =
         Case::of(|url| other::MisspeltClient::connect(url).unwrap().give_up(true).unwrap_err());
-    everywhere("ChangedMethod", K::ChangedMethod, NotExecuted, case);
+    vec![Cell::new("ChangedMethod", NotExecuted, case)]
 }
 
-#[test]
-fn too_large() {
+pub(crate) fn too_large() -> Vec<Cell> {
     let case = Case::of(|url| desk(url).echo(&[0; 5_000]).unwrap_err());
-    everywhere("TooLarge", K::TooLarge, NotExecuted, case);
+    vec![Cell::new("TooLarge", NotExecuted, case)]
 }
 
-#[test]
-fn expired() {
+pub(crate) fn expired() -> Vec<Cell> {
     let case = Case::of(|url| desk(url).with(within(0)).count().unwrap_err());
-    everywhere("Expired", K::Expired, NotExecuted, case);
+    vec![Cell::new("Expired", NotExecuted, case)]
 }
 
-#[test]
-fn no_free_slot() {
+pub(crate) fn no_free_slot() -> Vec<Cell> {
     let serve = |server| with_limits(server, |limits| limits.slots_max = 1);
     let visit = |url: &str| {
         let desk = desk(url);
         let _busy = desk.with(within(9_000)).start().wait();
         desk.with(within(100)).count().unwrap_err()
     };
-    everywhere("NoFreeSlot", K::NoFreeSlot, NotExecuted, Case { serve, visit });
+    vec![Cell::new("NoFreeSlot", NotExecuted, Case { serve, visit })]
 }
 
-#[test]
-fn cancelled() {
-    let case = Case::of(|url| {
-        let call = desk(url).start().count();
+pub(crate) fn cancelled() -> Vec<Cell> {
+    let before = Case::of(|url| {
+        let (_socket, silent) = silent_place(url); // or the call may be gone already
+        let call = desk(&silent).start().count();
         call.cancel();
         call.wait().unwrap_err()
     });
-    everywhere("Cancelled, before it left", K::Cancelled, NotExecuted, case);
-    let case = Case::of(|url| {
+    let under_way = Case::of(|url| {
         let call = desk(url).with(within(9_000)).start().wait();
         rest(Duration::from_millis(50));
         call.cancel();
         call.wait().unwrap_err()
     });
-    everywhere("Cancelled, under way", K::Cancelled, Unknown, case);
+    vec![
+        Cell::new("Cancelled, before it left", NotExecuted, before),
+        Cell::new("Cancelled, under way", Unknown, under_way),
+    ]
 }
 
-#[test]
-fn handler_panicked() {
+pub(crate) fn handler_panicked() -> Vec<Cell> {
     let case = Case::of(|url| desk(url).panic("on fire").unwrap_err());
-    everywhere("HandlerPanicked", K::HandlerPanicked, Executed, case);
+    vec![Cell::new("HandlerPanicked", Executed, case)]
 }
 
-#[test]
-fn handler_failed() {
+pub(crate) fn handler_failed() -> Vec<Cell> {
     let case = Case::of(|url| desk(url).give_up().unwrap_err());
-    everywhere("HandlerFailed", K::HandlerFailed, Executed, case);
+    vec![
+        Cell::new("HandlerFailed", Executed, case),
+        Cell::new("HandlerFailed, by its store", Executed, durable::failing_store()),
+        Cell::new("HandlerFailed, nested", Executed, peers::failed_nested_call()),
+    ]
 }
 
-#[test]
-fn reply_too_large() {
+pub(crate) fn reply_too_large() -> Vec<Cell> {
     let case = Case::of(|url| desk(url).grow(5_000).unwrap_err());
-    everywhere("ReplyTooLarge", K::ReplyTooLarge, Executed, case);
+    vec![Cell::new("ReplyTooLarge", Executed, case)]
 }

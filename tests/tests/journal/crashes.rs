@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use rpc_runtime::fault::Faults;
-use rpc_runtime::sim::{SimDisk, sleep};
+use rpc_runtime::sim::{SimDisk, now, sleep};
 use rpc_runtime::{Execution, Journal, Resolution};
 
 use super::till::{Shop, Till as _, TillClient, channel, ms, paid};
@@ -129,17 +129,38 @@ fn sixty_four_callers_share_flushes() {
         let (channel, journal) = channel(&ours);
         let till = TillClient::on(&channel);
         till.pay(0).unwrap();
-        let before = journal.stats();
+        let (before, began) = (journal.stats(), now());
         let calls: Vec<_> = (1..=64).map(|number| till.start().pay(number)).collect();
         for call in calls {
             call.wait().unwrap();
         }
+        assert!(now().since(began) < ms(60), "{:?}", now().since(began));
         let after = journal.stats();
         assert_eq!(after.entries - before.entries, 128, "a start and an end each");
         let flushes = after.flushes - before.flushes;
         assert!(flushes <= 16, "{flushes} flushes for 64 calls at a time");
         assert_eq!(after.failed, 0);
         assert_eq!(journal.calls().len(), 65);
+    });
+    shop.finish();
+}
+
+#[test]
+fn a_lone_caller_waits_for_the_disk_twice_and_no_longer() {
+    let shop = Shop::new(3);
+    let disk = SimDisk::new(3, 1);
+    disk.set_flush_takes(ms(5));
+    let ours = disk.clone();
+    shop.client("ann", move || {
+        let (channel, _journal) = channel(&ours);
+        let till = TillClient::on(&channel);
+        till.pay(0).unwrap();
+        for number in 1..20 {
+            let began = now();
+            till.pay(number).unwrap();
+            let took = now().since(began);
+            assert!(ms(10) <= took && took < ms(15), "{took:?}");
+        }
     });
     shop.finish();
 }

@@ -1,7 +1,7 @@
 //! Journals: what a client's next life learns of its calls, and what it never does to them.
 
 use rpc_runtime::error::Execution;
-use rpc_runtime::protocol::{DoubtCause, Outcome};
+use rpc_runtime::protocol::{DoubtCause, OrphanStrategy, Outcome};
 use rpc_runtime::wire::Kind;
 use rpc_tests::scenario::{durable, ms, once, secs, story};
 
@@ -10,10 +10,12 @@ use rpc_tests::scenario::{durable, ms, once, secs, story};
 #[test]
 fn exterminate_after_restart() {
     story(|world| {
-        let bank = world.server("bank");
+        // By itself, the server leaves alone what a former life is no longer there for.
+        let bank = world.server_under("bank", OrphanStrategy::Expire, secs(10), secs(3));
         let till = world.keeping_client("till", bank);
         world.finish_call(till, once());
         world.handlers_take(bank, ms(50));
+        world.handlers_ignore_cancel(bank);
         let ran = world.call(till, once().recorded());
         world.run(ms(5));
         let late = world.link(till, bank).hold_next(Kind::Request);

@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -88,7 +88,7 @@ impl DiskFile {
 
     fn try_replace(&self, bytes: &[u8]) -> io::Result<()> {
         let new = beside(&self.path, ".new");
-        let mut written = File::create(&new)?;
+        let mut written = private().create(true).write(true).truncate(true).open(&new)?;
         written.write_all(bytes)?;
         written.sync_all()?;
         fs::rename(&new, &self.path)?;
@@ -100,7 +100,15 @@ impl DiskFile {
 }
 
 fn open(path: &Path) -> io::Result<File> {
-    File::options().read(true).write(true).create(true).truncate(false).open(path)
+    private().read(true).write(true).create(true).truncate(false).open(path)
+}
+
+/// Files that are made are their owner's only: the arguments of calls stand in them, and replies.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
 fn beside(path: &Path, ending: &str) -> PathBuf {

@@ -13,8 +13,8 @@ use crate::time::Duration;
 
 static OPENED: Mutex<BTreeMap<PathBuf, Weak<Keeper>>> = Mutex::new(BTreeMap::new());
 
-/// A journal that this process has just let go of may still be about to close its file: how often,
-/// and after what time, it is tried again.
+/// A process that has just let go of a journal, or was killed, may still be about to close its file:
+/// how often, and after what time, it is tried again.
 const TRIES: u32 = 50;
 const PAUSE: Duration = Duration::from_millis(10);
 
@@ -29,14 +29,12 @@ pub(super) fn open(path: &Path) -> Result<Arc<Keeper>, JournalError> {
     let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
     let mut tries = 0;
     let file = loop {
-        let known = opened.get(&place);
-        if let Some(keeper) = known.and_then(Weak::upgrade) {
+        if let Some(keeper) = opened.get(&place).and_then(Weak::upgrade) {
             return Ok(keeper);
         }
-        let was_ours = known.is_some();
         tries += 1;
         match DiskFile::open(&place) {
-            Err(JournalError::InUse(_)) if was_ours && tries < TRIES => pause(&world),
+            Err(JournalError::InUse(_)) if tries < TRIES => pause(&world),
             file => break file?,
         }
     };

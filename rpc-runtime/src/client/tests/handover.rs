@@ -88,6 +88,26 @@ fn visit(number: u64, clock: &ClockClient, late: &Most) {
 }
 
 #[test]
+fn a_call_that_nobody_waits_for_leaves_as_soon_as_there_is_a_session() {
+    check_fresh(1, |channel| {
+        let clock = ClockClient::on(channel);
+        let call = clock.start().slow(10_000);
+        sleep(Duration::from_millis(10) + WAY * 3); // HELLO, its cookie, and the call
+        assert!(timed(|| call.wait().unwrap()).is_zero());
+    });
+}
+
+#[test]
+fn calls_that_nobody_waits_for_leave_as_soon_as_there_are_slots() {
+    check(1, |channel| {
+        let clock = ClockClient::on(channel);
+        let calls: Vec<_> = (0..200).map(|_| clock.start().quick()).collect();
+        sleep(Duration::from_millis(60));
+        assert!(timed(|| calls.into_iter().for_each(|call| call.wait().unwrap())).is_zero());
+    });
+}
+
+#[test]
 fn a_reply_that_waits_to_be_read_is_read_before_the_deadline_is_kept() {
     check(1, |channel| {
         let clock = ClockClient::on(channel);

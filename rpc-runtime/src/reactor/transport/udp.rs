@@ -44,7 +44,8 @@ pub fn listen(place: &str) -> Result<Arc<dyn Link>, LinkError> {
     for place in place.split(',') {
         sockets.push(bind_first(place)?);
     }
-    let failed = |error: io::Error| LinkError::Other(format!("cannot listen at {place}: {error}"));
+    let failed =
+        |error: io::Error| LinkError::System(format!("cannot listen at {place}"), error.into());
     match <[UdpSocket; 1]>::try_from(sockets) {
         Ok([socket]) => Ok(Arc::new(Udp::on(socket).map_err(failed)?)),
         Err(several) => Ok(Arc::new(several::Several::join(several).map_err(failed)?)),
@@ -73,7 +74,7 @@ pub fn dial(place: &str) -> Result<(Arc<dyn Link>, Address), LinkError> {
     };
     let opened = UdpSocket::bind(from).and_then(Udp::on);
     let link = opened.map_err(|error| {
-        LinkError::Other(format!("cannot open a socket to reach {place}: {error}"))
+        LinkError::System(format!("cannot open a socket to reach {place}"), error.into())
     })?;
     Ok((Arc::new(link), Address::Ip(target)))
 }
@@ -101,7 +102,7 @@ fn bind_first(place: &str) -> Result<UdpSocket, LinkError> {
         Some(error) if error.kind() == io::ErrorKind::AddrInUse => {
             LinkError::InUse(place.to_owned())
         }
-        Some(error) => LinkError::Other(format!("cannot listen at {place}: {error}")),
+        Some(error) => LinkError::System(format!("cannot listen at {place}"), error.into()),
         None => LinkError::Unresolved(place.to_owned()),
     })
 }

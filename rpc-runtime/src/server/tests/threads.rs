@@ -69,13 +69,13 @@ fn a_server_without_a_thread_to_receive_does_not_start_and_gives_its_address_bac
     assert!(Server::bind_in(&reactor::world(), &address).is_ok());
 }
 
-/// Panics in the thread that receives, once told to.
-#[derive(Default)]
-struct Bad(Switch);
+/// Panics in the thread that receives, once told to; says when it does.
+struct Bad(Switch, Mutex<Sender<()>>);
 
 impl Watch for Bad {
     fn asked(&self, what: &'static str) {
         if self.0.is_thrown() && what == "Link::receive" {
+            let _ = self.1.lock().unwrap().send(());
             std::panic::resume_unwind(Box::new("a link that panics"));
         }
     }
@@ -83,13 +83,14 @@ impl Watch for Bad {
 
 #[test]
 fn a_server_whose_receiving_thread_unwinds_is_stopped_without_waiting_for_it() {
-    let bad = Arc::new(Bad::default());
+    let (sender, panics) = mpsc::channel();
+    let bad = Arc::new(Bad(Switch::default(), Mutex::new(sender)));
     let world = watched(reactor::world(), Arc::clone(&bad));
     let bench = Bench::within(&world, |server| server);
     let mut peer = bench.peer();
     bad.0.throw();
-    peer.request(0, 1, &PROBE, ECHO, b"the last one");
-    assert_eq!(peer.answer(0, 1), returned(b"the last one"));
+    peer.request(0, 1, &PROBE, ECHO, b"the last one that wakes it");
+    panics.recv_timeout(Duration::from_secs(10)).expect("it receives once more");
     let begun = world.now();
     bench.running.stop();
     assert!(world.now().since(begun) < Duration::from_millis(500));

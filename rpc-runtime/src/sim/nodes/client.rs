@@ -125,12 +125,28 @@ impl<S: Script> ClientNode<S> {
         started: &StartedCall,
         (until, completes): (Instant, bool),
     ) {
-        let (Some(book), Some(connection)) = (&self.book, self.connections.first_mut()) else {
+        let Some(book) = &self.book else { return };
+        let id = started.call;
+        let generation = GenerationId(id.session.0);
+        let is_durable = id.space == Space::Durable;
+        // Whoever has the slots or the session asks, else whoever may lead to that server.
+        let has = |connection: &Connection| {
+            let machine = &connection.machine;
+            let has_slots = is_durable && machine.generation() == generation;
+            has_slots || machine.session_id() == Some(id.session)
+        };
+        let leads = |connection: &Connection| {
+            let is_free = !is_durable || !connection.machine.generation().is_some();
+            is_free && [ServerId::NONE, started.server].contains(&connection.machine.server())
+        };
+        let place = self.connections.iter().position(has);
+        let place = place.or_else(|| self.connections.iter().position(leads));
+        let Some(connection) = place.and_then(|place| self.connections.get_mut(place)) else {
             return;
         };
-        let (id, machine) = (started.call, &mut connection.machine);
-        let key = if id.space == Space::Durable {
-            if let Some(table) = book.ledger().table(GenerationId(id.session.0)) {
+        let machine = &mut connection.machine;
+        let key = if is_durable {
+            if let Some(table) = book.ledger().table(generation) {
                 machine.restore(now, table);
             }
             if completes {
@@ -138,6 +154,8 @@ impl<S: Script> ClientNode<S> {
             } else {
                 machine.resolve(now, id, until)
             }
+        } else if machine.session_id() == Some(id.session) {
+            machine.resolve(now, id, until)
         } else {
             let StartedCall { server, incarnation, .. } = *started;
             let former = FormerCall { call: id, server, incarnation };

@@ -3,20 +3,17 @@
 #![expect(clippy::disallowed_methods, reason = "the moments of killing are real time")]
 
 use std::collections::BTreeMap;
-use std::env;
 use std::error::Error;
 use std::fs;
-use std::io::{BufRead, BufReader};
-use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, ExitCode};
 use std::thread;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::parts::{ENTRY_BYTES, EXECUTED, NOT_EXECUTED, OK};
+use crate::processes::{self, Moments};
 use crate::{LATE_MAX, Storm};
 
 /// What the storm showed.
@@ -40,20 +37,17 @@ struct Verdict {
 pub(crate) fn run(storm: &Storm) -> Result<ExitCode, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let journal = folder.path().join("journal");
-    let port = free_port()?;
+    let port = processes::free_port()?;
     let mut server = start_server(storm, port, &journal, 0)?;
     let mut clients = Vec::new();
     for number in 0..storm.clients {
         let log = folder.path().join(format!("client-{number}"));
         clients.push((start_client(storm, port, number, &log)?, log));
     }
-    let bar = ProgressBar::new(u64::from(storm.kills));
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} kills, {eta} left")?);
-    let mut moments = storm.seed;
+    let bar = processes::bar(storm.kills)?;
+    let mut moments = Moments::new(storm.seed);
     for kill in 1..=storm.kills {
-        moments =
-            moments.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        thread::sleep(Duration::from_millis(30 + (moments >> 33) % 220));
+        thread::sleep(Duration::from_millis(30 + moments.below(220)));
         server.kill()?;
         server.wait()?;
         server = start_server(storm, port, &journal, kill)?;
@@ -82,34 +76,26 @@ pub(crate) fn run(storm: &Storm) -> Result<ExitCode, Box<dyn Error>> {
     Ok(if agreed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// A port that was free a moment ago.
-fn free_port() -> Result<u16, Box<dyn Error>> {
-    Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
-}
-
 fn start_server(
     storm: &Storm,
     port: u16,
     journal: &Path,
     life: u32,
 ) -> Result<Child, Box<dyn Error>> {
-    let mut server = Command::new(env::current_exe()?)
-        .arg("server")
-        .args(["--port", &port.to_string()])
-        .args(["--drop", &storm.drop.to_string()])
-        .args(["--seed", &(storm.seed + 1_000 + u64::from(life)).to_string()])
-        .arg("--journal")
-        .arg(journal)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()?;
-    let stdout = server.stdout.take().ok_or("the server has no standard output")?;
-    let mut url = String::new();
-    BufReader::new(stdout).read_line(&mut url)?;
-    if url.is_empty() {
-        return Err("the server did not start".into());
-    }
-    Ok(server)
+    let seed = storm.seed + 1_000 + u64::from(life);
+    let [port, drop, seed] = [port.to_string(), storm.drop.to_string(), seed.to_string()];
+    let journal = journal.display().to_string();
+    processes::start_server(&[
+        "server",
+        "--port",
+        &port,
+        "--drop",
+        &drop,
+        "--seed",
+        &seed,
+        "--journal",
+        &journal,
+    ])
 }
 
 fn start_client(
@@ -118,16 +104,13 @@ fn start_client(
     number: u32,
     log: &Path,
 ) -> Result<Child, Box<dyn Error>> {
-    Ok(Command::new(env::current_exe()?)
-        .arg("client")
-        .args(["--port", &port.to_string()])
-        .args(["--number", &number.to_string()])
-        .args(["--drop", &storm.drop.to_string()])
-        .args(["--seed", &(storm.seed + u64::from(number)).to_string()])
-        .arg("--log")
-        .arg(log)
-        .stdin(Stdio::piped())
-        .spawn()?)
+    let seed = storm.seed + u64::from(number);
+    let [port, drop, seed] = [port.to_string(), storm.drop.to_string(), seed.to_string()];
+    let (number, log) = (number.to_string(), log.display().to_string());
+    processes::start(&[
+        "client", "--port", &port, "--number", &number, "--drop", &drop, "--seed", &seed, "--log",
+        &log,
+    ])
 }
 
 /// Holds the clients' logs against the journal.

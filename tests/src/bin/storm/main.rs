@@ -1,5 +1,6 @@
 //! The storm: real processes on loopback UDP, datagrams lost each way, the server killed again and
-//! again while clients call an `at_most_once` counter.
+//! again while clients call an `at_most_once` counter; or server and clients, while money is
+//! transferred `exactly_once` (see [`transfers`]).
 //!
 //! Each execution is appended to the server's journal before the handler returns; each client logs
 //! what it was told. In the end journal and verdicts must agree: no call ran twice, none that was
@@ -10,12 +11,16 @@
 
 mod judge;
 mod parts;
+mod processes;
 mod service;
+mod transfers;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use transfers::StoreKind;
 
 /// Kill a real server again and again, and hold the clients' verdicts against its journal.
 #[derive(Parser, Debug)]
@@ -27,10 +32,27 @@ struct Cli {
     storm: Storm,
 }
 
+/// What is called in the storm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Semantics {
+    /// A counter; its server is killed.
+    #[value(name = "at_most_once")]
+    AtMostOnce,
+    /// A bank; its server and its clients are killed.
+    #[value(name = "exactly_once")]
+    ExactlyOnce,
+}
+
 /// How hard it blows.
 #[derive(Args, Debug)]
 struct Storm {
-    /// How often the server is killed and restarted.
+    /// What is called.
+    #[arg(long, value_enum, default_value = "at_most_once")]
+    semantics: Semantics,
+    /// Where an `exactly_once` bank keeps its money.
+    #[arg(long, value_enum, default_value = "redb")]
+    store: StoreKind,
+    /// How often a process is killed and restarted.
     #[arg(long, default_value_t = 200)]
     kills: u32,
     /// Client processes.
@@ -55,6 +77,12 @@ enum Part {
     /// A client; started by the storm.
     #[command(hide = true)]
     Client(parts::ClientPart),
+    /// The bank's server; started by the storm.
+    #[command(hide = true)]
+    Bank(transfers::BankPart),
+    /// A client of the bank; started by the storm.
+    #[command(hide = true)]
+    Teller(transfers::TellerPart),
 }
 
 /// How late a call may end by its client's clock.
@@ -65,7 +93,14 @@ fn main() -> ExitCode {
     let result = match cli.part {
         Some(Part::Server(part)) => parts::serve(&part).map(|()| ExitCode::SUCCESS),
         Some(Part::Client(part)) => parts::call(&part).map(|()| ExitCode::SUCCESS),
-        None => judge::run(&cli.storm),
+        Some(Part::Bank(part)) => transfers::serve(&part).map(|()| ExitCode::SUCCESS),
+        Some(Part::Teller(part)) => {
+            transfers::call(&part).map(|()| ExitCode::SUCCESS).map_err(|error| error as _)
+        }
+        None => match cli.storm.semantics {
+            Semantics::AtMostOnce => judge::run(&cli.storm),
+            Semantics::ExactlyOnce => transfers::run(&cli.storm),
+        },
     };
     result.unwrap_or_else(|error| {
         eprintln!("storm: {error}");

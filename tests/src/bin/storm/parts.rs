@@ -68,7 +68,7 @@ pub(crate) const ENTRY_BYTES: usize = 8 + 1 + 8;
 /// How long a client waits for one call.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-fn world(drop: f64, seed: u64) -> Arc<dyn World> {
+pub(crate) fn world(drop: f64, seed: u64) -> Arc<dyn World> {
     Faulty::new(reactor::world(), Faults::default().loss(drop), seed).world()
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn call(part: &ClientPart) -> Result<(), Box<dyn Error>> {
 }
 
 /// Blocks until the parent closes the pipe, or dies.
-fn wait_for_end_of_input() {
+pub(crate) fn wait_for_end_of_input() {
     let mut nothing = [0; 64];
     while io::stdin().read(&mut nothing).is_ok_and(|read| read > 0) {}
 }

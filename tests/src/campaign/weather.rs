@@ -1,0 +1,146 @@
+//! The weather of a day: which faults, which limits, who dies how often. Most days bring a little of
+//! everything; some bring much of what seldom comes together, or no day of a thousand would show it.
+
+use rpc_runtime::fault::{Delay, Faults};
+use rpc_runtime::protocol::Limits;
+use rpc_runtime::random::Rng;
+use rpc_runtime::semantics::Semantics;
+use rpc_runtime::time::Duration;
+
+use super::knobs::Calls;
+use super::pick;
+
+/// What sort of day it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Weather {
+    /// A little of everything.
+    Mixed,
+    /// Every answer comes late, and calls run, run again and are asked for meanwhile.
+    Late,
+    /// Servers without room die and come back, one life after the other.
+    Stormy,
+}
+
+impl Weather {
+    pub(super) fn draw(rng: &mut dyn Rng) -> Self {
+        pick(rng, &[Self::Mixed, Self::Mixed, Self::Mixed, Self::Late, Self::Stormy])
+    }
+
+    pub(super) fn limits(self, rng: &mut dyn Rng) -> Limits {
+        let mut limits = mixed_limits(rng);
+        match self {
+            Self::Mixed => {}
+            Self::Late => {
+                limits.sessions_max = 64;
+                limits.slots_max = 64;
+                limits.quantum = Duration::from_millis(pick(rng, &[30, 150]));
+                limits.grace = Duration::from_millis(400);
+            }
+            Self::Stormy => {
+                limits.sessions_max = 64;
+                limits.slots_max = 64;
+                limits.calls_queued_max = 1;
+                limits.calls_running_max = 1;
+            }
+        }
+        limits
+    }
+
+    pub(super) fn faults(self, rng: &mut dyn Rng) -> Faults {
+        match self {
+            Self::Mixed => mixed_faults(rng),
+            Self::Late => {
+                let delay = Duration::ZERO..=Duration::from_millis(400);
+                Faults::default().loss(rng.unit() * 0.3).delay(delay)
+            }
+            Self::Stormy => {
+                // Most datagrams come soon, some long after all that was said since.
+                let (least, cap) = (Duration::from_millis(15), Duration::from_secs(2));
+                Faults::default().loss(rng.unit() * 0.3).delay(Delay::HeavyTail { least, cap })
+            }
+        }
+    }
+
+    /// How often each server dies, and for how long at most, in microseconds.
+    pub(super) fn server_deaths(self, rng: &mut dyn Rng) -> (u64, u64) {
+        match self {
+            Self::Mixed => (rng.below(3), 300_000),
+            Self::Late => (rng.below(2), 300_000),
+            Self::Stormy => (5 + rng.below(5), 60_000),
+        }
+    }
+
+    /// How often each client dies.
+    pub(super) fn client_deaths(self, rng: &mut dyn Rng) -> u64 {
+        match self {
+            Self::Mixed | Self::Stormy => pick(rng, &[0, 0, 1, 1, 2]),
+            Self::Late => pick(rng, &[1, 2, 3]),
+        }
+    }
+
+    /// What one caller's calls are of, where all are allowed: some callers know one sort only.
+    pub(super) fn kinds(self, calls: Calls, rng: &mut dyn Rng) -> Calls {
+        let one = match self {
+            Self::Mixed => {
+                let all = [Semantics::AtLeastOnce, Semantics::AtMostOnce, Semantics::ExactlyOnce];
+                rng.chance(0.4).then(|| pick(rng, &all))
+            }
+            Self::Late => rng.chance(0.7).then_some(Semantics::AtLeastOnce),
+            Self::Stormy => rng.chance(0.7).then_some(Semantics::ExactlyOnce),
+        };
+        match (calls, one) {
+            (Calls::All, Some(one)) => Calls::Only(one),
+            (Calls::All | Calls::Only(_), _) => calls,
+        }
+    }
+
+    /// How long an execution takes, of handlers that are quick or slow as a rule.
+    pub(super) fn takes(self, rng: &mut dyn Rng, are_slow: bool) -> Duration {
+        let micros = match (self, rng.below(10), are_slow) {
+            (Self::Late, 0..=4, _) => 30_000 + rng.below(300_000),
+            (Self::Late, _, _) => 400_000 + rng.below(1_000_000),
+            (_, 0..=5, false) | (_, 0..=1, true) => 0,
+            (_, 6..=8, false) | (_, 2..=3, true) => rng.below(60_000),
+            (_, _, false) => rng.below(1_500_000),
+            (_, _, true) => rng.below(4_000_000),
+        };
+        Duration::from_micros(micros)
+    }
+}
+
+/// Small tables and short leases, so that every limit is met.
+fn mixed_limits(rng: &mut dyn Rng) -> Limits {
+    let mut limits = Limits::default();
+    limits.slots_max = pick(rng, &[1, 2, 8, 64]);
+    limits.sessions_max = pick(rng, &[2, 4, 64]);
+    limits.unused_sessions_max = pick(rng, &[0, 1, 64]);
+    limits.calls_queued_max = pick(rng, &[1, 4, 64]);
+    limits.reply_bytes_stored_max = pick(rng, &[1_300, 5_000, 1 << 20]);
+    limits.retransmit_initial = Duration::from_millis(60);
+    limits.retransmit_ceiling = Duration::from_millis(250);
+    limits.lease_min = Duration::from_millis(500);
+    limits.lease_unused = limits.lease_min;
+    limits.lease = Duration::from_millis(pick(rng, &[500, 1_000, 5_000]));
+    limits.quantum = Duration::from_millis(pick(rng, &[30, 150, 600]));
+    limits.grace = Duration::from_millis(pick(rng, &[60, 400, 400]));
+    limits
+}
+
+fn mixed_faults(rng: &mut dyn Rng) -> Faults {
+    let share =
+        |rng: &mut dyn Rng, most: f64| if rng.chance(0.4) { 0.0 } else { rng.unit() * most };
+    let mut faults = Faults::default()
+        .loss(share(rng, 0.4))
+        .duplicate(share(rng, 0.4))
+        .reorder(share(rng, 0.5))
+        .corrupt(share(rng, 0.05));
+    if rng.chance(0.5) {
+        let low = Duration::from_micros(rng.below(2_000));
+        let high = low + Duration::from_micros(rng.below(200_000));
+        faults = faults.delay(low..=high);
+    } else if rng.chance(0.4) {
+        // Answers of a session that is long gone.
+        faults = faults.delay(Duration::ZERO..=Duration::from_millis(1_500));
+    }
+    faults
+}
