@@ -13,6 +13,7 @@ mod stop;
 use std::collections::BTreeMap;
 
 use super::answers::Ask;
+use super::session::Session;
 use super::slot::{Slot, State, Stored};
 use super::{Origin, Server, ServerEvent};
 use crate::ids::{CallId, ClientId, GenerationId, Sequence, SessionId, SlotIndex, Space};
@@ -254,7 +255,8 @@ impl Server {
             // Another session claimed it, if only by a HELLO that was late. Where the client means
             // this one, it says HELLO now, and has its slots again.
             self.counters.foreign += 1;
-            if is_question {
+            let had_one = |session: &Session| session.generation.is_some();
+            if is_question && self.sessions.get(&id).is_some_and(had_one) {
                 self.send_no_session(origin, (slot, sequence));
             }
             return;

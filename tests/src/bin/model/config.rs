@@ -3,7 +3,7 @@
 use rpc_runtime::protocol::Limits;
 
 use crate::record::Told;
-use crate::sides::limits;
+use crate::sides::{WATCHED, limits};
 
 /// A world to be explored: who takes part, and how often what may happen.
 #[derive(Clone, Debug)]
@@ -158,6 +158,7 @@ fn tiny() -> Vec<Config> {
         Config { cancels: 1, expects: &[Success, Unknown], ..base("cancel", &[ONCE]) },
         Config { cookie_always: true, ..base("cookie", &[ONCE]) },
         base("durable", &[EXACTLY]),
+        base("quanta", &[WATCHED]),
         Config {
             patience: Some(2),
             late: true,

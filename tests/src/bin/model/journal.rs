@@ -118,6 +118,12 @@ impl Step<'_> {
         }
     }
 
+    /// The client asks for the durable slots of an earlier life.
+    pub(crate) fn find_generation(&mut self) {
+        let table = self.state.rest.journal.table();
+        self.client(|side| side.generation_found(table), |_, ()| ());
+    }
+
     /// A later life looks after a call that an earlier one left.
     pub(crate) fn take_over(&mut self, number: u8) {
         let journal = &self.state.rest.journal;

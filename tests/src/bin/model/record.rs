@@ -44,11 +44,13 @@ pub(crate) enum Sentence {
     HeirIsAnswered,
     /// What was called off before it came never begins.
     CalledOffNeverBegins,
+    /// A further quantum is granted by the answer to its own question.
+    QuantumIsItsOwn,
 }
 
 impl Sentence {
     /// All of them, with their names.
-    pub(crate) const ALL: [(Self, &'static str); 17] = [
+    pub(crate) const ALL: [(Self, &'static str); 18] = [
         (Self::AtMostOnce, "at most one execution begins"),
         (Self::NotExecutedIsTrue, "not executed is true for ever"),
         (Self::ReplyIsTrue, "a reply was returned by an execution"),
@@ -66,6 +68,7 @@ impl Sentence {
         (Self::OwnIdentity, "nobody else has the client's identity"),
         (Self::HeirIsAnswered, "a later life is answered in former sessions"),
         (Self::CalledOffNeverBegins, "what was called off unseen never begins"),
+        (Self::QuantumIsItsOwn, "a quantum is granted by an answer of its own"),
     ];
 
     /// What no record shows: that states lead somewhere.
@@ -144,6 +147,8 @@ pub(crate) struct Record {
     closed: Vec<SessionId>,
     /// Calls that were called off before they came.
     called_off: Vec<CallId>,
+    /// Quanta that were granted to calls.
+    granted: Vec<(CallId, u32)>,
     pub(crate) broken: Option<Sentence>,
 }
 
@@ -243,6 +248,15 @@ impl Record {
     pub(crate) fn on_called_off(&mut self, call: CallId) {
         if !self.called_off.contains(&call) {
             self.called_off.push(call);
+        }
+    }
+
+    /// A call got a further quantum by an answer to the end of this one.
+    pub(crate) fn on_granted(&mut self, call: CallId, quantum: u32) {
+        let before = self.granted.iter().filter(|(granted, _)| *granted == call).count();
+        self.granted.push((call, quantum));
+        if u32::try_from(before + 1) != Ok(quantum) {
+            self.broke(Sentence::QuantumIsItsOwn);
         }
     }
 

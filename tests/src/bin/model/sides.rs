@@ -28,8 +28,16 @@ pub(crate) const NEVER: Instant = Instant::from_micros(u64::MAX);
 const SERVER: Address = Address::Virtual(1);
 
 /// The methods that every server offers, by their place.
-pub(crate) const METHODS: [Semantics; 4] =
-    [Semantics::AtMostOnce, Semantics::AtLeastOnce, Semantics::Maybe, Semantics::ExactlyOnce];
+pub(crate) const METHODS: [Semantics; 5] = [
+    Semantics::AtMostOnce,
+    Semantics::AtLeastOnce,
+    Semantics::Maybe,
+    Semantics::ExactlyOnce,
+    Semantics::AtMostOnce,
+];
+
+/// The method whose calls run by quanta.
+pub(crate) const WATCHED: usize = 4;
 
 /// The longest reply of each.
 pub(crate) const REPLY_BYTES_MAX: u32 = 64;
@@ -51,6 +59,10 @@ pub(crate) fn server_incarnation(life: u8) -> Incarnation {
 /// Nobody looks for orphans.
 const UNWATCHED: OrphanPolicy =
     OrphanPolicy { quantum: None, on_fence: OnFence::Leave, no_cancel: false };
+
+/// Whoever calls is asked for every two ticks whether it still waits.
+const BY_QUANTA: OrphanPolicy =
+    OrphanPolicy { quantum: Some(Duration::from_millis(2)), ..UNWATCHED };
 
 /// Counts. Whatever is drawn from it was never drawn before; jitter is none.
 #[derive(Clone, Debug)]
@@ -254,6 +266,8 @@ pub(crate) struct ServerSide {
     wake: Option<Instant>,
     pub(crate) is_overloaded: bool,
     pub(crate) is_within_limits: bool,
+    /// Quanta that clients have granted.
+    pub(crate) granted: u64,
     /// Queued and running, as the machine counts them.
     pub(crate) calls: (usize, usize),
     pub(crate) digest: u64,
@@ -269,7 +283,7 @@ impl ServerSide {
             name: 10,
             semantics,
             reply_bytes_max: REPLY_BYTES_MAX,
-            orphans: UNWATCHED,
+            orphans: if place == WATCHED { BY_QUANTA } else { UNWATCHED },
         };
         let methods = METHODS.into_iter().enumerate().map(entry).collect();
         // Two servers that draw alike: only what is hashed tells their session ids apart.
@@ -288,6 +302,7 @@ impl ServerSide {
             wake: None,
             is_overloaded: false,
             is_within_limits: true,
+            granted: 0,
             calls: (0, 0),
             digest: 0,
         };
@@ -361,6 +376,7 @@ impl ServerSide {
         let machine = self.machine.wake();
         machine.digest(self.now, &mut hasher);
         self.digest = hasher.finish();
+        self.granted = machine.counters().quanta_granted;
         let limits = machine.limits();
         self.is_overloaded = limits.calls_queued_max == 0;
         self.calls = (machine.queued(), machine.running());

@@ -5,8 +5,8 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use rpc_runtime::ids::{CallId, Space};
 use rpc_runtime::protocol::{ClientEvent, HandlerEnd, ServerEvent};
-use rpc_runtime::semantics::Semantics;
 use rpc_runtime::wire::{Envelope, Hello, Pdu};
 
 use crate::config::Config;
@@ -14,6 +14,9 @@ use crate::message::Message;
 use crate::record::{MEANT, Sentence, Told};
 use crate::sides::{ClientSide, METHODS, ServerSide, address, number_of};
 use crate::world::{Action, Question, Queued, Running, State, Work};
+
+/// Quanta of a call beyond which nothing is explored.
+const QUANTA_MAX: u32 = 2;
 
 /// Nonces are drawn after two keys.
 const DRAWN_BEFORE_NONCES: u64 = 2;
@@ -151,10 +154,7 @@ impl<'a> Step<'a> {
                 ClientEvent::Record { key, call, record } => {
                     self.state.rest_mut().journal.want(key, call, &record);
                 }
-                ClientEvent::WantGeneration { .. } => {
-                    let table = self.state.rest.journal.table();
-                    self.client(|side| side.generation_found(table), |_, ()| ());
-                }
+                ClientEvent::WantGeneration { .. } => self.find_generation(),
             }
         }
     }
@@ -233,6 +233,9 @@ impl<'a> Step<'a> {
 
     fn said_by_server(&mut self, message: &Message) {
         let (envelope, pdu) = message.read();
+        if let Pdu::Extend(extend) = pdu {
+            self.state.rest_mut().beyond |= extend.quantum > QUANTA_MAX;
+        }
         if let Pdu::Welcome(_) = pdu {
             let (lives, life) = (self.state.rest.lives, client_life_of(&envelope));
             let sessions = self.config.sessions;
@@ -299,11 +302,19 @@ impl Step<'_> {
             }
             return self.client(|side| side.take(message), |_, ()| ());
         }
-        let (_, pdu) = message.read();
+        let (envelope, pdu) = message.read();
         let bye = matches!(pdu, Pdu::Bye(_));
         let must = self.must(message);
+        let granted = self.state.server.granted;
         self.server(bye, |side| side.take(message)).unwrap_or_default();
         self.hold_to(&must, self.said);
+        if let Pdu::Extend(extend) = pdu
+            && self.state.server.granted > granted
+        {
+            let (slot, sequence) = (extend.slot, extend.sequence);
+            let call = CallId { session: envelope.session, space: Space::Session, slot, sequence };
+            self.state.rest_mut().record.on_granted(call, extend.quantum);
+        }
         if let Pdu::Hello(hello) = pdu
             && hello.resume.is_some()
             && self.state.net.iter().any(|message| is_welcome(message, &hello))
