@@ -33,6 +33,8 @@ use crate::time::Duration;
 
 mod dispatch;
 mod exports;
+#[cfg(feature = "model")]
+pub mod explored;
 mod ledger;
 mod pending;
 mod receiver;

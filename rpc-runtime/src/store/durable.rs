@@ -80,10 +80,25 @@ impl<S: Store> Durable<S> {
                 Ok(Commit::Keep)
             })
         })?;
-        let (server, incarnation) = taken;
+        Ok(Self::of(store, world, waiting_jobs_max, taken))
+    }
+
+    /// The store as a life has it that took it before: for a model checker, whose stores are values
+    /// and are taken up anew in each step.
+    #[cfg(feature = "model")]
+    pub fn of_life(store: S, world: Arc<dyn World>, who: (ServerId, Incarnation)) -> Self {
+        Self::of(store, world, WAITING_JOBS_MAX, who)
+    }
+
+    fn of(
+        store: S,
+        world: Arc<dyn World>,
+        waiting_jobs_max: usize,
+        (server, incarnation): (ServerId, Incarnation),
+    ) -> Self {
         let group = Group::new(waiting_jobs_max, Arc::clone(&world));
         let is_fenced = AtomicBool::new(false);
-        Ok(Self { store, world, group, server, incarnation, is_fenced, seats: Mutex::default() })
+        Self { store, world, group, server, incarnation, is_fenced, seats: Mutex::default() }
     }
 
     /// The server's id, the same in all its lives.

@@ -40,7 +40,8 @@ impl Client {
         }
         self.slots.digest(&mut digest);
         let durable = &self.durable;
-        digest.add((durable.is_wanted, durable.generation, durable.server));
+        digest.add((durable.is_wanted, durable.is_asked, durable.generation, durable.server));
+        digest.add(self.keeps_journal);
         durable.slots.digest(&mut digest);
         digest.timers(&self.timers);
     }
@@ -51,6 +52,7 @@ impl SlotTable {
         digest.add((self.slots.len(), &self.free, &self.lingering));
         for slot in &self.slots {
             digest.add((slot.sequence, slot.unacknowledged, slot.in_doubt, slot.resolver));
+            digest.add(slot.recorded);
             digest.variant(&slot.state);
             match &slot.state {
                 State::Free | State::Linger => {}
@@ -100,6 +102,10 @@ impl Call {
         let spec = &self.spec;
         digest.add((self.generation, self.id, self.stage, self.digest));
         digest.add((spec.method, spec.semantics, spec.depth, self.probing, self.in_doubt));
+        digest.add((self.recorded, self.former, self.stops, self.outcome.is_some()));
+        if let Some(outcome) = &self.outcome {
+            fact(outcome, digest);
+        }
         digest.until(spec.deadline);
     }
 }

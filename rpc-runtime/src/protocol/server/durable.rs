@@ -61,7 +61,7 @@ pub struct DurableTable {
 pub(super) struct Durable {
     /// Whether there is a store.
     pub(super) enabled: bool,
-/// Whether it belongs to a later life by now.
+    /// Whether it belongs to a later life by now.
     is_fenced: bool,
     /// When the store is to be looked after again.
     retain_at: Instant,

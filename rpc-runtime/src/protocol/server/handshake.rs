@@ -267,10 +267,8 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&envelope.session).filter(|_| !for_another)
         else {
             self.counters.sessionless += 1;
-            if let Some((slot, sequence)) = call {
-                let answer = NoSession { server: self.identity.id, slot, sequence };
-                let envelope = self.stranger(&envelope);
-                self.outbox.send(from, &envelope, &Pdu::NoSession(answer));
+            if let Some(call) = call {
+                self.send_no_session(origin, call);
             }
             return None;
         };
@@ -293,6 +291,14 @@ impl Server {
         }
         session.hear(now, from, envelope.incarnation);
         Some(session.id)
+    }
+
+    /// A question came in a session that is not there for it.
+    pub(super) fn send_no_session(&mut self, origin: Origin, call: (SlotIndex, Sequence)) {
+        let (slot, sequence) = call;
+        let answer = NoSession { server: self.identity.id, slot, sequence };
+        let envelope = self.stranger(&origin.envelope);
+        self.outbox.send(origin.from, &envelope, &Pdu::NoSession(answer));
     }
 
     /// Whether a header names another life than this one, or another server's.

@@ -39,10 +39,14 @@ fn settle(step: &mut Step<'_>) {
         let rest = &step.state.rest;
         let action = if let Some(message) = said {
             Action::Deliver(message)
-        } else if !rest.queued.is_empty() {
+        } else if !rest.journal.pending.is_empty() {
+            Action::Write
+        } else if !rest.work.questions.is_empty() {
+            Action::Ask(0)
+        } else if !rest.work.queued.is_empty() {
             Action::Begin(0)
-        } else if !rest.running.is_empty() {
-            Action::Return(0)
+        } else if let Some(running) = rest.work.running.first() {
+            if running.must_commit() { Action::Commit(0) } else { Action::Return(0) }
         } else if step.state.server.is_due() {
             Action::Report
         } else {

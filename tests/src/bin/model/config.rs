@@ -3,7 +3,7 @@
 use rpc_runtime::protocol::Limits;
 
 use crate::record::Told;
-use crate::sides::limits;
+use crate::sides::{WATCHED, limits};
 
 /// A world to be explored: who takes part, and how often what may happen.
 #[derive(Clone, Debug)]
@@ -34,6 +34,12 @@ pub(crate) struct Config {
     pub(crate) cookie_always: bool,
     /// Nothing is lost, late or repeated, and both clocks go alike.
     pub(crate) faultless: bool,
+    /// A server that was replaced has only stalled, and goes on.
+    pub(crate) stalls: bool,
+    /// What clients left in the store may become too old between two lives of the server.
+    pub(crate) ages: bool,
+    /// The client keeps a journal.
+    pub(crate) journal: bool,
     /// HELLOs with a nonce of their own that a life of the client may send.
     pub(crate) nonces: u64,
     /// Sessions over all lives.
@@ -52,6 +58,11 @@ impl Config {
         limits.slots_max = self.slots;
         limits.cookie_always = self.cookie_always;
         limits
+    }
+
+    /// Whether the server has a store.
+    pub(crate) fn is_durable(&self) -> bool {
+        self.calls.contains(&EXACTLY)
     }
 
     const fn new(name: &'static str, calls: &'static [usize]) -> Self {
@@ -73,6 +84,9 @@ impl Config {
             late: false,
             cookie_always: false,
             faultless: false,
+            stalls: false,
+            ages: false,
+            journal: false,
             nonces: 2,
             sessions: 2,
             executions: 2,
@@ -82,10 +96,11 @@ impl Config {
     }
 }
 
-/// `at_most_once`, `at_least_once`, `maybe`.
+/// `at_most_once`, `at_least_once`, `maybe`, `exactly_once`.
 const ONCE: usize = 0;
 const AGAIN: usize = 1;
 const MAYBE: usize = 2;
+const EXACTLY: usize = 3;
 
 /// How much is explored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -140,7 +155,10 @@ fn tiny() -> Vec<Config> {
         },
         Config { expects: &[], ..base("maybe", &[MAYBE, MAYBE]) },
         Config { drains: true, expects: &[Success, NotExecuted], ..base("drain", &[ONCE]) },
+        Config { cancels: 1, expects: &[Success, Unknown], ..base("cancel", &[ONCE]) },
         Config { cookie_always: true, ..base("cookie", &[ONCE]) },
+        base("durable", &[EXACTLY]),
+        base("quanta", &[WATCHED]),
         Config {
             patience: Some(2),
             late: true,
@@ -151,12 +169,23 @@ fn tiny() -> Vec<Config> {
 }
 
 fn small() -> Vec<Config> {
+    use Told::{Success, Unknown};
     let base = Config::new;
     vec![
         Config { closes: true, ..base("close", &[ONCE, ONCE]) },
         Config { client_addresses: 2, ..base("move", &[ONCE]) },
         Config { client_lives: 2, ..base("client restart", &[ONCE, ONCE]) },
         Config { cancels: 1, ..base("slot reuse", &[ONCE, ONCE]) },
+        Config {
+            servers: &[1, 1],
+            ages: true,
+            nonces: 3,
+            expects: &[Success, Unknown],
+            ..base("store grows old", &[EXACTLY])
+        },
+        Config { loads: 1, servers: &[1, 1], nonces: 3, ..base("durable restart", &[EXACTLY]) },
+        Config { client_lives: 2, ..base("durable client restart", &[EXACTLY, EXACTLY]) },
+        Config { client_lives: 2, journal: true, ..base("heir", &[ONCE]) },
     ]
 }
 
@@ -180,6 +209,10 @@ fn default() -> Vec<Config> {
         Config { calls_at_once: 2, slots: 2, ..base("mixed", &[AGAIN, ONCE]) },
         Config { patience: Some(2), late: true, ..base("two deadlines", &[ONCE, ONCE]) },
         Config { client_addresses: 2, cancels: 1, resolves: 1, ..base("move and seal", &[ONCE]) },
+        Config { loads: 1, servers: &[1, 1], nonces: 3, stalls: true, ..base("stall", &[EXACTLY]) },
+        Config { nonces: 3, sessions: 3, ..base("durable sessions", &[EXACTLY]) },
+        Config { nonces: 3, ..base("two durable calls", &[EXACTLY, EXACTLY]) },
+        Config { client_lives: 2, journal: true, loads: 2, ..base("journal", &[EXACTLY]) },
     ]
 }
 

@@ -8,9 +8,10 @@ use std::time::Instant;
 use stateright::{Checker, HasDiscoveries, Model, Path, Property};
 
 use crate::calm;
+use crate::choices::actions;
 use crate::config::Config;
 use crate::record::{Sentence, Told};
-use crate::steps::{Step, actions};
+use crate::steps::Step;
 use crate::world::{Action, State};
 
 /// A world, and what was seen in it.
@@ -75,7 +76,8 @@ impl Model for World {
                 })),*]
             };
         }
-        let mut properties = sentences!(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11);
+        let mut properties =
+            sentences!(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17);
         properties.push(Property::always(Sentence::CALM, |world: &Self, state: &State| {
             let every = world.config.calm_every;
             let digest = state.client.digest ^ state.server.digest;

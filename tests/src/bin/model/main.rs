@@ -8,10 +8,15 @@
 
 mod message;
 mod sides;
+mod store;
 mod record;
 mod config;
 mod world;
 mod steps;
+mod durable;
+mod journal;
+mod stops;
+mod choices;
 mod calm;
 mod explore;
 mod rules;

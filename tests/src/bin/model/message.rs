@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use rpc_runtime::address::Address;
+use rpc_runtime::ids::Space;
 use rpc_runtime::wire::{Envelope, Pdu, decode, encode};
 
 /// A message; cloning shares its bytes.
@@ -147,18 +148,26 @@ impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (envelope, pdu) = self.read();
         let session = envelope.session.0 & 0xffff;
-        let call = |slot: u32, sequence: u64| format!("s#{session:04x}.{slot}.{sequence}");
+        let durable = if envelope.space == Space::Durable { " durable" } else { "" };
+        let call = |slot: u32, sequence: u64| format!("s#{session:04x}{durable}.{slot}.{sequence}");
         match pdu {
             Pdu::Hello(hello) => {
                 write!(f, "HELLO(nonce {:x}", hello.nonce.0)?;
                 if hello.resume.is_some() {
                     write!(f, ", resume {:04x}", hello.resume.0 & 0xffff)?;
                 }
+                if hello.durable == 1 {
+                    write!(f, ", generation {:x}", hello.generation.0)?;
+                }
                 write!(f, "{})", if hello.has_cookie == 1 { ", cookie" } else { "" })
             }
             Pdu::Cookie(cookie) => write!(f, "COOKIE(nonce {:x})", cookie.nonce.0),
             Pdu::Welcome(welcome) => {
-                write!(f, "WELCOME({session:04x}, nonce {:x})", welcome.nonce.0)
+                write!(f, "WELCOME({session:04x}, nonce {:x}", welcome.nonce.0)?;
+                if welcome.generation.is_some() {
+                    write!(f, ", generation {:x}", welcome.generation.0)?;
+                }
+                f.write_str(")")
             }
             Pdu::Reject(reject) => write!(f, "REJECT({:?})", reject.reason),
             Pdu::Request(request) => {

@@ -5,6 +5,7 @@ use rpc_runtime::error::Execution;
 use rpc_runtime::ids::{CallId, SessionId};
 use rpc_runtime::protocol::{CallKey, DoubtCause, HandlerEnd, Outcome, Ticket};
 use rpc_runtime::semantics::Semantics;
+use rpc_runtime::wire::{Envelope, RefuseReason};
 
 /// A sentence of the contract.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -33,11 +34,23 @@ pub(crate) enum Sentence {
     Bounded,
     /// No assertion of a machine fails.
     NoPanic,
+    /// At most one effect of an `exactly_once` call is in the store.
+    OneEffect,
+    /// One server runs an `exactly_once` call once at a time.
+    OneAlive,
+    /// No call is taken for another client's where there is no other.
+    OwnIdentity,
+    /// A later life of the client gets answers in the sessions of former ones.
+    HeirIsAnswered,
+    /// What was called off before it came never begins.
+    CalledOffNeverBegins,
+    /// A further quantum is granted by the answer to its own question.
+    QuantumIsItsOwn,
 }
 
 impl Sentence {
     /// All of them, with their names.
-    pub(crate) const ALL: [(Self, &'static str); 12] = [
+    pub(crate) const ALL: [(Self, &'static str); 18] = [
         (Self::AtMostOnce, "at most one execution begins"),
         (Self::NotExecutedIsTrue, "not executed is true for ever"),
         (Self::ReplyIsTrue, "a reply was returned by an execution"),
@@ -50,6 +63,12 @@ impl Sentence {
         (Self::LateRunsNothing, "a late request runs nothing"),
         (Self::Bounded, "tables are bounded"),
         (Self::NoPanic, "no assertion fails"),
+        (Self::OneEffect, "one effect of a call is in the store"),
+        (Self::OneAlive, "a server runs a durable call once at a time"),
+        (Self::OwnIdentity, "nobody else has the client's identity"),
+        (Self::HeirIsAnswered, "a later life is answered in former sessions"),
+        (Self::CalledOffNeverBegins, "what was called off unseen never begins"),
+        (Self::QuantumIsItsOwn, "a quantum is granted by an answer of its own"),
     ];
 
     /// What no record shows: that states lead somewhere.
@@ -61,7 +80,7 @@ impl Sentence {
 pub(crate) struct Fact {
     pub(crate) semantics: Semantics,
     /// The life of the client that made it.
-    life: u8,
+    pub(crate) life: u8,
     /// Who waits for it, and who asks what became of it.
     pub(crate) waits: Option<CallKey>,
     pub(crate) asks: Option<CallKey>,
@@ -69,6 +88,8 @@ pub(crate) struct Fact {
     pub(crate) place: Option<CallId>,
     begun: u8,
     denied: bool,
+    /// Whether its effect is in the store.
+    has_effect: bool,
     /// Executions that ended, and how.
     ended: Vec<(u8, HandlerEndKind)>,
     /// Bit n: was handed over in a session with the server's nth life.
@@ -80,6 +101,33 @@ pub(crate) struct Fact {
 pub(crate) enum HandlerEndKind {
     Returned,
     Failed,
+    /// Nothing of a durable one is in the store.
+    NotCommitted,
+}
+
+impl From<HandlerEnd> for HandlerEndKind {
+    fn from(end: HandlerEnd) -> Self {
+        match end {
+            HandlerEnd::Returned => Self::Returned,
+            HandlerEnd::NotCommitted => Self::NotCommitted,
+            HandlerEnd::Panicked
+            | HandlerEnd::Cancelled { .. }
+            | HandlerEnd::HandlerFailed
+            | HandlerEnd::TooLarge
+            | HandlerEnd::Unsettled
+            | HandlerEnd::BadArguments => Self::Failed,
+        }
+    }
+}
+
+impl From<HandlerEndKind> for HandlerEnd {
+    fn from(kind: HandlerEndKind) -> Self {
+        match kind {
+            HandlerEndKind::Returned => Self::Returned,
+            HandlerEndKind::Failed => Self::Panicked,
+            HandlerEndKind::NotCommitted => Self::NotCommitted,
+        }
+    }
 }
 
 /// A session that was opened.
@@ -95,7 +143,18 @@ struct Opened {
 pub(crate) struct Record {
     pub(crate) facts: Vec<Fact>,
     opened: Vec<Opened>,
+    /// Sessions that are over.
+    closed: Vec<SessionId>,
+    /// Calls that were called off before they came.
+    called_off: Vec<CallId>,
+    /// Quanta that were granted to calls.
+    granted: Vec<(CallId, u32)>,
     pub(crate) broken: Option<Sentence>,
+}
+
+/// The life of the client that says something, by its header.
+pub(crate) fn client_life_of_speaker(envelope: &Envelope) -> u8 {
+    u8::try_from(envelope.incarnation.0 >> 32).unwrap_or(u8::MAX)
 }
 
 /// Who is who at the moment.
@@ -128,6 +187,7 @@ impl Record {
             place: None,
             begun: 0,
             denied: false,
+            has_effect: false,
             ended: Vec::new(),
             sent_to: 0,
         });
@@ -158,6 +218,12 @@ impl Record {
         self.facts.iter().map(waits).sum()
     }
 
+    /// `exactly_once` calls that this life of the client has made.
+    pub(crate) fn durable_calls_of(&self, life: u8) -> u64 {
+        let own = |fact: &&Fact| fact.life == life && fact.semantics == Semantics::ExactlyOnce;
+        self.facts.iter().filter(own).count() as u64
+    }
+
     /// Whoever waited is gone with the client.
     pub(crate) fn on_client_restart(&mut self) {
         for fact in &mut self.facts {
@@ -175,16 +241,51 @@ impl Record {
         }
     }
 
+    pub(crate) fn on_closed(&mut self, id: SessionId) {
+        self.closed.push(id);
+    }
+
+    pub(crate) fn on_called_off(&mut self, call: CallId) {
+        if !self.called_off.contains(&call) {
+            self.called_off.push(call);
+        }
+    }
+
+    /// A call got a further quantum by an answer to the end of this one.
+    pub(crate) fn on_granted(&mut self, call: CallId, quantum: u32) {
+        let before = self.granted.iter().filter(|(granted, _)| *granted == call).count();
+        self.granted.push((call, quantum));
+        if u32::try_from(before + 1) != Ok(quantum) {
+            self.broke(Sentence::QuantumIsItsOwn);
+        }
+    }
+
+    /// The life of the client that opened a session which this life of the server has.
+    pub(crate) fn opener_of(&self, lives: Lives, id: SessionId) -> Option<u8> {
+        let here = |opened: &&Opened| opened.id == id && opened.server_life == lives.server;
+        let opened = self.opened.iter().find(here).filter(|_| !self.closed.contains(&id));
+        opened.map(|opened| opened.client_life)
+    }
+
+    /// The latest life of the client that this life of the server has welcomed.
+    pub(crate) fn newest_life(&self, lives: Lives) -> Option<u8> {
+        let here = self.opened.iter().filter(|opened| opened.server_life == lives.server);
+        here.map(|opened| opened.client_life).max()
+    }
+
     /// An execution begins; gives its number among those of the call.
     pub(crate) fn on_begin(&mut self, lives: Lives, ticket: Ticket, number: u8) -> u8 {
         let session = ticket.call_id().session;
         let opened = self.opened.iter().find(|opened| opened.id == session).copied();
-        let newest = self.opened.iter().filter(|other| other.server_life == lives.server);
-        let newest = newest.map(|other| other.client_life).max();
+        let newest = self.newest_life(lives);
+        if self.called_off.contains(&ticket.call_id()) {
+            self.broke(Sentence::CalledOffNeverBegins);
+        }
         let Some(fact) = self.fact(number) else { return self.lie_of(Sentence::ReplyIsTrue) };
         fact.begun += 1;
         let begun = fact.begun;
-        let repeatable = fact.semantics == Semantics::AtLeastOnce;
+        let repeatable = matches!(fact.semantics, Semantics::AtLeastOnce | Semantics::ExactlyOnce);
+        let is_durable = fact.semantics == Semantics::ExactlyOnce;
         let (denied, life, sent_to) = (fact.denied, fact.life, fact.sent_to);
         if begun > 1 && !repeatable {
             self.broke(Sentence::AtMostOnce);
@@ -195,7 +296,8 @@ impl Record {
         if newest.is_some_and(|newest| newest > life) {
             self.broke(Sentence::FencedBeginsNothing);
         }
-        let right = opened.is_some_and(|opened| opened.server_life == lives.server)
+        // A durable call runs in any life of the server that it was sent to (invariant 10).
+        let right = (is_durable || opened.is_some_and(|opened| opened.server_life == lives.server))
             && sent_to & (1 << lives.server) != 0
             && lives.server_id == MEANT;
         if !right {
@@ -210,18 +312,27 @@ impl Record {
     }
 
     pub(crate) fn on_finish(&mut self, number: u8, execution: u8, end: HandlerEnd) {
-        let kind = match end {
-            HandlerEnd::Returned => HandlerEndKind::Returned,
-            HandlerEnd::Panicked
-            | HandlerEnd::Cancelled { .. }
-            | HandlerEnd::HandlerFailed
-            | HandlerEnd::TooLarge
-            | HandlerEnd::NotCommitted
-            | HandlerEnd::Unsettled
-            | HandlerEnd::BadArguments => HandlerEndKind::Failed,
-        };
         if let Some(fact) = self.fact(number) {
-            fact.ended.push((execution, kind));
+            fact.ended.push((execution, end.into()));
+        }
+    }
+
+    /// An execution by a process that is the server no more: nothing is promised of it.
+    pub(crate) fn on_stalled_begin(&mut self, number: u8) -> u8 {
+        let Some(fact) = self.fact(number) else { return self.lie_of(Sentence::ReplyIsTrue) };
+        fact.begun += 1;
+        fact.begun
+    }
+
+    /// The store holds so many effects of a call after an execution of it has ended.
+    pub(crate) fn on_effects(&mut self, number: u8, effects: usize) {
+        let Some(fact) = self.fact(number) else { return };
+        fact.has_effect = effects > 0;
+        let denied = fact.denied;
+        if effects > 1 {
+            self.broke(Sentence::OneEffect);
+        } else if effects > 0 && denied {
+            self.broke(Sentence::NotExecutedIsTrue);
         }
     }
 
@@ -247,19 +358,25 @@ impl Record {
             fact.place = Some(call);
         }
         let number = u8::try_from(number).expect("few calls");
-        let true_reply = |fact: &Fact, body: &[u8], kind| matches!(body, [of, execution] if *of == number && fact.ended.contains(&(*execution, kind)));
+        let true_reply = |fact: &Fact, body: &[u8], kind| matches!(body, [.., of, execution] if *of == number && fact.ended.contains(&(*execution, kind)));
         let broken =
             match outcome {
                 Outcome::Returned(body) => (!true_reply(fact, body, HandlerEndKind::Returned))
                     .then_some(Sentence::ReplyIsTrue),
                 Outcome::Failed { body, .. } => (!true_reply(fact, body, HandlerEndKind::Failed))
                     .then_some(Sentence::ReplyIsTrue),
+                Outcome::Refused { reason: RefuseReason::IdentityInUse, .. } => {
+                    Some(Sentence::OwnIdentity)
+                }
                 Outcome::Refused { .. }
                 | Outcome::Rejected { .. }
                 | Outcome::NotSent(_)
                 | Outcome::Sealed => {
                     fact.denied = true;
-                    (fact.begun > 0).then_some(Sentence::NotExecutedIsTrue)
+                    // Of a durable call nothing ran that has no effect (H6).
+                    let is_durable = fact.semantics == Semantics::ExactlyOnce;
+                    let ran = if is_durable { fact.has_effect } else { fact.begun > 0 };
+                    ran.then_some(Sentence::NotExecutedIsTrue)
                 }
                 Outcome::Sent => None,
                 Outcome::InDoubt(_) => faultless.then_some(Sentence::NoDoubtWithoutFault),

@@ -7,9 +7,9 @@ use std::sync::{Mutex, PoisonError};
 use rpc_runtime::address::Address;
 use rpc_runtime::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
-    Begin, CallKey, CallSpec, Client, ClientEvent, ClientIdentity, Execute, HandlerEnd, Limits,
-    MethodEntry, OnFence, OrphanPolicy, Output, Server, ServerEvent, ServerIdentity, Target,
-    Ticket,
+    Begin, CallKey, CallSpec, Client, ClientEvent, ClientIdentity, ClientTable, DurableTable,
+    Execute, FormerCall, HandlerEnd, Limits, MethodEntry, OnFence, OpeningKey, OrphanPolicy,
+    Output, Server, ServerEvent, ServerIdentity, StartedRecord, Target, Ticket,
 };
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
@@ -28,12 +28,41 @@ pub(crate) const NEVER: Instant = Instant::from_micros(u64::MAX);
 const SERVER: Address = Address::Virtual(1);
 
 /// The methods that every server offers, by their place.
-pub(crate) const METHODS: [Semantics; 3] =
-    [Semantics::AtMostOnce, Semantics::AtLeastOnce, Semantics::Maybe];
+pub(crate) const METHODS: [Semantics; 5] = [
+    Semantics::AtMostOnce,
+    Semantics::AtLeastOnce,
+    Semantics::Maybe,
+    Semantics::ExactlyOnce,
+    Semantics::AtMostOnce,
+];
+
+/// The method whose calls run by quanta.
+pub(crate) const WATCHED: usize = 4;
+
+/// The longest reply of each.
+pub(crate) const REPLY_BYTES_MAX: u32 = 64;
+
+/// The client, and the server that it means.
+pub(crate) const CLIENT: ClientId = ClientId(7);
+pub(crate) const MEANT_SERVER: ServerId = ServerId(1);
+
+/// A life of the client.
+pub(crate) fn client_incarnation(life: u8) -> Incarnation {
+    Incarnation::new(u32::from(life), 1)
+}
+
+/// A life of whoever is at the server's address.
+pub(crate) fn server_incarnation(life: u8) -> Incarnation {
+    Incarnation::new(u32::from(life), 7)
+}
 
 /// Nobody looks for orphans.
 const UNWATCHED: OrphanPolicy =
     OrphanPolicy { quantum: None, on_fence: OnFence::Leave, no_cancel: false };
+
+/// Whoever calls is asked for every two ticks whether it still waits.
+const BY_QUANTA: OrphanPolicy =
+    OrphanPolicy { quantum: Some(Duration::from_millis(2)), ..UNWATCHED };
 
 /// Counts. Whatever is drawn from it was never drawn before; jitter is none.
 #[derive(Clone, Debug)]
@@ -99,6 +128,12 @@ fn fingerprint(method: usize) -> MethodFingerprint {
     MethodFingerprint(100 + method as u64)
 }
 
+/// A call of a method.
+pub(crate) fn spec(method: usize, deadline: Instant) -> CallSpec {
+    let (semantics, depth, recorded) = (METHODS[method], 0, true);
+    CallSpec { method: fingerprint(method), name: 10, semantics, deadline, depth, recorded }
+}
+
 /// A client's address.
 pub(crate) const fn address(place: u8) -> Address {
     Address::Virtual(10 + place as u32)
@@ -117,10 +152,9 @@ pub(crate) struct ClientSide {
 
 impl ClientSide {
     pub(crate) fn new(life: u8, address: Address, limits: &Limits) -> Self {
-        let identity =
-            ClientIdentity { id: ClientId(7), incarnation: Incarnation::new(u32::from(life), 1) };
+        let identity = ClientIdentity { id: CLIENT, incarnation: client_incarnation(life) };
         let target =
-            Target { address: SERVER, server: ServerId(1), incarnation: Incarnation::NONE };
+            Target { address: SERVER, server: MEANT_SERVER, incarnation: Incarnation::NONE };
         let now = Instant::START;
         let rng = Box::new(Counting(u64::from(life) << 8));
         let machine = Still::new(Client::new(identity, target, limits.clone(), rng, now));
@@ -141,16 +175,7 @@ impl ClientSide {
 
     pub(crate) fn call(&mut self, number: u8, method: usize, patience: Option<u8>) -> CallKey {
         let deadline = patience.map_or(NEVER, |ticks| self.now + TICK * u32::from(ticks));
-        let semantics = METHODS[method];
-        let spec = CallSpec {
-            method: fingerprint(method),
-            name: 10,
-            semantics,
-            deadline,
-            depth: 0,
-            recorded: false,
-        };
-        self.machine.wake().start(self.now, spec, vec![number])
+        self.machine.wake().start(self.now, spec(method, deadline), vec![number])
     }
 
     pub(crate) fn cancel(&mut self, key: CallKey) {
@@ -159,6 +184,39 @@ impl ClientSide {
 
     pub(crate) fn resolve(&mut self, call: CallId) -> CallKey {
         self.machine.wake().resolve(self.now, call, NEVER)
+    }
+
+    /// From now on it keeps a journal.
+    pub(crate) fn keep_journal(&mut self) {
+        self.machine.wake().keep_journal();
+        self.rest();
+    }
+
+    pub(crate) fn started_recorded(&mut self, key: CallKey, call: CallId) {
+        self.machine.wake().started_recorded(self.now, key, call, true);
+    }
+
+    pub(crate) fn ended_recorded(&mut self, key: CallKey, call: CallId) {
+        self.machine.wake().ended_recorded(self.now, key, call, true);
+    }
+
+    pub(crate) fn generation_found(&mut self, table: Option<ClientTable>) {
+        self.machine.wake().generation_found(self.now, table);
+    }
+
+    /// Goes on with an earlier life's slots, unless it does already.
+    pub(crate) fn restore(&mut self, table: Option<ClientTable>) {
+        if let Some(table) = table {
+            self.machine.wake().restore(self.now, table);
+        }
+    }
+
+    pub(crate) fn complete(&mut self, call: CallId, started: StartedRecord) -> CallKey {
+        self.machine.wake().complete(self.now, call, started, NEVER)
+    }
+
+    pub(crate) fn resolve_former(&mut self, former: FormerCall) -> CallKey {
+        self.machine.wake().resolve_former(self.now, former, NEVER, false)
     }
 
     /// Its address changes; the machine does not know.
@@ -208,6 +266,8 @@ pub(crate) struct ServerSide {
     wake: Option<Instant>,
     pub(crate) is_overloaded: bool,
     pub(crate) is_within_limits: bool,
+    /// Quanta that clients have granted.
+    pub(crate) granted: u64,
     /// Queued and running, as the machine counts them.
     pub(crate) calls: (usize, usize),
     pub(crate) digest: u64,
@@ -215,20 +275,24 @@ pub(crate) struct ServerSide {
 
 impl ServerSide {
     /// The `life`th process at the address, which is server `id`.
-    pub(crate) fn new(life: u8, id: u8, limits: &Limits) -> Self {
-        let incarnation = Incarnation::new(u32::from(life), 7);
+    pub(crate) fn new(life: u8, id: u8, limits: &Limits, is_durable: bool) -> Self {
+        let incarnation = server_incarnation(life);
         let identity = ServerIdentity { id: ServerId(u64::from(id)), incarnation };
         let entry = |(place, semantics)| MethodEntry {
             fingerprint: fingerprint(place),
             name: 10,
             semantics,
-            reply_bytes_max: 64,
-            orphans: UNWATCHED,
+            reply_bytes_max: REPLY_BYTES_MAX,
+            orphans: if place == WATCHED { BY_QUANTA } else { UNWATCHED },
         };
         let methods = METHODS.into_iter().enumerate().map(entry).collect();
         // Two servers that draw alike: only what is hashed tells their session ids apart.
         let rng = Box::new(Counting(0));
-        let machine = Still::new(Server::new(identity, limits.clone(), methods, rng));
+        let mut machine = Server::new(identity, limits.clone(), methods, rng);
+        if is_durable {
+            machine.enable_durable();
+        }
+        let machine = Still::new(machine);
         let calls_queued_max = limits.calls_queued_max;
         let now = Instant::START;
         let mut side = Self {
@@ -238,6 +302,7 @@ impl ServerSide {
             wake: None,
             is_overloaded: false,
             is_within_limits: true,
+            granted: 0,
             calls: (0, 0),
             digest: 0,
         };
@@ -270,6 +335,11 @@ impl ServerSide {
 
     pub(crate) fn finish(&mut self, ticket: Ticket, end: HandlerEnd, body: Vec<u8>) {
         self.machine.wake().finish(self.now, ticket, end, body);
+    }
+
+    /// The store has said what a generation holds.
+    pub(crate) fn opened(&mut self, key: OpeningKey, table: DurableTable) {
+        self.machine.wake().generation_opened(self.now, key, Some(table));
     }
 
     pub(crate) fn drain_calls(&mut self) {
@@ -306,6 +376,7 @@ impl ServerSide {
         let machine = self.machine.wake();
         machine.digest(self.now, &mut hasher);
         self.digest = hasher.finish();
+        self.granted = machine.counters().quanta_granted;
         let limits = machine.limits();
         self.is_overloaded = limits.calls_queued_max == 0;
         self.calls = (machine.queued(), machine.running());

@@ -1,18 +1,22 @@
-//! One step of the world: which actions there are, and what each does.
+//! One step of the world: what each action does.
 
 use std::collections::VecDeque;
+use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use rpc_runtime::ids::{CallId, Space};
 use rpc_runtime::protocol::{ClientEvent, HandlerEnd, ServerEvent};
-use rpc_runtime::semantics::Semantics;
 use rpc_runtime::wire::{Envelope, Hello, Pdu};
 
 use crate::config::Config;
 use crate::message::Message;
-use crate::record::{Sentence, Told};
+use crate::record::{MEANT, Sentence, Told};
 use crate::sides::{ClientSide, METHODS, ServerSide, address, number_of};
-use crate::world::{Action, Running, State};
+use crate::world::{Action, Question, Queued, Running, State, Work};
+
+/// Quanta of a call beyond which nothing is explored.
+const QUANTA_MAX: u32 = 2;
 
 /// Nonces are drawn after two keys.
 const DRAWN_BEFORE_NONCES: u64 = 2;
@@ -35,17 +39,19 @@ fn is_welcome(message: &Message, hello: &Hello) -> bool {
 
 /// A step being made.
 pub(crate) struct Step<'a> {
-    config: &'a Config,
+    pub(crate) config: &'a Config,
     pub(crate) state: State,
     /// What the step shows that the world reaches.
     pub(crate) seen: Vec<Told>,
     /// What is said, in order, where it is to arrive so.
     pub(crate) spoken: Option<VecDeque<Message>>,
+    /// Messages that the server said last.
+    said: usize,
 }
 
 impl<'a> Step<'a> {
     pub(crate) fn new(config: &'a Config, state: &State) -> Self {
-        Self { config, state: state.clone(), seen: Vec::new(), spoken: None }
+        Self { config, state: state.clone(), seen: Vec::new(), spoken: None, said: 0 }
     }
 
     pub(crate) fn act(&mut self, action: &Action) {
@@ -60,17 +66,23 @@ impl<'a> Step<'a> {
                 self.deliver(message);
             }
             Action::DeliverLate(message) => {
-                let queued = self.state.rest.queued.len();
+                let queued = self.state.rest.work.queued.len();
                 if let Some(late) = message.late() {
                     self.deliver(&late);
                 }
-                if self.state.rest.queued.len() > queued {
+                if self.state.rest.work.queued.len() > queued {
                     self.broke(Sentence::LateRunsNothing);
                 }
             }
             Action::Begin(place) => self.begin(*place),
             Action::Return(place) => self.finish(*place, HandlerEnd::Returned),
             Action::Panic(place) => self.finish(*place, HandlerEnd::Panicked),
+            Action::Commit(place) => self.commit(*place, HandlerEnd::Returned),
+            Action::CommitPanic(place) => self.commit(*place, HandlerEnd::Panicked),
+            Action::Ask(place) => self.ask(*place),
+            Action::StalledBegin(place) => self.stalled_begin(*place),
+            Action::StalledCommit(place) => self.stalled_commit(*place),
+            Action::StalledReturn(place) => self.stalled_return(*place),
             Action::Report => self.server(false, ServerSide::report).unwrap_or_default(),
             Action::ClientTick => self.client(ClientSide::tick, |_, ()| ()),
             Action::ServerTick => self.server(true, ServerSide::tick).unwrap_or_default(),
@@ -91,7 +103,13 @@ impl<'a> Step<'a> {
                 self.client(ClientSide::close, |_, ()| ());
             }
             Action::RestartServer => self.restart_server(),
+            Action::RestartServerLate => {
+                self.state.rest_mut().store.retire();
+                self.restart_server();
+            }
             Action::RestartClient => self.restart_client(),
+            Action::Write => self.write(),
+            Action::TakeOver(number) => self.take_over(*number),
             Action::Move => {
                 let rest = self.state.rest_mut();
                 rest.address += 1;
@@ -101,12 +119,12 @@ impl<'a> Step<'a> {
         }
     }
 
-    fn broke(&mut self, sentence: Sentence) {
+    pub(crate) fn broke(&mut self, sentence: Sentence) {
         self.state.rest_mut().record.broke(sentence);
     }
 
     /// Lets the client do something, then takes in what it says; `known` is told the result first.
-    fn client<T>(
+    pub(crate) fn client<T>(
         &mut self,
         act: impl FnOnce(&mut ClientSide) -> T,
         known: impl FnOnce(&mut Self, T),
@@ -127,15 +145,21 @@ impl<'a> Step<'a> {
             self.say(message);
         }
         for event in events {
-            // The others are for clients with a journal; this one has none.
-            let ClientEvent::Ended { key, call, outcome, .. } = event else { continue };
-            let faultless = self.config.faultless;
-            let record = &mut self.state.rest_mut().record;
-            self.seen.extend(record.on_verdict(key, call, &outcome, faultless));
+            match event {
+                ClientEvent::Ended { key, call, outcome, .. } => {
+                    let faultless = self.config.faultless;
+                    let record = &mut self.state.rest_mut().record;
+                    self.seen.extend(record.on_verdict(key, call, &outcome, faultless));
+                }
+                ClientEvent::Record { key, call, record } => {
+                    self.state.rest_mut().journal.want(key, call, &record);
+                }
+                ClientEvent::WantGeneration { .. } => self.find_generation(),
+            }
         }
     }
 
-    fn say(&mut self, message: Message) {
+    pub(crate) fn say(&mut self, message: Message) {
         match &mut self.spoken {
             Some(spoken) => spoken.push_back(message),
             None => self.state.say(message),
@@ -151,15 +175,19 @@ impl<'a> Step<'a> {
                 self.state.rest_mut().record.on_sent(number, life);
             }
         }
-        if let Pdu::Hello(hello) = pdu
-            && (hello.nonce.0 & 0xff) - DRAWN_BEFORE_NONCES > self.config.nonces
-        {
-            self.state.rest_mut().beyond = true;
+        if let Pdu::Hello(hello) = pdu {
+            let rest = self.state.rest_mut();
+            let drawn = DRAWN_BEFORE_NONCES + rest.record.durable_calls_of(rest.lives.client);
+            rest.beyond |= (hello.nonce.0 & 0xff).saturating_sub(drawn) > self.config.nonces;
         }
     }
 
     /// Lets the server do something, and takes in what it says. `None` if it panicked.
-    fn server<T>(&mut self, may_close: bool, act: impl FnOnce(&mut ServerSide) -> T) -> Option<T> {
+    pub(crate) fn server<T>(
+        &mut self,
+        may_close: bool,
+        act: impl FnOnce(&mut ServerSide) -> T,
+    ) -> Option<T> {
         let mut side = (*self.state.server).clone();
         let run = catch_unwind(AssertUnwindSafe(|| {
             let result = act(&mut side);
@@ -175,21 +203,27 @@ impl<'a> Step<'a> {
             match event {
                 ServerEvent::Execute(mut execute) => {
                     let number = number_of(&mut execute);
-                    self.state.rest_mut().queued.push((execute.ticket, number));
+                    let (ticket, digest) = (execute.ticket, execute.digest);
+                    self.state.rest_mut().work.queued.push(Queued { ticket, number, digest });
                 }
-                ServerEvent::Cancel(_)
-                | ServerEvent::Fenced { .. }
-                | ServerEvent::OpenGeneration { .. }
-                | ServerEvent::ForgetGeneration { .. } => {}
+                ServerEvent::Cancel(_) | ServerEvent::Fenced { .. } => {}
+                ServerEvent::OpenGeneration { key, wanted, .. } => {
+                    self.state.rest_mut().work.questions.push(Question::Open(key, wanted));
+                }
+                ServerEvent::ForgetGeneration { generation, .. } => {
+                    self.state.rest_mut().work.questions.push(Question::Forget(generation));
+                }
                 ServerEvent::SessionClosed(id) => {
-                    let running = &self.state.rest.running;
-                    let runs = running.iter().any(|one| one.ticket.call_id().session == id);
+                    let running = &self.state.rest.work.running;
+                    let runs = running.iter().any(|one| one.call.ticket.call_id().session == id);
                     if runs || !may_close {
                         self.broke(Sentence::SessionsEndInTime);
                     }
+                    self.state.rest_mut().record.on_closed(id);
                 }
             }
         }
+        self.said = messages.len();
         for message in messages {
             self.said_by_server(&message);
             self.say(message);
@@ -199,6 +233,9 @@ impl<'a> Step<'a> {
 
     fn said_by_server(&mut self, message: &Message) {
         let (envelope, pdu) = message.read();
+        if let Pdu::Extend(extend) = pdu {
+            self.state.rest_mut().beyond |= extend.quantum > QUANTA_MAX;
+        }
         if let Pdu::Welcome(_) = pdu {
             let (lives, life) = (self.state.rest.lives, client_life_of(&envelope));
             let sessions = self.config.sessions;
@@ -211,7 +248,7 @@ impl<'a> Step<'a> {
     /// What the worker's side and the machine's must agree on.
     pub(crate) fn check(&mut self) {
         let rest = &self.state.rest;
-        let calls = (rest.queued.len(), rest.running.len());
+        let calls = (rest.work.queued.len(), rest.work.running.len());
         let (server, client) = (&self.state.server, &self.state.client);
         if !server.is_within_limits
             || server.calls != calls
@@ -265,9 +302,19 @@ impl Step<'_> {
             }
             return self.client(|side| side.take(message), |_, ()| ());
         }
-        let (_, pdu) = message.read();
+        let (envelope, pdu) = message.read();
         let bye = matches!(pdu, Pdu::Bye(_));
+        let must = self.must(message);
+        let granted = self.state.server.granted;
         self.server(bye, |side| side.take(message)).unwrap_or_default();
+        self.hold_to(&must, self.said);
+        if let Pdu::Extend(extend) = pdu
+            && self.state.server.granted > granted
+        {
+            let (slot, sequence) = (extend.slot, extend.sequence);
+            let call = CallId { session: envelope.session, space: Space::Session, slot, sequence };
+            self.state.rest_mut().record.on_granted(call, extend.quantum);
+        }
         if let Pdu::Hello(hello) = pdu
             && hello.resume.is_some()
             && self.state.net.iter().any(|message| is_welcome(message, &hello))
@@ -278,21 +325,31 @@ impl Step<'_> {
 
     fn begin(&mut self, place: usize) {
         let rest = self.state.rest_mut();
-        let (ticket, number) = rest.queued.remove(place);
+        let call = rest.work.queued.remove(place);
+        let (ticket, number) = (call.ticket, call.number);
         if self.server(true, |side| side.begin(ticket)) == Some(true) {
             let rest = self.state.rest_mut();
+            let is_alive = rest.work.running.iter().any(|other| other.call.number == number);
+            if is_alive && call.is_durable() {
+                rest.record.broke(Sentence::OneAlive);
+            }
             let execution = rest.record.on_begin(rest.lives, ticket, number);
             rest.beyond |= execution > self.config.executions;
-            rest.running.push(Running { ticket, number, execution });
+            rest.work.running.push(Running { call, execution, ended: None });
         }
     }
 
     fn finish(&mut self, place: usize, end: HandlerEnd) {
         let rest = self.state.rest_mut();
-        let Running { ticket, number, execution } = rest.running.remove(place);
-        rest.record.on_finish(number, execution, end);
-        let body = vec![number, execution];
-        self.server(true, |side| side.finish(ticket, end, body)).unwrap_or_default();
+        let Running { call, execution, ended } = rest.work.running.remove(place);
+        let (end, body) = match ended {
+            Some((kind, body)) => (kind.into(), body),
+            None => {
+                rest.record.on_finish(call.number, execution, end);
+                (end, vec![call.number, execution])
+            }
+        };
+        self.server(true, |side| side.finish(call.ticket, end, body)).unwrap_or_default();
     }
 
     fn restart_server(&mut self) {
@@ -301,10 +358,17 @@ impl Step<'_> {
         rest.server_place += 1;
         rest.lives.server += 1;
         rest.lives.server_id = self.config.servers[rest.server_place];
-        rest.queued.clear();
-        rest.running.clear();
+        let work = mem::take(&mut rest.work);
+        let is_durable = self.config.is_durable();
+        if is_durable {
+            rest.store.take();
+        }
+        let stalls = self.config.stalls && rest.lives.server_id == MEANT;
+        rest.stalled = if stalls { work } else { Work::default() };
         let lives = rest.lives;
-        self.state.server = Arc::new(ServerSide::new(lives.server, lives.server_id, &limits));
+        let next = ServerSide::new(lives.server, lives.server_id, &limits, is_durable);
+        let before = mem::replace(&mut self.state.server, Arc::new(next));
+        self.state.stalled = stalls.then_some(before);
     }
 
     fn restart_client(&mut self) {
@@ -313,77 +377,12 @@ impl Step<'_> {
         rest.lives.client += 1;
         rest.closed = false;
         rest.record.on_client_restart();
+        rest.journal.pending.clear();
         let (life, there) = (rest.lives.client, address(rest.address));
-        self.state.client = Arc::new(ClientSide::new(life, there, &limits));
-    }
-}
-
-/// What may happen next.
-pub(crate) fn actions(config: &Config, state: &State, actions: &mut Vec<Action>) {
-    let rest = &*state.rest;
-    if rest.record.broken.is_some() {
-        return;
-    }
-    users(config, state, actions);
-    for message in &*state.net {
-        if message.is_to_server() || message.client() == state.client.address {
-            actions.push(Action::Deliver(message.clone()));
+        let mut client = ClientSide::new(life, there, &limits);
+        if self.config.journal {
+            client.keep_journal();
         }
-        if config.late && message.late().is_some() {
-            actions.push(Action::DeliverLate(message.clone()));
-        }
-    }
-    actions.extend((0..rest.queued.len()).map(Action::Begin));
-    for place in 0..rest.running.len() {
-        actions.push(Action::Return(place));
-        if config.panics {
-            actions.push(Action::Panic(place));
-        }
-    }
-    if state.server.is_due() {
-        actions.push(Action::Report);
-    }
-    if config.faultless {
-        if state.net.is_empty() && !state.server.is_due() {
-            actions.push(Action::BothTick);
-        }
-        return;
-    }
-    actions.extend([Action::ClientTick, Action::ServerTick]);
-    if rest.server_place + 1 < config.servers.len() {
-        actions.push(Action::RestartServer);
-    }
-    if rest.lives.client < config.client_lives {
-        actions.push(Action::RestartClient);
-    }
-    if rest.address + 1 < config.client_addresses {
-        actions.push(Action::Move);
-    }
-}
-
-fn users(config: &Config, state: &State, actions: &mut Vec<Action>) {
-    let rest = &*state.rest;
-    let record = &rest.record;
-    let under_way = record.facts.iter().filter(|fact| fact.waits.is_some()).count();
-    if record.facts.len() < config.calls.len() && under_way < config.calls_at_once && !rest.closed {
-        actions.push(Action::Call);
-    }
-    for (number, fact) in (0..).zip(&record.facts) {
-        if fact.waits.is_some() && rest.cancels < config.cancels {
-            actions.push(Action::GiveUp(number));
-        }
-        let asked = fact.place.is_some() && fact.asks.is_none();
-        if asked && fact.semantics != Semantics::Maybe && rest.resolves < config.resolves {
-            actions.push(Action::Resolve(number));
-        }
-    }
-    if rest.loads < config.loads {
-        actions.push(Action::Overload(!state.server.is_overloaded));
-    }
-    if config.drains && !rest.drained {
-        actions.push(Action::Drain);
-    }
-    if config.closes && !rest.closed {
-        actions.push(Action::Close);
+        self.state.client = Arc::new(client);
     }
 }

@@ -4,18 +4,23 @@
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
-use rpc_runtime::protocol::Ticket;
+use rpc_runtime::ids::{GenerationId, Space};
+use rpc_runtime::protocol::{DurableTable, OpeningKey, Ticket};
 
 use crate::config::Config;
+use crate::journal::Journal;
 use crate::message::Message;
-use crate::record::{Lives, Record};
+use crate::record::{HandlerEndKind, Lives, Record};
 use crate::sides::{ClientSide, ServerSide, address};
+use crate::store::Contents;
 
 /// A state.
 #[derive(Clone, Debug)]
 pub(crate) struct State {
     pub(crate) client: Arc<ClientSide>,
     pub(crate) server: Arc<ServerSide>,
+    /// The process before, which has stalled and believes that it still is the server.
+    pub(crate) stalled: Option<Arc<ServerSide>>,
     /// By hash: everything that was ever said, or, without faults, what is under way.
     pub(crate) net: Arc<Vec<Message>>,
     pub(crate) rest: Arc<Rest>,
@@ -25,8 +30,11 @@ pub(crate) struct State {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Rest {
     pub(crate) record: Record,
-    pub(crate) queued: Vec<(Ticket, u8)>,
-    pub(crate) running: Vec<Running>,
+    pub(crate) work: Work,
+    /// That of the process which has stalled.
+    pub(crate) stalled: Work,
+    pub(crate) store: Contents,
+    pub(crate) journal: Journal,
     pub(crate) lives: Lives,
     /// The place in the list of servers.
     pub(crate) server_place: usize,
@@ -40,12 +48,68 @@ pub(crate) struct Rest {
     pub(crate) beyond: bool,
 }
 
-/// An execution under way.
+/// What the workers of a server have before them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Work {
+    pub(crate) queued: Vec<Queued>,
+    pub(crate) running: Vec<Running>,
+    /// What the store is to be asked, or has answered.
+    pub(crate) questions: Vec<Question>,
+}
+
+/// A call that was accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Running {
+pub(crate) struct Queued {
     pub(crate) ticket: Ticket,
     pub(crate) number: u8,
+    pub(crate) digest: u64,
+}
+
+impl Queued {
+    pub(crate) fn is_durable(&self) -> bool {
+        self.ticket.call_id().space == Space::Durable
+    }
+}
+
+/// An execution under way.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Running {
+    pub(crate) call: Queued,
     pub(crate) execution: u8,
+    /// How a durable one has ended in the store, of which nobody has been told.
+    pub(crate) ended: Option<(HandlerEndKind, Vec<u8>)>,
+}
+
+impl Running {
+    /// Whether its transaction is still to come.
+    pub(crate) fn must_commit(&self) -> bool {
+        self.call.is_durable() && self.ended.is_none()
+    }
+}
+
+/// What goes on between a server and its store about a generation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Question {
+    Open(OpeningKey, GenerationId),
+    Opened(OpeningKey, DurableTable),
+    Forget(GenerationId),
+}
+
+impl Hash for Question {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        std::mem::discriminant(self).hash(hasher);
+        match self {
+            Self::Open(key, wanted) => (key, wanted).hash(hasher),
+            Self::Forget(generation) => generation.hash(hasher),
+            Self::Opened(key, table) => {
+                (key, table.generation, table.rows.len()).hash(hasher);
+                for row in &table.rows {
+                    let body = row.ended.as_ref().map(|(_, body)| body);
+                    (row.slot, row.sequence, row.digest, body).hash(hasher);
+                }
+            }
+        }
+    }
 }
 
 /// What may happen.
@@ -59,6 +123,15 @@ pub(crate) enum Action {
     Begin(usize),
     Return(usize),
     Panic(usize),
+    /// The transaction of a durable execution comes to its end: as it should, or by a panic.
+    Commit(usize),
+    CommitPanic(usize),
+    /// The store does what it was asked for, or its answer arrives.
+    Ask(usize),
+    /// What the stalled process does.
+    StalledBegin(usize),
+    StalledCommit(usize),
+    StalledReturn(usize),
     Report,
     ClientTick,
     ServerTick,
@@ -67,21 +140,25 @@ pub(crate) enum Action {
     Drain,
     Close,
     RestartServer,
+    /// All that clients left in the store has become too old meanwhile.
+    RestartServerLate,
     RestartClient,
+    /// An entry of the client's journal gets to the disk.
+    Write,
+    /// The client looks after a call of an earlier life.
+    TakeOver(u8),
     Move,
 }
 
 impl PartialEq for State {
     fn eq(&self, other: &Self) -> bool {
-        (self.client.digest, self.server.digest) == (other.client.digest, other.server.digest)
-            && self.net == other.net
-            && self.rest == other.rest
+        self.digests() == other.digests() && self.net == other.net && self.rest == other.rest
     }
 }
 
 impl Hash for State {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        (self.client.digest, self.server.digest).hash(hasher);
+        self.digests().hash(hasher);
         for message in &*self.net {
             hasher.write_u64(message.hash());
         }
@@ -93,14 +170,26 @@ impl State {
     pub(crate) fn new(config: &Config) -> Self {
         let limits = config.limits();
         let lives = Lives { client: 1, server: 1, server_id: config.servers[0] };
+        let mut store = Contents::default();
+        if config.is_durable() {
+            store.take();
+        }
+        let server = ServerSide::new(1, lives.server_id, &limits, config.is_durable());
+        let mut client = ClientSide::new(1, address(0), &limits);
+        if config.journal {
+            client.keep_journal();
+        }
         Self {
-            client: Arc::new(ClientSide::new(1, address(0), &limits)),
-            server: Arc::new(ServerSide::new(1, lives.server_id, &limits)),
+            client: Arc::new(client),
+            server: Arc::new(server),
+            stalled: None,
             net: Arc::default(),
             rest: Arc::new(Rest {
                 record: Record::default(),
-                queued: Vec::new(),
-                running: Vec::new(),
+                work: Work::default(),
+                stalled: Work::default(),
+                store,
+                journal: Journal::default(),
                 lives,
                 server_place: 0,
                 address: 0,
@@ -112,6 +201,11 @@ impl State {
                 beyond: false,
             }),
         }
+    }
+
+    fn digests(&self) -> (u64, u64, Option<u64>) {
+        let stalled = self.stalled.as_ref().map(|side| side.digest);
+        (self.client.digest, self.server.digest, stalled)
     }
 
     pub(crate) fn rest_mut(&mut self) -> &mut Rest {
