@@ -14,11 +14,17 @@
 pub mod journal;
 mod options;
 mod budget;
+mod breaker;
 mod verdict;
 mod connection;
+mod admission;
 mod attend;
 mod registry;
 mod route;
+mod alarm;
+mod hedges;
+mod race;
+mod whereabouts;
 mod carry;
 mod helped;
 mod channel;

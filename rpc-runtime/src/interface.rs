@@ -33,6 +33,7 @@ pub struct Method {
     signature: &'static str,
     semantics: Semantics,
     timeout_ns: u64,
+    hedge_ns: u64,
     inline: bool,
     forms: fn(&mut Forms),
 }
@@ -41,7 +42,15 @@ impl Method {
     /// A method with its name on the wire and its canonical signature.
     #[must_use]
     pub const fn new(name: &'static str, signature: &'static str, semantics: Semantics) -> Self {
-        Self { name, signature, semantics, timeout_ns: 0, inline: false, forms: |_| {} }
+        Self {
+            name,
+            signature,
+            semantics,
+            timeout_ns: 0,
+            hedge_ns: 0,
+            inline: false,
+            forms: |_| {},
+        }
     }
 
     /// Names the types of its parameters and its result, in order.
@@ -55,6 +64,21 @@ impl Method {
     #[must_use]
     pub const fn timeout_ns(mut self, timeout_ns: u64) -> Self {
         self.timeout_ns = timeout_ns;
+        self
+    }
+
+    /// After how long without an answer the call is made at another server too, in nanoseconds.
+    ///
+    /// # Panics
+    ///
+    /// When the table is made, at compile time: the method is not `at_least_once`.
+    #[must_use]
+    pub const fn hedge_ns(mut self, hedge_ns: u64) -> Self {
+        assert!(
+            matches!(self.semantics, Semantics::AtLeastOnce),
+            "only an `at_least_once` call may run at two servers"
+        );
+        self.hedge_ns = hedge_ns;
         self
     }
 
@@ -87,6 +111,15 @@ impl Method {
     #[must_use]
     pub const fn timeout(&self) -> Option<crate::time::Duration> {
         match self.timeout_ns {
+            0 => None,
+            ns => Some(crate::time::Duration::from_nanos(ns)),
+        }
+    }
+
+    /// After how long without an answer the call is made at another server too, if ever.
+    #[must_use]
+    pub const fn hedge(&self) -> Option<crate::time::Duration> {
+        match self.hedge_ns {
             0 => None,
             ns => Some(crate::time::Duration::from_nanos(ns)),
         }

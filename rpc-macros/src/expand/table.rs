@@ -19,10 +19,11 @@ pub(super) fn interface(service: &Service) -> TokenStream {
         let signature = signature::of(method);
         let semantics = format_ident!("{}", method.semantics.variant());
         let timeout = method.timeout_ns.map(|ns| quote!(.timeout_ns(#ns)));
+        let hedge = method.hedge_ns.map(|ns| quote!(.hedge_ns(#ns)));
         let inline = method.inline.then(|| quote!(.inline()));
         let forms = forms(method);
         quote! {
-            #runtime::Method::new(#wire_name, #signature, #runtime::Semantics::#semantics) #timeout #inline #forms
+            #runtime::Method::new(#wire_name, #signature, #runtime::Semantics::#semantics) #timeout #hedge #inline #forms
         }
     });
     quote! {

@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 
-use super::budget::{self, RetryBudget};
+use super::breaker::{Admission, Breaker, Sign};
+use super::budget::RetryBudget;
 use super::helped::Helpers;
 use super::route::Loss;
 use super::verdict::Finished;
@@ -54,10 +55,15 @@ pub(super) struct State {
     /// When the last call was started.
     last_start: Instant,
     /// For calls made again, and the jitter of their waits.
-    budget: RetryBudget,
-    rng: Box<dyn Rng>,
+    pub(super) budget: RetryBudget,
+    pub(super) rng: Box<dyn Rng>,
     pub(super) retries: u64,
     pub(super) retries_denied: u64,
+    /// Keeps calls back while the server keeps failing, and the call that asks for all.
+    pub(super) breaker: Breaker,
+    pub(super) probe: Option<CallKey>,
+    /// Calls kept back.
+    pub(super) kept_back: u64,
 }
 
 /// After so long without a call, what the server said in the meantime is read before the next one
@@ -122,6 +128,9 @@ impl Connection {
             rng,
             retries: 0,
             retries_denied: 0,
+            breaker: Breaker::new(),
+            probe: None,
+            kept_back: 0,
         };
         let (loss, helpers) = (AtomicU8::new(0), Helpers::default());
         Arc::new(Self { world, link, state: Mutex::new(state), background, loss, helpers })
@@ -168,46 +177,14 @@ impl Connection {
         *self.lock().core.counters()
     }
 
-    /// Starts a call that this server was not asked for yet.
-    pub(super) fn start(self: &Arc<Self>, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
-        let (mut state, now) = self.turn();
-        state.budget.deposit();
-        self.start_in(state, now, spec, arguments)
-    }
-
-    /// Starts a call again that [`Connection::plan_again`] allowed.
-    pub(super) fn start_again(self: &Arc<Self>, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
-        let (mut state, now) = self.turn();
-        state.retries += 1;
-        self.start_in(state, now, spec, arguments)
-    }
-
-    /// When a call may be made here again that was made again `before` times; `None` if the budget
-    /// is spent, or if that would be too late.
-    pub(super) fn plan_again(
-        &self,
-        before: u32,
-        push_back: Duration,
-        deadline: Instant,
-    ) -> Option<Instant> {
-        let (mut state, now) = self.turn();
-        let wait = budget::wait(before, push_back, &mut *state.rng);
-        let until = now + wait;
-        if until >= deadline {
-            return None;
-        }
-        let is_allowed = state.budget.take(now);
-        state.retries_denied += u64::from(!is_allowed);
-        is_allowed.then_some(until)
-    }
-
     /// Sends what a call makes the machine say.
-    fn start_in(
+    pub(super) fn start_in(
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
         now: Instant,
         spec: CallSpec,
         arguments: Vec<u8>,
+        admission: Admission,
     ) -> CallKey {
         let mut errands = state.errands();
         let pause = now.since(std::mem::replace(&mut state.last_start, now));
@@ -215,6 +192,9 @@ impl Connection {
             state.catch_up(now, &*self.link, &mut errands);
         }
         let key = state.core.start(now, spec, arguments);
+        if admission == Admission::Probe {
+            state.probe = Some(key);
+        }
         state.expect(key);
         self.after(state, now, std::mem::take(&mut errands));
         key
@@ -235,6 +215,20 @@ impl Connection {
         let mut errands = state.errands();
         state.core.cancel(now, key);
         self.after(state, now, std::mem::take(&mut errands));
+    }
+
+    /// The end of the call, if it has come; else `waker` is woken when it does.
+    pub(super) fn poll(self: &Arc<Self>, key: CallKey, waker: Waker) -> Option<Finished> {
+        let mut state = self.lock();
+        if let Some(finished) = state.take(key) {
+            return Some(finished);
+        }
+        state.wake(key, &waker);
+        let mut errands = state.errands();
+        self.attend_now(&state, &mut errands);
+        drop(state);
+        self.run(errands);
+        None
     }
 
     /// Nobody will ask for this call's end any more.
@@ -319,7 +313,7 @@ impl State {
             match self.core.poll_output(now, &mut datagram) {
                 Output::Event(ClientEvent::Ended { key, call, outcome, evidence, arguments }) => {
                     let finished = Finished { call, outcome, evidence, arguments };
-                    self.ended(key, finished, errands);
+                    self.ended(now, key, finished, errands);
                 }
                 Output::Transmit { to } => {
                     let next = errands.spare.pop().unwrap_or_default();
@@ -331,7 +325,12 @@ impl State {
         errands.spare.push(datagram);
     }
 
-    fn ended(&mut self, key: CallKey, finished: Finished, errands: &mut Errands) {
+    fn ended(&mut self, now: Instant, key: CallKey, finished: Finished, errands: &mut Errands) {
+        let is_probe = self.probe == Some(key);
+        if is_probe {
+            self.probe = None;
+        }
+        self.breaker.ended(now, Sign::of(&finished), is_probe, &mut *self.rng);
         errands.loss = Some(Loss::of(&finished));
         let wait = self.waits.get_mut(key.index()).filter(|wait| wait.key == Some(key));
         let Some(wait) = wait else {

@@ -6,20 +6,28 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
+use super::alarm::Alarms;
 use super::channel::Channel;
 use super::connection::Connection;
+use super::hedges::Hedges;
 use super::helped::Helpers;
 use super::verdict::Finished;
 use crate::driver::{Gate, World};
 use crate::error::CallError;
 use crate::protocol::{DoubtCause, NotSentCause, Outcome, Target};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::{RefuseReason, RejectReason};
 
 /// Connections of before that are kept, so that `resolve` can ask them.
 const FORMER_MAX: usize = 4;
+/// How long it takes until a search that found nothing is worth another one.
+const SEARCH_PAUSE: Duration = Duration::from_secs(1);
+/// How long a second server is looked for.
+const SEARCH_TIME: Duration = Duration::from_secs(2);
 
 /// Finds servers.
 pub(crate) trait Finder: Send + Sync + fmt::Debug {
@@ -29,6 +37,10 @@ pub(crate) trait Finder: Send + Sync + fmt::Debug {
     ///
     /// There is none until `deadline`.
     fn find(&self, deadline: Instant) -> Result<Channel, CallError>;
+
+    /// A channel to another server than those, one that promises well: it is asked while `than` are,
+    /// and nothing depends on it.
+    fn find_other(&self, than: Target, deadline: Instant) -> Option<Channel>;
 
     /// The server that was found is lost.
     fn lost(&self, target: Target, loss: Loss);
@@ -123,6 +135,9 @@ pub(crate) struct Route {
     state: Mutex<State>,
     /// Threads that carry calls elsewhere.
     pub(super) helpers: Helpers,
+    /// Wakes futures when it is time to ask a second server.
+    pub(super) alarms: Arc<Alarms>,
+    pub(super) hedges: Hedges,
 }
 
 #[derive(Debug)]
@@ -132,6 +147,31 @@ struct State {
     former: VecDeque<Arc<Connection>>,
     is_finding: bool,
     waiting: Vec<Arc<dyn Gate>>,
+    /// Until when a search would find only servers that are left alone.
+    none_better_until: Option<Instant>,
+    /// The server that is asked where the current one takes too long.
+    spare: Spare,
+}
+
+/// What is known of a second server.
+#[derive(Debug, Default)]
+struct Spare {
+    found: Option<Arc<Connection>>,
+    is_sought: bool,
+    seekers: Vec<Waker>,
+    /// Until when another search is not worth it: none has found more since.
+    none_until: Option<Instant>,
+}
+
+/// Another server than one that takes too long.
+#[derive(Debug)]
+pub(super) enum Other {
+    /// This one.
+    Known(Arc<Connection>),
+    /// It is looked for, and the waker is woken then.
+    Sought,
+    /// There is none.
+    None,
 }
 
 impl Route {
@@ -149,8 +189,12 @@ impl Route {
             former: VecDeque::new(),
             is_finding: false,
             waiting: Vec::new(),
+            none_better_until: None,
+            spare: Spare::default(),
         };
-        Ok(Self { finder, world, state: Mutex::new(state), helpers: Helpers::default() })
+        let alarms = Alarms::new(Arc::clone(&world));
+        let (helpers, hedges) = (Helpers::default(), Hedges::default());
+        Ok(Self { finder, world, state: Mutex::new(state), helpers, alarms, hedges })
     }
 
     /// The connection that the route leads to now, or led to last.
@@ -173,7 +217,8 @@ impl Route {
     /// All connections that a call may have gone through, the current one first.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
         let state = self.lock();
-        std::iter::once(&state.current).chain(&state.former).map(Arc::clone).collect()
+        let all = std::iter::once(&state.current).chain(&state.former).chain(&state.spare.found);
+        all.map(Arc::clone).collect()
     }
 
     /// Takes note that the server behind `connection` is lost.
@@ -220,20 +265,104 @@ impl Route {
     fn adopt(&self, found: Arc<Connection>) {
         let mut state = self.lock();
         state.is_lost = false;
+        state.none_better_until = None;
         found.set_loss(None);
         if Arc::ptr_eq(&state.current, &found) {
             return;
         }
         let former = std::mem::replace(&mut state.current, found);
-        state.former.push_front(former);
-        let kept = state.former.len().min(FORMER_MAX);
-        let too_old = state.former.split_off(kept);
+        let too_old = state.retire(former);
         drop(state);
         drop(too_old); // says BYE, without the lock
     }
 
+    /// A search found only servers that are left alone.
+    pub(super) fn found_none_better(&self) {
+        let until = self.world.now() + SEARCH_PAUSE;
+        self.lock().none_better_until = Some(until);
+    }
+
+    /// Whether a search would find only servers that are left alone.
+    pub(super) fn knows_none_better(&self) -> bool {
+        let until = self.lock().none_better_until;
+        until.is_some_and(|until| self.world.now() < until)
+    }
+
+    /// Another server than `first`, without waiting for it to be found.
+    pub(super) fn other(self: &Arc<Self>, first: &Arc<Connection>, waker: &Waker) -> Other {
+        let candidates = {
+            let state = self.lock();
+            let current = (!state.is_lost).then(|| Arc::clone(&state.current));
+            [current, state.spare.found.clone()]
+        };
+        let server = first.target().server;
+        let will_do = |other: &Arc<Connection>| {
+            other.target().server != server && other.loss().is_none() && !other.is_left_alone()
+        };
+        if let Some(known) = candidates.into_iter().flatten().find(will_do) {
+            return Other::Known(known);
+        }
+        let waker = waker.clone(); // others' code, without the lock
+        let (now, mut state) = (self.world.now(), self.lock());
+        let spare = &mut state.spare;
+        if spare.none_until.is_some_and(|until| now < until) {
+            return Other::None;
+        }
+        spare.seekers.push(waker);
+        if !std::mem::replace(&mut spare.is_sought, true) {
+            drop(state);
+            let (route, target) = (Arc::clone(self), first.target());
+            self.world.spawn("rpc-spare", Box::new(move || route.seek(target)));
+        }
+        Other::Sought
+    }
+
+    /// Looks for another server than `than`, and tells who asked for one.
+    fn seek(&self, than: Target) {
+        let sought = Sought(self);
+        let found = self.finder.find_other(than, self.world.now() + SEARCH_TIME);
+        let mut state = self.lock();
+        state.spare.none_until = Some(self.world.now() + SEARCH_PAUSE);
+        let former = found.and_then(|found| {
+            found.connection.set_loss(None);
+            state.spare.found.replace(found.connection)
+        });
+        // Calls that it answered may yet be resolved.
+        let too_old = former.map(|former| state.retire(former));
+        drop(state);
+        drop(too_old); // says BYE, without the lock
+        drop(sought);
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Keeps a connection of before; gives those that are too old.
+    fn retire(&mut self, former: Arc<Connection>) -> VecDeque<Arc<Connection>> {
+        self.former.retain(|known| !Arc::ptr_eq(known, &former));
+        self.former.push_front(former);
+        let kept = self.former.len().min(FORMER_MAX);
+        self.former.split_off(kept)
+    }
+}
+
+/// A search for a second server; when it ends, however it ends, who asked for one looks again.
+struct Sought<'r>(&'r Route);
+
+impl Drop for Sought<'_> {
+    fn drop(&mut self) {
+        let seekers = {
+            let mut state = self.0.lock();
+            state.spare.is_sought = false;
+            std::mem::take(&mut state.spare.seekers)
+        };
+        for seeker in seekers {
+            // A waker is others' code: its panic is none of this thread's.
+            let _ = catch_unwind(AssertUnwindSafe(|| seeker.wake()));
+        }
     }
 }
 

@@ -22,6 +22,8 @@ pub enum ErrorKind {
     Misconfigured,
     /// Another server, or another incarnation, lives at the remembered address.
     StaleBinding,
+    /// The server keeps failing, and is left alone for a while.
+    LeftAlone,
     /// The request or the reply was lost until the deadline.
     NoReply,
     /// The server's incarnation that had the call is gone.
@@ -105,7 +107,8 @@ impl ErrorKind {
             Self::ServerRestarted | Self::SessionLost | Self::Forgotten | Self::GenerationEnded => {
                 ErrorClass::ServerCrashed
             }
-            Self::Overloaded
+            Self::LeftAlone
+            | Self::Overloaded
             | Self::Draining
             | Self::VersionMismatch
             | Self::InterfaceMismatch
@@ -146,6 +149,13 @@ impl ErrorKind {
             Self::StaleBinding => {
                 write!(f, "another server lives at {peer}")?;
                 detail(f, e)
+            }
+            Self::LeftAlone => {
+                write!(f, "{peer} keeps failing and is left alone: ")?;
+                match e.push_back {
+                    Some(wait) => write!(f, "a call in {} asks again", Seconds(wait)),
+                    None => f.write_str("a call is asking again now"),
+                }
             }
             Self::NoReply => {
                 let sent = Count(e.transmissions, "transmission", "transmissions");
