@@ -26,6 +26,12 @@ pub(crate) struct Method {
     pub(crate) timeout_span: Option<Span>,
     pub(crate) hedge_ns: Option<u64>,
     pub(crate) hedge_span: Option<Span>,
+    pub(crate) orphan: Option<Orphan>,
+    pub(crate) orphan_span: Option<Span>,
+    pub(crate) expires_ns: Option<u64>,
+    pub(crate) expires_span: Option<Span>,
+    pub(crate) no_cancel: bool,
+    pub(crate) no_cancel_span: Option<Span>,
     pub(crate) inline: bool,
     pub(crate) inline_span: Span,
     pub(crate) is_async: bool,
@@ -81,6 +87,28 @@ impl Semantics {
                 "A remote call takes effect **exactly once**, over crashes of the server too, as long as \
                  somebody keeps asking. A failed call says whether it ran."
             }
+        }
+    }
+}
+
+/// What is done about a method's calls when their client may be gone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Orphan {
+    Reincarnate,
+    Gentle,
+    Expire,
+}
+
+impl Orphan {
+    /// The strategies by their words in the attribute.
+    pub(crate) const WORDS: &[(&str, Self)] =
+        &[("reincarnate", Self::Reincarnate), ("gentle", Self::Gentle), ("expire", Self::Expire)];
+
+    pub(crate) const fn variant(self) -> &'static str {
+        match self {
+            Self::Reincarnate => "Reincarnate",
+            Self::Gentle => "Gentle",
+            Self::Expire => "Expire",
         }
     }
 }

@@ -7,7 +7,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, FnArg, Ident, ItemTrait, LitStr, Path, Token, TraitItem, TraitItemFn, Type};
 
 use crate::diagnostics::{Diagnostics, nearest};
-use crate::model::{Argument, Kind, Method, Semantics, Service};
+use crate::model::{Argument, Kind, Method, Orphan, Semantics, Service};
 
 const SERVICE_OPTIONS: &[&str] = &["name", "version", "crate"];
 const RPC_OPTIONS: &[&str] = &[
@@ -18,15 +18,15 @@ const RPC_OPTIONS: &[&str] = &[
     "name",
     "timeout",
     "hedge",
+    "expires",
+    "orphan",
+    "no_cancel",
     "inline",
     "worker",
 ];
 
 /// Words of the grammar whose mechanism does not exist yet, and what to use until it does.
 const NOT_YET: &[(&str, &str)] = &[
-    ("orphan", "leave it out: a call is cancelled at its caller's deadline"),
-    ("expires", "leave it out: a call is cancelled at its caller's deadline"),
-    ("no_cancel", "leave it out: cancellation only asks, a handler that does not look runs on"),
     ("ack", "leave it out: a message must fit one datagram"),
     ("broadcast", "use `maybe` for each server"),
     ("key", "leave it out: calls are not spread by a key"),
@@ -229,6 +229,12 @@ fn method(function: &TraitItemFn, diagnostics: &mut Diagnostics) -> Option<Metho
         timeout_span: None,
         hedge_ns: None,
         hedge_span: None,
+        orphan: None,
+        orphan_span: None,
+        expires_ns: None,
+        expires_span: None,
+        no_cancel: false,
+        no_cancel_span: None,
         inline: false,
         inline_span: signature.ident.span(),
         is_async: signature.asyncness.is_some(),
@@ -273,7 +279,8 @@ fn rpc_option(method: &mut Method, option: &OptionItem, diagnostics: &mut Diagno
     let word = option.word.to_string();
     let bare = option.value.is_none();
     match word.as_str() {
-        "maybe" | "at_least_once" | "at_most_once" | "exactly_once" | "inline" | "worker"
+        "maybe" | "at_least_once" | "at_most_once" | "exactly_once" | "no_cancel" | "inline"
+        | "worker"
             if !bare =>
         {
             diagnostics.at(&option.value, format!("`{word}` stands alone: leave the value out"));
@@ -316,6 +323,22 @@ fn rpc_option(method: &mut Method, option: &OptionItem, diagnostics: &mut Diagno
                 method.hedge_ns = duration(&text, diagnostics);
             }
         }
+        "expires" => {
+            method.expires_span = Some(option.word.span());
+            if let Some(text) = string(option, "expires = \"30s\"", diagnostics) {
+                method.expires_ns = duration(&text, diagnostics);
+            }
+        }
+        "orphan" => {
+            method.orphan_span = Some(option.word.span());
+            if let Some(text) = string(option, "orphan = \"gentle\"", diagnostics) {
+                method.orphan = orphan(&text, diagnostics);
+            }
+        }
+        "no_cancel" => {
+            method.no_cancel = true;
+            method.no_cancel_span = Some(option.word.span());
+        }
         _ => match NOT_YET.iter().find(|(known, _)| *known == word) {
             Some((_, instead)) => {
                 diagnostics.at(&option.word, format!("`{word}` is not built yet: {instead}"));
@@ -333,6 +356,28 @@ fn semantics(method: &mut Method, is: Semantics, word: &Ident, diagnostics: &mut
     }
     method.semantics = is;
     method.semantics_given = true;
+}
+
+/// The strategy of a word; `exterminate` is one that is not built yet.
+fn orphan(text: &LitStr, diagnostics: &mut Diagnostics) -> Option<Orphan> {
+    const NOT_BUILT: &str = "exterminate";
+    let value = text.value();
+    let found = Orphan::WORDS.iter().find(|(word, _)| *word == value);
+    if found.is_none() && value == NOT_BUILT {
+        diagnostics.at(
+            text,
+            "`exterminate` is not built yet: it needs a journal of the client's calls; use \"gentle\", which looks for each call's owner",
+        );
+    } else if found.is_none() {
+        let known: Vec<&str> =
+            std::iter::once(NOT_BUILT).chain(Orphan::WORDS.iter().map(|(word, _)| *word)).collect();
+        let hint = nearest(&value, &known)
+            .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        let known = known.join(", ");
+        diagnostics
+            .at(text, format!("unknown value for `orphan`: `{value}`{hint}\nknown: {known}"));
+    }
+    found.map(|(_, orphan)| *orphan)
 }
 
 /// Nanoseconds of `"1m 30s"`.

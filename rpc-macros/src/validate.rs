@@ -39,6 +39,7 @@ pub(crate) fn service(service: &Service, diagnostics: &mut Diagnostics) {
         if method.is_async && service.is_durable() {
             outlives_transaction(method, diagnostics);
         }
+        orphans(method, diagnostics);
         for argument in &method.arguments {
             types::parameter(argument, diagnostics);
         }
@@ -240,6 +241,31 @@ fn place(method: &Method, diagnostics: &mut Diagnostics) {
         diagnostics.at_span(
             method.inline_span,
             "`inline` and `async` contradict each other: an inline handler runs where calls are received, and must not wait: leave one of them out",
+        );
+    }
+}
+
+/// What is done about orphans: of a `maybe` call nobody is the caller, and what must run to its end
+/// cannot expire.
+fn orphans(method: &Method, diagnostics: &mut Diagnostics) {
+    let given = [
+        ("expires", method.expires_span),
+        ("orphan", method.orphan_span),
+        ("no_cancel", method.no_cancel_span),
+    ];
+    if method.semantics == Semantics::Maybe {
+        for (word, span) in given {
+            if let Some(span) = span {
+                diagnostics.at_span(
+                    span,
+                    format!("`{word}` has no meaning for a `maybe` call: nobody waits for it, so nothing cancels it; leave it out"),
+                );
+            }
+        }
+    } else if let (Some(_), Some(no_cancel)) = (method.expires_span, method.no_cancel_span) {
+        diagnostics.at_span(
+            no_cancel,
+            "`expires` and `no_cancel` contradict each other: what must run to its end cannot expire",
         );
     }
 }

@@ -14,7 +14,9 @@ pub use forms::Forms;
 use crate::hash::{Hasher, SipKey};
 use crate::ids::MethodFingerprint;
 use crate::protocol::explain::name_hash;
+use crate::protocol::{OrphanPolicy, OrphanStrategy};
 use crate::semantics::Semantics;
+use crate::time::Duration;
 
 /// The keys are fixed: both sides must come to the same hash.
 const METHOD_KEY: SipKey = SipKey([0x7270_632d_6d65_7468, 0x6f64_2d76_312d_6b65]);
@@ -35,6 +37,9 @@ pub struct Method {
     timeout_ns: u64,
     hedge_ns: u64,
     inline: bool,
+    orphan: Option<OrphanStrategy>,
+    quantum_ns: u64,
+    no_cancel: bool,
     forms: fn(&mut Forms),
 }
 
@@ -49,6 +54,9 @@ impl Method {
             timeout_ns: 0,
             hedge_ns: 0,
             inline: false,
+            orphan: None,
+            quantum_ns: 0,
+            no_cancel: false,
             forms: |_| {},
         }
     }
@@ -89,6 +97,27 @@ impl Method {
         self
     }
 
+    /// What is done about its calls when their client may be gone, whatever the server says.
+    #[must_use]
+    pub const fn orphan(mut self, strategy: OrphanStrategy) -> Self {
+        self.orphan = Some(strategy);
+        self
+    }
+
+    /// How long a call runs before its caller is asked whether it still waits, in nanoseconds.
+    #[must_use]
+    pub const fn expires_ns(mut self, quantum_ns: u64) -> Self {
+        self.quantum_ns = quantum_ns;
+        self
+    }
+
+    /// Runs to its end, whatever becomes of its caller.
+    #[must_use]
+    pub const fn no_cancel(mut self) -> Self {
+        self.no_cancel = true;
+        self
+    }
+
     /// Its name on the wire.
     #[must_use]
     pub const fn name(&self) -> &'static str {
@@ -109,20 +138,35 @@ impl Method {
 
     /// How long a caller waits who says nothing else; `None` is the client's default.
     #[must_use]
-    pub const fn timeout(&self) -> Option<crate::time::Duration> {
+    pub const fn timeout(&self) -> Option<Duration> {
         match self.timeout_ns {
             0 => None,
-            ns => Some(crate::time::Duration::from_nanos(ns)),
+            ns => Some(Duration::from_nanos(ns)),
         }
     }
 
     /// After how long without an answer the call is made at another server too, if ever.
     #[must_use]
-    pub const fn hedge(&self) -> Option<crate::time::Duration> {
+    pub const fn hedge(&self) -> Option<Duration> {
         match self.hedge_ns {
             0 => None,
-            ns => Some(crate::time::Duration::from_nanos(ns)),
+            ns => Some(Duration::from_nanos(ns)),
         }
+    }
+
+    /// What is done about its calls when their client may be gone, on a server whose own strategy and
+    /// quantum are these. A quantum of its own has its calls expire under any strategy.
+    #[must_use]
+    pub const fn orphan_policy(&self, server: OrphanStrategy, quantum: Duration) -> OrphanPolicy {
+        let strategy = match self.orphan {
+            Some(strategy) => strategy,
+            None => server,
+        };
+        let mut policy = OrphanPolicy::new(strategy, quantum);
+        if self.quantum_ns > 0 {
+            policy.quantum = Some(Duration::from_nanos(self.quantum_ns));
+        }
+        if self.no_cancel { policy.no_cancel() } else { policy }
     }
 
     /// Whether it runs in the thread that receives.

@@ -25,6 +25,7 @@ mod outcome;
 mod service;
 mod refusal;
 pub mod context;
+pub mod orphans;
 pub mod scheme;
 pub mod store;
 pub mod client;

@@ -15,6 +15,7 @@ pub mod limits;
 pub mod counters;
 pub mod outcome;
 pub mod explain;
+pub mod orphan;
 mod timers;
 mod outbox;
 mod window;
@@ -32,6 +33,7 @@ pub use client::{CallKey, CallSpec, Client, ClientEvent, ClientIdentity, Target}
 pub use counters::{ClientCounters, ServerCounters};
 pub use explain::Explanations;
 pub use limits::Limits;
+pub use orphan::{OnFence, OrphanPolicy, OrphanStrategy};
 pub use outcome::{DoubtCause, Evidence, NotSentCause, Outcome};
 pub use server::{
     Begin, DurableRow, DurableTable, Execute, MethodEntry, OpeningKey, Server, ServerEvent,

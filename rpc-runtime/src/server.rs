@@ -25,10 +25,11 @@ use crate::address::Address;
 use crate::driver::{Link, LinkError, World};
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::ids::{Incarnation, ServerId};
-use crate::protocol::{Limits, ServerIdentity};
+use crate::protocol::{Limits, OrphanStrategy, ServerIdentity};
 use crate::refusal;
 use crate::scheme;
 use crate::service::Service;
+use crate::time::Duration;
 
 mod dispatch;
 mod exports;
@@ -88,6 +89,7 @@ pub struct Server {
     exports: Exports,
     workers: usize,
     limits: Limits,
+    strategy: OrphanStrategy,
     id: Option<ServerId>,
     incarnation: Option<Incarnation>,
     advertised: Vec<String>,
@@ -127,6 +129,7 @@ impl Server {
             exports: Exports::default(),
             workers: WORKERS_DEFAULT,
             limits: Limits::default(),
+            strategy: OrphanStrategy::default(),
             id: None,
             incarnation: None,
             advertised: Vec::new(),
@@ -173,6 +176,27 @@ impl Server {
         self
     }
 
+    /// Chooses what is done about calls whose client may be gone; methods may say otherwise.
+    /// Expiration and gentle reincarnation together, unless this is called.
+    pub fn orphans(mut self, strategy: OrphanStrategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// Lets a call run for so long before its caller is asked whether it still waits, unless its
+    /// method says otherwise. [`Limits::quantum`]; 10 s by default. Longer than most calls take, and
+    /// as long as an orphan may live.
+    pub fn quantum(mut self, quantum: Duration) -> Self {
+        self.limits.quantum = quantum;
+        self
+    }
+
+    /// Waits so long for the answer of a caller that is asked. [`Limits::grace`]; 3 s by default.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.limits.grace = grace;
+        self
+    }
+
     /// Sets the server's name over all its lives. Drawn afresh otherwise.
     pub fn id(mut self, id: ServerId) -> Self {
         self.id = Some(id);
@@ -212,8 +236,8 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Misconfigured`] when two services or methods cannot be told apart; what a binder
-    /// said that the server was to be registered with.
+    /// [`ErrorKind::Misconfigured`] when two services or methods cannot be told apart, or a quantum is
+    /// too short; what a binder said that the server was to be registered with.
     pub fn spawn(self) -> Result<Running, CallError> {
         let mut started = self.start()?;
         let receiving = started.receiving.take().expect("only spawn and serve take it");
@@ -261,7 +285,7 @@ impl Server {
     fn start(self) -> Result<running::Started, CallError> {
         let mut rng = self.world.rng();
         self.check_registrable()?;
-        let (exports, methods) = self.exports.checked()?;
+        let (exports, methods) = self.exports.checked(self.strategy, &self.limits)?;
         let taken = exports.ledger().map(|ledger| ledger.identity());
         if taken.is_some() && (self.id.is_some() || self.incarnation.is_some()) {
             return Err(exports::misconfigured(

@@ -1,24 +1,29 @@
 //! One seed, one bad day: servers crash and come back, or others come in their place; clients
 //! restart; the network loses, doubles, delays, damages and splits. In the end the checker judges.
 //!
-//! Machines only, without threads, so that a minute tries hundreds of thousands of calls. What the
-//! day brings is drawn from the seed alone.
+//! Machines only, without threads, so that a minute tries hundreds of thousands of calls; every so
+//! often a chain of services with blocking code beside them. What the day brings is drawn from the
+//! seed alone.
 
+mod chains;
+mod forgery;
+mod knobs;
+mod servers;
 mod users;
 
 use rpc_runtime::fault::Faults;
-use rpc_runtime::ids::{ClientId, Incarnation, MethodFingerprint, ServerId};
-use rpc_runtime::protocol::{
-    Client, ClientIdentity, Limits, MethodEntry, Server, ServerIdentity, Target,
-};
+use rpc_runtime::ids::{ClientId, Incarnation, ServerId};
+use rpc_runtime::protocol::{Client, ClientIdentity, Limits, Target};
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
 use rpc_runtime::sim::checker::{Fact, Tally, Violation};
-use rpc_runtime::sim::nodes::{ClientNode, Disk, Journal, ServerNode};
+use rpc_runtime::sim::nodes::{ClientNode, Disk, Journal};
 use rpc_runtime::sim::{Control, HostId, Simulation};
 use rpc_runtime::time::{Duration, Instant};
 
-use users::{Caller, Handlers};
+pub use knobs::{Calls, Knobs, Orphans};
+use servers::{Day, Site};
+use users::Caller;
 
 /// What came of one seed.
 #[derive(Clone, Debug)]
@@ -56,12 +61,12 @@ const LOOK: Duration = Duration::from_millis(250);
 
 /// Runs one seed; keeps the last `trace_lines` events.
 #[must_use]
-pub fn run(seed: u64, trace_lines: usize) -> Report {
+pub fn run(seed: u64, trace_lines: usize, knobs: Knobs) -> Report {
     let simulation = Simulation::new(seed);
     let journal = Journal::new(false);
     let disks = simulation.with(|control| {
         control.trace.keep(trace_lines);
-        set_up(control, &journal)
+        set_up(control, knobs, &journal)
     });
     simulation.run_until(Instant::START + SETTLED);
     let before = simulation.with(|control| control.net.counters().sent);
@@ -76,18 +81,24 @@ pub fn run(seed: u64, trace_lines: usize) -> Report {
     for (call, times) in disks.iter().flat_map(|disk| disk.effects()) {
         journal.note(Instant::START + END, Fact::Kept { call, times });
     }
-    let violations = journal.finish(Instant::START + END);
+    let mut violations = journal.finish(Instant::START + END);
+    let mut trace_hash = simulation.trace_hash();
+    if seed.is_multiple_of(chains::EVERY) {
+        let journal = Journal::new(false);
+        trace_hash ^= chains::run(seed, &journal);
+        violations.extend(journal.finish(Instant::START + END));
+    }
     Report {
         seed,
         tally: journal.tally(),
         violations,
-        trace_hash: simulation.trace_hash(),
+        trace_hash,
         trace: simulation.with(|control| control.trace.lines().collect()),
     }
 }
 
 /// The day's plan.
-fn set_up(control: &mut Control, journal: &Journal) -> Vec<Disk> {
+fn set_up(control: &mut Control, knobs: Knobs, journal: &Journal) -> Vec<Disk> {
     let mut rng = control.scenario_rng(0);
     let limits = limits(&mut rng);
     let faults = faults(&mut rng);
@@ -96,35 +107,43 @@ fn set_up(control: &mut Control, journal: &Journal) -> Vec<Disk> {
         (0..=rng.below(2)).map(|n| control.add_host(&format!("server-{n}"))).collect();
     let clients: Vec<HostId> =
         (0..=rng.below(3)).map(|n| control.add_host(&format!("client-{n}"))).collect();
+    let day = Day { limits: limits.clone(), orphans: knobs.orphans, journal: journal.clone() };
     let mut disks = Vec::new();
     for (n, &host) in servers.iter().enumerate() {
-        let identity = server_identity(control, host, n as u64);
-        let disk = Disk::default();
-        let other = Disk::default();
+        let identity = servers::identity(control, host, n as u64);
+        let (disk, other) = (Disk::default(), Disk::default());
         disks.extend([disk.clone(), other.clone()]);
-        place_server(control, host, identity, &limits, &disk, journal);
         let site = Site { host, n: n as u64, disk, other };
-        plan_server(control, &mut rng, &site, &limits, journal);
+        servers::place(control, host, identity, &site.disk, &day);
+        servers::plan(control, &mut rng, &site, &day);
     }
     for (n, &host) in clients.iter().enumerate() {
         drift(control, &mut rng, host);
-        let calls = 4 + rng.below(14);
-        let id = ClientId(100 + n as u64);
-        place_client(control, &Life { host, id, calls, servers: &servers }, &limits, journal);
+        let (calls, kinds) = (4 + rng.below(14), knobs.calls);
+        // Now and then two processes live under one name, as a machine and its copy do.
+        let is_twin = n > 0 && rng.chance(0.15);
+        let id = ClientId(100 + if is_twin { 0 } else { n as u64 });
+        place_client(
+            control,
+            &Life { host, id, calls, kinds, servers: &servers },
+            &limits,
+            journal,
+        );
         plan_client(
             control,
             &mut rng,
-            &Life { host, id, calls, servers: &servers },
+            &Life { host, id, calls, kinds, servers: &servers },
             &limits,
             journal,
         );
     }
     plan_partitions(control, &mut rng, &servers, &clients);
+    forgery::plan(control, &mut rng, &servers, journal);
     control.at(Instant::START + FAULTS_END, |control| {
         control.net.set_faults(Faults::default());
         control.net.mend_all();
     });
-    look(control, servers, journal.clone());
+    servers::look(control, servers, journal.clone());
     disks
 }
 
@@ -147,6 +166,8 @@ fn limits(rng: &mut dyn Rng) -> Limits {
     limits.lease_min = Duration::from_millis(500);
     limits.lease_unused = limits.lease_min;
     limits.lease = Duration::from_millis(pick(rng, &[500, 1_000, 5_000]));
+    limits.quantum = Duration::from_millis(pick(rng, &[30, 150, 600]));
+    limits.grace = Duration::from_millis(pick(rng, &[60, 400]));
     limits
 }
 
@@ -174,92 +195,12 @@ fn drift(control: &mut Control, rng: &mut dyn Rng, host: HostId) {
     control.set_drift(host, ppm);
 }
 
-fn server_identity(control: &mut Control, host: HostId, n: u64) -> ServerIdentity {
-    ServerIdentity { id: ServerId(1 + n), incarnation: control.incarnation(host) }
-}
-
-fn place_server(
-    control: &mut Control,
-    host: HostId,
-    identity: ServerIdentity,
-    limits: &Limits,
-    disk: &Disk,
-    journal: &Journal,
-) {
-    let methods = METHODS
-        .iter()
-        .map(|&(fingerprint, semantics)| MethodEntry {
-            fingerprint: MethodFingerprint(fingerprint),
-            name: u32::try_from(fingerprint).unwrap_or(0),
-            semantics,
-            reply_bytes_max: limits.reply_bytes_max,
-        })
-        .collect();
-    let machine = Server::new(identity, limits.clone(), methods, Box::new(control.rng(host)));
-    let handlers = Handlers::new(Box::new(control.rng(host)));
-    let workers = 1 + usize::try_from(control.rng(host).below(4)).unwrap_or(0);
-    let identity = (identity.id, identity.incarnation);
-    let node = ServerNode::new(machine, identity, handlers, workers, journal.clone());
-    let node = node.with_disk(disk.clone());
-    control.place(host, node);
-}
-
-/// Where a server lives, and what survives it there.
-struct Site {
-    host: HostId,
-    n: u64,
-    disk: Disk,
-    /// That of the stranger who sometimes comes in its place.
-    other: Disk,
-}
-
-/// Crashes, restarts, drains; sometimes another server comes back at the address.
-fn plan_server(
-    control: &mut Control,
-    rng: &mut dyn Rng,
-    site: &Site,
-    limits: &Limits,
-    journal: &Journal,
-) {
-    let &Site { host, n, .. } = site;
-    for _ in 0..rng.below(3) {
-        let (limits, journal) = (limits.clone(), journal.clone());
-        let at = Instant::START + Duration::from_micros(rng.below(3_800_000));
-        let down = Duration::from_micros(rng.below(300_000));
-        let stranger = rng.chance(0.15);
-        let disk = if stranger { site.other.clone() } else { site.disk.clone() };
-        control.at(at, move |control| {
-            if !control.is_up(host) {
-                return;
-            }
-            control.crash(host);
-            let back = control.now() + down;
-            control.at(back, move |control| {
-                if control.is_up(host) {
-                    return;
-                }
-                control.restart(host);
-                let n = if stranger { n + 50 } else { n };
-                let identity = server_identity(control, host, n);
-                place_server(control, host, identity, &limits, &disk, &journal);
-            });
-        });
-    }
-    if rng.chance(0.1) {
-        let at = Instant::START + Duration::from_micros(rng.below(3_000_000));
-        control.at(at, move |control| {
-            control.node(host, |node: &mut ServerNode<Handlers>, now| {
-                node.machine().drain(now, Duration::from_secs(1));
-            });
-        });
-    }
-}
-
 /// A client's process.
 struct Life<'s> {
     host: HostId,
     id: ClientId,
     calls: u64,
+    kinds: Calls,
     servers: &'s [HostId],
 }
 
@@ -287,7 +228,7 @@ fn place_client(control: &mut Control, life: &Life<'_>, limits: &Limits, journal
             (machine, (id, Incarnation::NONE))
         })
         .collect();
-    let caller = Caller::new(Box::new(rng), life.servers.len(), life.calls);
+    let caller = Caller::new(Box::new(rng), life.servers.len(), life.calls, life.kinds);
     control.place(life.host, ClientNode::new(machines, caller, journal.clone()));
 }
 
@@ -299,20 +240,36 @@ fn plan_client(
     limits: &Limits,
     journal: &Journal,
 ) {
-    if !rng.chance(0.25) {
-        return;
+    for _ in 0..pick(rng, &[0, 0, 1, 1, 2]) {
+        plan_restart(control, rng, life, limits, journal);
     }
-    let (host, calls) = (life.host, life.calls);
+}
+
+fn plan_restart(
+    control: &mut Control,
+    rng: &mut dyn Rng,
+    life: &Life<'_>,
+    limits: &Limits,
+    journal: &Journal,
+) {
+    let (host, calls, kinds) = (life.host, life.calls, life.kinds);
     let id = if rng.chance(0.7) { life.id } else { ClientId(life.id.0 + 1_000) };
     let (servers, limits, journal) = (life.servers.to_vec(), limits.clone(), journal.clone());
     let at = Instant::START + Duration::from_micros(rng.below(2_000_000));
     control.at(at, move |control| {
+        // A look at a node lets it do what is due; only then are its calls all there (seed 307494).
+        control.node(host, |_: &mut ClientNode<Caller>, _| ());
         let calls_lost =
             control.node(host, |node: &mut ClientNode<Caller>, _| node.calls()).unwrap_or_default();
         journal.note(control.now(), Fact::ClientGone { calls: calls_lost });
         control.crash(host);
         control.restart(host);
-        place_client(control, &Life { host, id, calls, servers: &servers }, &limits, &journal);
+        place_client(
+            control,
+            &Life { host, id, calls, kinds, servers: &servers },
+            &limits,
+            &journal,
+        );
     });
 }
 
@@ -340,29 +297,5 @@ fn plan_partitions(
             control.net.mend(client, server);
             control.net.mend(server, client);
         });
-    }
-}
-
-/// Looks at every server's tables, again and again.
-fn look(control: &mut Control, servers: Vec<HostId>, journal: Journal) {
-    let now = control.now();
-    for &host in &servers {
-        control.node(host, |node: &mut ServerNode<Handlers>, now| {
-            let server = node.machine();
-            let limits = server.limits();
-            let uses = [
-                ("sessions", server.sessions(), limits.sessions_max),
-                ("calls queued", server.queued(), limits.calls_queued_max),
-                ("calls running", server.running(), limits.calls_running_max),
-                ("bytes of replies", server.stored_bytes(), limits.reply_bytes_stored_max),
-            ];
-            for (what, used, limit) in uses {
-                let (used, limit) = (used as u64, limit as u64);
-                journal.note(now, Fact::Used { what, used, limit });
-            }
-        });
-    }
-    if now < Instant::START + SETTLED {
-        control.at(now + LOOK, move |control| look(control, servers, journal));
     }
 }

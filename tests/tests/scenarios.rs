@@ -13,6 +13,8 @@ mod sessions;
 mod refusals;
 #[path = "scenarios/restarts.rs"]
 mod restarts;
+#[path = "scenarios/orphans.rs"]
+mod orphans;
 #[path = "scenarios/limits.rs"]
 mod limits;
 #[path = "scenarios/network.rs"]

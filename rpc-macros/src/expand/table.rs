@@ -20,10 +20,16 @@ pub(super) fn interface(service: &Service) -> TokenStream {
         let semantics = format_ident!("{}", method.semantics.variant());
         let timeout = method.timeout_ns.map(|ns| quote!(.timeout_ns(#ns)));
         let hedge = method.hedge_ns.map(|ns| quote!(.hedge_ns(#ns)));
+        let orphan = method.orphan.map(|orphan| {
+            let strategy = format_ident!("{}", orphan.variant());
+            quote!(.orphan(#runtime::orphans::OrphanStrategy::#strategy))
+        });
+        let expires = method.expires_ns.map(|ns| quote!(.expires_ns(#ns)));
+        let no_cancel = method.no_cancel.then(|| quote!(.no_cancel()));
         let inline = method.inline.then(|| quote!(.inline()));
         let forms = forms(method);
         quote! {
-            #runtime::Method::new(#wire_name, #signature, #runtime::Semantics::#semantics) #timeout #hedge #inline #forms
+            #runtime::Method::new(#wire_name, #signature, #runtime::Semantics::#semantics) #timeout #hedge #orphan #expires #no_cancel #inline #forms
         }
     });
     quote! {

@@ -173,9 +173,7 @@ impl Sign {
             },
             Outcome::NotSent(NotSentCause::Unreachable) => Self::Silent,
             // One that was heard at work is slow, not dead.
-            Outcome::InDoubt(DoubtCause::NoReply) if !finished.evidence.working_seen => {
-                Self::Silent
-            }
+            Outcome::InDoubt(DoubtCause::NoReply) if finished.evidence.is_silence() => Self::Silent,
             Outcome::InDoubt(DoubtCause::RefusedAfterDoubt) => Self::Full,
             Outcome::InDoubt(
                 DoubtCause::NoReply

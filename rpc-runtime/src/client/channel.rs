@@ -11,7 +11,7 @@ use super::{Options, Resolution, registry};
 use crate::address::Address;
 use crate::driver::World;
 use crate::error::CallError;
-use crate::ids::{CallId, Incarnation, ServerId};
+use crate::ids::{CallId, ClientId, Incarnation, ServerId};
 use crate::interface::Interface;
 use crate::protocol::ClientCounters;
 use crate::scheme;
@@ -73,6 +73,20 @@ impl Channel {
         Self::to(world, place, ServerId::NONE, Incarnation::NONE)
     }
 
+    /// As [`Channel::connect`], under a name that outlives the process: a restarted client is seen as
+    /// the same one, in a later life, and servers that reincarnate look after what its former life
+    /// left (see [`crate::orphans`]). No two processes that live at a time may have one name.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::connect`].
+    pub fn connect_as(url: &str, client: ClientId) -> Result<Self, CallError> {
+        let (world, place) = scheme::open(url)?;
+        let (server, incarnation) = (ServerId::NONE, Incarnation::NONE);
+        let connection = registry::connect(&world, &place, server, incarnation, Some(client))?;
+        Ok(Self { connection, route: None, options: Options::new() })
+    }
+
     /// A channel to one server in one of its lives: whoever else lives at `place` is never called.
     ///
     /// # Errors
@@ -84,7 +98,7 @@ impl Channel {
         server: ServerId,
         incarnation: Incarnation,
     ) -> Result<Self, CallError> {
-        let connection = registry::connect(world, place, server, incarnation)?;
+        let connection = registry::connect(world, place, server, incarnation, None)?;
         Ok(Self { connection, route: None, options: Options::new() })
     }
 

@@ -86,7 +86,7 @@ impl Loss {
             | Outcome::Refused { reason: RefuseReason::Draining, .. }
             | Outcome::InDoubt(DoubtCause::RefusedAfterDoubt) => Some(Self::Silent),
             // Nothing was heard of the call: its server may be dead, and the next call looks round.
-            Outcome::InDoubt(DoubtCause::NoReply) if !finished.evidence.working_seen => {
+            Outcome::InDoubt(DoubtCause::NoReply) if finished.evidence.is_silence() => {
                 Some(Self::Silent)
             }
             Outcome::InDoubt(DoubtCause::NoReply)

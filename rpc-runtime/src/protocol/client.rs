@@ -9,6 +9,7 @@ mod slots;
 mod answers;
 mod durable;
 mod resolve;
+mod orphans;
 #[cfg(test)]
 mod tests;
 
@@ -425,6 +426,7 @@ impl Client {
             server: self.known.0,
             incarnation: self.known.1,
             working_seen: call.working_seen,
+            probes_unanswered: call.probes_unanswered,
         };
         let arguments = match outcome {
             Outcome::Returned(_) | Outcome::Sent | Outcome::Failed { .. } => {

@@ -12,6 +12,8 @@ pub struct ServerCounters {
     pub malformed: u64,
     /// PDUs that a server never receives, or for another incarnation or client.
     pub foreign: u64,
+    /// Answers to questions that were answered already, or never asked.
+    pub stale: u64,
     /// PDUs for sessions that are not known.
     pub sessionless: u64,
     /// Calls accepted.
@@ -32,6 +34,22 @@ pub struct ServerCounters {
     pub sealed: u64,
     /// Running calls told to stop.
     pub cancelled: u64,
+    /// Quanta granted by callers that still waited.
+    pub quanta_granted: u64,
+    /// Calls told to stop because their callers said that they wait no longer.
+    pub quanta_refused: u64,
+    /// Calls told to stop because nobody answered at the end of a quantum.
+    pub quanta_unanswered: u64,
+    /// Calls told to stop because a later life of their client was welcomed.
+    pub reincarnated: u64,
+    /// Owners asked for that live and wait.
+    pub owners_found: u64,
+    /// Calls told to stop because their owner said no, or nothing.
+    pub owners_missing: u64,
+    /// Calls that ran on although they were told to stop, for longer than the grace period.
+    pub stubborn: u64,
+    /// Calls that nobody wanted any more and that may not be stopped (`no_cancel`).
+    pub not_cancellable: u64,
     /// HELLOs that opened no session.
     pub rejected: u64,
     /// Sessions opened.
@@ -66,6 +84,12 @@ pub struct ClientCounters {
     pub sessions_opened: u64,
     /// Sessions lost.
     pub sessions_lost: u64,
+    /// Quanta granted to calls that are waited for.
+    pub quanta_granted: u64,
+    /// Quanta refused, for calls that nobody waits for.
+    pub quanta_refused: u64,
+    /// Times that a server asked whether the owner of a call lives.
+    pub owners_asked: u64,
     /// `maybe` calls that never left.
     pub maybe_dropped: u64,
 }

@@ -70,6 +70,7 @@ mod tests {
             name: name_hash(7, 1),
             semantics: Semantics::AtMostOnce,
             reply_bytes_max: 64,
+            orphans: crate::protocol::OrphanPolicy::default(),
         };
         let texts = Explanations {
             changed: vec!["changed".into()],

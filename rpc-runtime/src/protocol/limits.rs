@@ -55,6 +55,12 @@ pub struct Limits {
     pub push_back_max: Duration,
     /// The longest time that a call may take; a REQUEST that asks for more gets this.
     pub deadline_max: Duration,
+    /// How long a call runs before its caller is asked whether it still waits, where its method does
+    /// not say.
+    pub quantum: Duration,
+    /// How long the answer may take before the call is an orphan. Longer than the longest wait
+    /// between two probes, so that a client whose address has changed is asked at its new one.
+    pub grace: Duration,
     /// Whether every HELLO must prove its address, not only those under pressure.
     pub cookie_always: bool,
 }
@@ -65,8 +71,18 @@ pub const ARGUMENT_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - HEADER_BYTES - Reques
 /// The longest reply body that fits one datagram.
 pub const REPLY_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - HEADER_BYTES - Reply::LEN;
 
+/// The shortest quantum, and the shortest grace period: a shorter one would ask more often than
+/// anybody can answer.
+pub const QUANTUM_MIN: Duration = Duration::from_millis(1);
+
+/// How often the caller of a call whose quantum is over is asked within the grace period.
+pub const EXTEND_TRIES: u32 = 16;
+
+/// How often the owner of a call is asked for, each [`Limits::retransmit_initial`] after the last.
+pub const OWNER_TRIES: u32 = 8;
+
 /// Clocks of two machines differ in rate by at most this (protocol tables, C6).
-pub const CLOCK_RATE_PPM: u64 = 200;
+pub const CLOCK_RATE_PPM: u32 = 200;
 
 impl Default for Limits {
     #[expect(clippy::cast_possible_truncation, reason = "a datagram's length")]
@@ -95,6 +111,8 @@ impl Default for Limits {
             push_back: Duration::from_millis(50),
             push_back_max: Duration::from_secs(5),
             deadline_max: Duration::from_secs(24 * 3_600),
+            quantum: super::orphan::QUANTUM_DEFAULT,
+            grace: Duration::from_secs(3),
             cookie_always: false,
         };
         debug_assert!(limits.are_consistent());
@@ -116,5 +134,7 @@ impl Limits {
             && self.lease_min <= self.lease_unused
             && self.push_back <= self.push_back_max
             && self.reply_bytes_stored_max >= REPLY_BYTES_MAX
+            && self.quantum >= QUANTUM_MIN
+            && self.grace >= QUANTUM_MIN
     }
 }

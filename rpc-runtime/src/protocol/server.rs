@@ -9,12 +9,14 @@ mod session;
 mod handshake;
 mod calls;
 mod stop;
+mod orphans;
 mod answers;
 mod durable;
 
 use std::collections::BTreeMap;
 
 use super::limits::REPLY_BYTES_MAX;
+use super::orphan::OrphanPolicy;
 use super::outbox::{Outbox, Pool};
 use super::timers::Timers;
 use super::{Explanations, Limits, Output, Reason, ServerCounters};
@@ -45,6 +47,8 @@ pub struct MethodEntry {
     pub semantics: Semantics,
     /// Room reserved for its reply before it begins, in bytes.
     pub reply_bytes_max: u32,
+    /// What is done about its calls when their caller may be gone.
+    pub orphans: OrphanPolicy,
 }
 
 /// Who a server is, in which life.
@@ -86,6 +90,8 @@ pub struct Execute {
     pub not_after: Instant,
     /// Who calls.
     pub client: ClientId,
+    /// In which life.
+    pub life: Incarnation,
     /// From where.
     pub peer: Address,
     /// How many calls this one is nested in.
@@ -101,6 +107,13 @@ pub enum ServerEvent {
     Execute(Execute),
     /// Tell the handler that nobody wants its call any more.
     Cancel(Ticket),
+    /// A later life of a client was welcomed: what its lives below left begins no more.
+    Fenced {
+        /// Whose.
+        client: ClientId,
+        /// That life.
+        below: Incarnation,
+    },
     /// A session is gone; its calls have ended before.
     SessionClosed(SessionId),
     /// A client wants durable slots: find the generation in the store, or make one there, and tell
@@ -281,10 +294,10 @@ impl Server {
             }
             Pdu::Ack(ack) => self.on_ack(now, origin, ack),
             Pdu::Bye(bye) => self.on_bye(now, origin, bye),
-            // Quanta and owners are asked for by nobody yet; the rest is for clients.
-            Pdu::Extend(_)
-            | Pdu::Alive(_)
-            | Pdu::Cookie(_)
+            Pdu::Extend(extend) => self.on_extend(now, origin, extend),
+            Pdu::Alive(alive) => self.on_alive(now, origin, alive),
+            // The rest is for clients.
+            Pdu::Cookie(_)
             | Pdu::Welcome(_)
             | Pdu::Reject(_)
             | Pdu::Reply(_)
@@ -382,6 +395,16 @@ impl Server {
     #[must_use]
     pub const fn limits(&self) -> &Limits {
         &self.limits
+    }
+
+    /// What holds for the calls of a method, by its place in the list given to [`Server::new`].
+    ///
+    /// # Panics
+    ///
+    /// There is no such method.
+    #[must_use]
+    pub fn orphan_policy(&self, method: usize) -> OrphanPolicy {
+        self.methods[method].orphans
     }
 
     /// What it has counted.

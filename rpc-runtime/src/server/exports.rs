@@ -9,11 +9,12 @@ use std::sync::Arc;
 
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::interface::{Interface, Method};
-use crate::protocol::MethodEntry;
-use crate::protocol::limits::REPLY_BYTES_MAX;
+use crate::protocol::limits::{QUANTUM_MIN, REPLY_BYTES_MAX};
+use crate::protocol::{Limits, MethodEntry, OrphanStrategy};
 use crate::semantics::Semantics;
 use crate::server::Ledger;
 use crate::service::Service;
+use crate::time::Duration;
 
 /// The services of a server, and where each method of the common table leads.
 #[derive(Default)]
@@ -36,8 +37,15 @@ impl Exports {
         self.services.push(service);
     }
 
-    /// The services with their common table, and the table as the protocol wants it.
-    pub(super) fn checked(mut self) -> Result<(Self, Vec<MethodEntry>), CallError> {
+    /// The services with their common table, and the table as the protocol wants it, on a server of
+    /// this strategy.
+    pub(super) fn checked(
+        mut self,
+        strategy: OrphanStrategy,
+        limits: &Limits,
+    ) -> Result<(Self, Vec<MethodEntry>), CallError> {
+        check_quantum("the server's quantum", limits.quantum)?;
+        check_quantum("the server's grace period", limits.grace)?;
         let mut names = BTreeMap::new();
         let mut fingerprints = BTreeMap::new();
         let mut entries = Vec::new();
@@ -80,11 +88,16 @@ impl Exports {
                          the wire with #[rpc(name = \"...\")]"
                     )));
                 }
+                let orphans = described.orphan_policy(strategy, limits.quantum);
+                if let Some(quantum) = orphans.quantum {
+                    check_quantum(&format!("the quantum of {here}"), quantum)?;
+                }
                 entries.push(MethodEntry {
                     fingerprint,
                     name: interface.name_hash(method),
                     semantics: described.semantics(),
                     reply_bytes_max: u32::try_from(REPLY_BYTES_MAX).expect("fits a datagram"),
+                    orphans,
                 });
                 self.routes.push(Route { service, method, is_inline: described.is_inline() });
             }
@@ -118,6 +131,17 @@ impl fmt::Debug for Exports {
         let names = self.services.iter().map(|service| service.interface().name());
         f.debug_list().entries(names).finish()
     }
+}
+
+/// A quantum of nothing would make an orphan of every call.
+fn check_quantum(what: &str, quantum: Duration) -> Result<(), CallError> {
+    if quantum >= QUANTUM_MIN {
+        return Ok(());
+    }
+    Err(misconfigured(format!(
+        "{what} is {quantum:?}, and nobody can answer that fast: give it {QUANTUM_MIN:?} or more, or \
+         choose OrphanStrategy::Gentle, which asks nobody while calls run"
+    )))
 }
 
 pub(super) fn misconfigured(text: String) -> CallError {

@@ -153,7 +153,7 @@ impl State {
                     let context = context.or_else(|| self.parked.context(ticket));
                     errands.cancels.extend(context.cloned());
                 }
-                Output::Event(ServerEvent::SessionClosed(_)) => {}
+                Output::Event(ServerEvent::Fenced { .. } | ServerEvent::SessionClosed(_)) => {}
                 Output::Event(
                     event @ (ServerEvent::OpenGeneration { .. }
                     | ServerEvent::ForgetGeneration { .. }),

@@ -73,6 +73,9 @@ fn ask(shared: &Shared, question: ServerEvent) -> Option<(OpeningKey, Option<Dur
             let _ = ledger.map(|ledger| ledger.forget_generation(client, generation));
             None
         }
-        ServerEvent::Execute(_) | ServerEvent::Cancel(_) | ServerEvent::SessionClosed(_) => None,
+        ServerEvent::Execute(_)
+        | ServerEvent::Cancel(_)
+        | ServerEvent::Fenced { .. }
+        | ServerEvent::SessionClosed(_) => None,
     }
 }

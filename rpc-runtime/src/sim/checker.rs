@@ -4,17 +4,18 @@
 //! bytes, the client was told that. The checker keeps one record a call and compares. It does not
 //! know the protocol: it would hold any RPC system to the same contract (docs/protocol.md,
 //! "Invariants"), and it reads nothing of the machines it judges but their own figures of use.
-//!
-//! The bounds of orphans belong to mechanisms that are not built yet; their invariant joins when they
-//! are.
+
+mod orphans;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use orphans::{Bounds, Fenced, Watched};
+
 use serde::Serialize;
 
 use crate::error::Execution;
-use crate::ids::{Incarnation, ServerId};
+use crate::ids::{ClientId, Incarnation, ServerId};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 
@@ -36,6 +37,8 @@ pub enum Invariant {
     /// 4. An `exactly_once` reply that a client saw is in the store after any crash; an effect without
     ///    its reply, or the reverse, never exists.
     Durability,
+    /// 5. No orphan outlives its strategy's bound.
+    Orphans,
     /// 6. Every table stays within its limit.
     Bounded,
     /// 7. With no calls outstanding nothing is sent.
@@ -55,6 +58,7 @@ impl fmt::Display for Invariant {
             Self::Truth => "invariant 2 (truth)",
             Self::Completion => "invariant 3 (completion)",
             Self::Durability => "invariant 4 (durability)",
+            Self::Orphans => "invariant 5 (orphans)",
             Self::Bounded => "invariant 6 (bounded)",
             Self::Quiet => "invariant 7 (quiet)",
             Self::Deterministic => "invariant 8 (deterministic)",
@@ -148,6 +152,22 @@ pub enum Fact {
         /// The calls that were under way.
         calls: Vec<CallNumber>,
     },
+    /// An execution that heeds its cancellation began, and may go on without its caller for so long.
+    Watched(Watched),
+    /// It ended, or its server died.
+    Over {
+        /// Which.
+        execution: u64,
+    },
+    /// A later life of a client was welcomed by a server.
+    Fenced(Fenced),
+    /// Somebody claims to be a life of a client, and cannot prove to be there.
+    Forged {
+        /// Whose.
+        client: ClientId,
+        /// Which.
+        life: Incarnation,
+    },
     /// A figure of use, compared with its limit.
     Used {
         /// What is used.
@@ -198,7 +218,8 @@ struct Record {
     replies: Vec<Vec<u8>>,
     told: Vec<(Instant, Verdict)>,
     ended: bool,
-    gone: bool,
+    /// When its client's process died.
+    gone: Option<Instant>,
 }
 
 impl Record {
@@ -240,6 +261,7 @@ pub struct Tally {
 pub struct Checker {
     faultless: bool,
     calls: BTreeMap<CallNumber, Record>,
+    ledger: orphans::Ledger,
     violations: Vec<Violation>,
     finished: bool,
 }
@@ -251,7 +273,8 @@ impl Checker {
     /// A checker for a run; `faultless` if no fault of any kind is injected (invariant 9).
     #[must_use]
     pub fn new(faultless: bool) -> Self {
-        Self { faultless, calls: BTreeMap::new(), violations: Vec::new(), finished: false }
+        let (calls, ledger) = (BTreeMap::new(), orphans::Ledger::default());
+        Self { faultless, calls, ledger, violations: Vec::new(), finished: false }
     }
 
     /// Takes note of what happened at `at`, and checks what can be checked at once.
@@ -270,7 +293,7 @@ impl Checker {
                     replies: Vec::new(),
                     told: Vec::new(),
                     ended: false,
-                    gone: false,
+                    gone: None,
                 };
                 self.calls.insert(call, record);
             }
@@ -302,10 +325,14 @@ impl Checker {
             Fact::ClientGone { calls } => {
                 for call in calls {
                     if let Some(record) = self.calls.get_mut(&call) {
-                        record.gone = true;
+                        record.gone = Some(at);
                     }
                 }
             }
+            Fact::Watched(watched) => self.ledger.watch(at, watched),
+            Fact::Over { execution } => self.ledger.over(at, execution),
+            Fact::Fenced(fenced) => self.ledger.fence(at, fenced),
+            Fact::Forged { client, life } => self.ledger.forge(client, life),
             Fact::Used { what, used, limit } => self.bounded(at, what, used, limit),
             Fact::Noise { what } => self.quiet(at, &what),
             Fact::Retransmitted => self.no_retransmission(at),
@@ -324,6 +351,7 @@ impl Checker {
             self.no_doubt(at, call, record);
         }
         self.calls = calls;
+        self.orphans(at);
         self.violations.sort_by_key(|violation| (violation.at, violation.invariant));
         &self.violations
     }
@@ -466,7 +494,7 @@ impl Checker {
     fn completion(&mut self, at: Instant, call: CallNumber, record: &Record) {
         let due = record.deadline + TICK;
         let late = match record.told.first() {
-            _ if record.gone => None,
+            _ if record.gone.is_some() => None,
             Some((ended, _)) if *ended > due => Some(format!("ended at {ended}")),
             Some(_) => None,
             None if at > due => Some("never ended".to_owned()),
@@ -492,7 +520,7 @@ impl Checker {
 
     /// Invariant 9, of calls.
     fn no_doubt(&mut self, at: Instant, call: CallNumber, record: &Record) {
-        if !self.faultless || record.gone {
+        if !self.faultless || record.gone.is_some() {
             return;
         }
         if record.began.len() > 1 {

@@ -27,6 +27,7 @@ pub struct Journal(Arc<Mutex<Entries>>);
 struct Entries {
     checker: Checker,
     calls: CallNumber,
+    executions: u64,
     retransmissions: u64,
 }
 
@@ -35,7 +36,7 @@ impl Journal {
     #[must_use]
     pub fn new(faultless: bool) -> Self {
         let checker = Checker::new(faultless);
-        Self(Arc::new(Mutex::new(Entries { checker, calls: 0, retransmissions: 0 })))
+        Self(Arc::new(Mutex::new(Entries { checker, calls: 0, executions: 0, retransmissions: 0 })))
     }
 
     /// Takes note of `fact`.
@@ -51,6 +52,14 @@ impl Journal {
         let mut entries = self.lock();
         entries.calls += 1;
         entries.calls - 1
+    }
+
+    /// The number of the next execution of the run.
+    #[must_use]
+    pub fn next_execution(&self) -> u64 {
+        let mut entries = self.lock();
+        entries.executions += 1;
+        entries.executions - 1
     }
 
     /// Judges the run.

@@ -1,6 +1,6 @@
 //! EXTEND, OWNER, ALIVE: is this work still wanted, and by whom?
 //!
-//! Part of the format from the first version; a peer that has no quanta never sends EXTEND.
+//! Each answer names its question exactly: the quantum, or the life that made the server ask.
 
 use super::field::{byte_enum, pdu};
 use crate::ids::{ClientId, Incarnation, Sequence, SessionId, SlotIndex};
@@ -48,20 +48,26 @@ pdu! {
     /// |-------:|------:|----------------------|------|
     /// |      0 |     8 | `client`             |      |
     /// |      8 |     8 | `client_incarnation` |      |
-    /// |     16 |     8 | `session`            |      |
-    /// |     24 |     4 | `slot`               |      |
-    /// |     28 |     8 | `sequence`           |      |
+    /// |     16 |     8 | `announced`          | the later life that made the server ask |
+    /// |     24 |     8 | `session`            |      |
+    /// |     32 |     4 | `slot`               |      |
+    /// |     36 |     8 | `sequence`           |      |
+    /// |     44 |     4 | `pad`                | 0    |
     Owner {
         /// Whose call it is.
         client: ClientId,
         /// In which life it was made.
         client_incarnation: Incarnation,
+        /// The later life that made the server ask: the answer to an earlier question is another.
+        announced: Incarnation,
         /// The session that carried it.
         session: SessionId,
         /// The slot.
         slot: SlotIndex,
         /// Its sequence.
         sequence: Sequence,
+        /// Zero: the answer is not longer than the question.
+        pad: [u8; 4],
     }
 }
 
@@ -72,16 +78,19 @@ pdu! {
     /// |-------:|------:|----------------------|------|
     /// |      0 |     8 | `client`             |      |
     /// |      8 |     8 | `client_incarnation` |      |
-    /// |     16 |     8 | `session`            |      |
-    /// |     24 |     4 | `slot`               |      |
-    /// |     28 |     8 | `sequence`           |      |
-    /// |     36 |     1 | `answer`             | 1 yes, 2 no |
-    /// |     37 |     3 | `pad`                | 0    |
+    /// |     16 |     8 | `announced`          | as in the question |
+    /// |     24 |     8 | `session`            |      |
+    /// |     32 |     4 | `slot`               |      |
+    /// |     36 |     8 | `sequence`           |      |
+    /// |     44 |     1 | `answer`             | 1 yes, 2 no |
+    /// |     45 |     3 | `pad`                | 0    |
     Alive {
         /// Whose call it is.
         client: ClientId,
         /// In which life it was made.
         client_incarnation: Incarnation,
+        /// The later life that made the server ask.
+        announced: Incarnation,
         /// The session that carried it.
         session: SessionId,
         /// The slot.

@@ -20,6 +20,7 @@ const ENVELOPE: Envelope = Envelope {
 fn each(n: u64) -> Vec<Pdu<'static>> {
     let (slot, sequence, stamp) = (SlotIndex(3), Sequence(41 ^ n), 0x5a5a ^ n);
     let (client, server) = (ClientId(0xc11e ^ n), ServerId(0x5e12));
+    let announced = Incarnation(8);
     let client_incarnation = Incarnation(7);
     let session = SessionId(9 ^ n);
     vec![
@@ -112,10 +113,19 @@ fn each(n: u64) -> Vec<Pdu<'static>> {
         Pdu::Seal(Seal { slot, sequence, stamp }),
         Pdu::Sealed(Sealed { slot, sequence, verdict: SealedVerdict::Closed, pad: [0; 3], stamp }),
         Pdu::NoSession(NoSession { server, slot, sequence }),
-        Pdu::Owner(Owner { client, client_incarnation, session, slot, sequence }),
+        Pdu::Owner(Owner {
+            client,
+            client_incarnation,
+            announced,
+            session,
+            slot,
+            sequence,
+            pad: [0; 4],
+        }),
         Pdu::Alive(Alive {
             client,
             client_incarnation,
+            announced,
             session,
             slot,
             sequence,

@@ -7,7 +7,7 @@ use rpc_runtime::random::Rng;
 use rpc_runtime::sim::nodes::{Action, Behaviour, Planned, Script, Work};
 use rpc_runtime::time::{Duration, Instant};
 
-use super::{METHODS, pick};
+use super::knobs::Calls;
 
 /// Handlers of every temper: quick and slow, obedient and not, failing in every way.
 #[derive(Debug)]
@@ -54,14 +54,15 @@ pub(super) struct Caller {
     rng: Box<dyn Rng>,
     connections: usize,
     left: u64,
+    kinds: Calls,
     at_once: usize,
     resting: bool,
 }
 
 impl Caller {
-    pub(super) fn new(mut rng: Box<dyn Rng>, connections: usize, calls: u64) -> Self {
+    pub(super) fn new(mut rng: Box<dyn Rng>, connections: usize, calls: u64, kinds: Calls) -> Self {
         let at_once = 1 + usize::try_from(rng.below(6)).unwrap_or(0);
-        Self { rng, connections, left: calls, at_once, resting: false }
+        Self { rng, connections, left: calls, kinds, at_once, resting: false }
     }
 }
 
@@ -77,7 +78,7 @@ impl Script for Caller {
         }
         self.resting = false;
         self.left -= 1;
-        let (method, semantics) = METHODS[pick(&mut *self.rng, &[0, 1, 1, 2, 2, 2, 3, 3, 3])];
+        let (method, semantics) = self.kinds.pick(&mut *self.rng);
         let patience = Duration::from_micros(20_000 + self.rng.below(2_000_000));
         let spec = CallSpec {
             method: MethodFingerprint(method),

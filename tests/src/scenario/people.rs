@@ -2,8 +2,8 @@
 
 use rpc_runtime::ids::{ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
-    Client, ClientCounters, ClientIdentity, Limits, MethodEntry, Server, ServerCounters,
-    ServerIdentity, Target,
+    Client, ClientCounters, ClientIdentity, Limits, MethodEntry, OrphanPolicy, OrphanStrategy,
+    Server, ServerCounters, ServerIdentity, Target,
 };
 use rpc_runtime::sim::HostId;
 use rpc_runtime::sim::checker::Fact;
@@ -20,6 +20,7 @@ use crate::campaign::METHODS;
 pub(super) struct ServerPlan {
     id: ServerId,
     limits: Limits,
+    strategy: OrphanStrategy,
     tempers: Tempers,
 }
 
@@ -46,8 +47,27 @@ impl World {
         let mut limits = Limits::default();
         set(&mut limits);
         let id = ServerId(1 + u64::from(host.0));
-        self.servers.insert(host, ServerPlan { id, limits, tempers: Tempers::default() });
+        let (strategy, tempers) = (OrphanStrategy::default(), Tempers::default());
+        self.servers.insert(host, ServerPlan { id, limits, strategy, tempers });
         self.place_server(host);
+        host
+    }
+
+    /// A server that follows this strategy, with quanta and a grace period of this length.
+    pub fn server_under(
+        &mut self,
+        name: &str,
+        strategy: OrphanStrategy,
+        quantum: Duration,
+        grace: Duration,
+    ) -> HostId {
+        let host = self.server_with(name, |limits| {
+            limits.quantum = quantum;
+            limits.grace = grace;
+        });
+        self.with(|control| control.crash(host));
+        self.servers.get_mut(&host).expect("it was made a moment ago").strategy = strategy;
+        self.restart_server(host);
         host
     }
 
@@ -67,6 +87,22 @@ impl World {
         let mut limits = Limits::default();
         set(&mut limits);
         let id = ClientId(100 + u64::from(host.0));
+        self.place_client_of(host, id, server, limits);
+        host
+    }
+
+    /// Another process of a client: of the same name, and in a later life.
+    pub fn twin(&mut self, name: &str, client: HostId, server: HostId) -> HostId {
+        let host = self.add_host(name);
+        let id = self.clients[&client].id;
+        let life = self.incarnation(client);
+        // A host counts its lives by itself: this one's are to be the later ones.
+        while self.with(|control| control.incarnation(host)) <= life {}
+        self.place_client_of(host, id, server, Limits::default());
+        host
+    }
+
+    fn place_client_of(&mut self, host: HostId, id: ClientId, server: HostId, limits: Limits) {
         let target = Target {
             address: server.address(),
             server: self.servers[&server].id,
@@ -75,7 +111,6 @@ impl World {
         self.clients.insert(host, ClientPlan { id, target, limits });
         let incarnation = self.with(|control| control.incarnation(host));
         self.place_client(host, incarnation);
-        host
     }
 
     /// From now on, a server's handlers take this long.
@@ -203,12 +238,14 @@ impl World {
     }
 
     fn place_server(&mut self, host: HostId) {
-        let ServerPlan { id, limits, tempers } = &self.servers[&host];
+        let ServerPlan { id, limits, strategy, tempers } = &self.servers[&host];
+        let orphans = OrphanPolicy::new(*strategy, limits.quantum);
         let entry = |(fingerprint, semantics): (u64, _)| MethodEntry {
             fingerprint: MethodFingerprint(fingerprint),
             name: u32::try_from(fingerprint).expect("a small number"),
             semantics,
             reply_bytes_max: limits.reply_bytes_max,
+            orphans,
         };
         let methods = METHODS.map(entry).to_vec();
         let handlers = Handlers { tempers: tempers.clone(), notebook: self.notebook.clone() };

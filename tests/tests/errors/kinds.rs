@@ -157,6 +157,23 @@ fn stale_binding() {
 }
 
 #[test]
+fn left_alone() {
+    let case = Case::of(|url| {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let silent = format!("udp://{}", socket.local_addr().unwrap());
+        let url = if url.starts_with("sim") { "sim://visitor" } else { &silent };
+        let desk = desk(url).with(within(250));
+        loop {
+            let error = desk.count().unwrap_err();
+            if error.kind() != K::Unreachable {
+                return error;
+            }
+        }
+    });
+    everywhere("LeftAlone", K::LeftAlone, NotExecuted, case);
+}
+
+#[test]
 fn no_reply() {
     let case = Case::of(|url| desk(url).dawdle(1_000).unwrap_err());
     everywhere("NoReply", K::NoReply, Unknown, case);

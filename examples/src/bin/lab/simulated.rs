@@ -9,8 +9,8 @@ use std::time::{Duration, Instant as RealInstant};
 use rpc_runtime::Semantics;
 use rpc_runtime::ids::{ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
-    CallSpec, Client, ClientIdentity, Execute, HandlerEnd, Limits, MethodEntry, Outcome, Server,
-    ServerIdentity, Target,
+    CallSpec, Client, ClientIdentity, Execute, HandlerEnd, Limits, MethodEntry, OrphanPolicy,
+    Outcome, Server, ServerIdentity, Target,
 };
 use rpc_runtime::sim::Simulation;
 use rpc_runtime::sim::nodes::{
@@ -107,8 +107,14 @@ pub(crate) fn run(experiment: &Experiment) -> Row {
         let identity = ServerIdentity { id: ServerId(1), incarnation: control.incarnation(server) };
         let limits = Limits::default();
         let reply_bytes_max = limits.reply_bytes_max;
-        let method =
-            MethodEntry { fingerprint: MethodFingerprint(1), name: 1, semantics, reply_bytes_max };
+        let orphans = OrphanPolicy::default();
+        let method = MethodEntry {
+            fingerprint: MethodFingerprint(1),
+            name: 1,
+            semantics,
+            reply_bytes_max,
+            orphans,
+        };
         let machine =
             Server::new(identity, limits.clone(), vec![method], Box::new(control.rng(server)));
         let who = (identity.id, identity.incarnation);

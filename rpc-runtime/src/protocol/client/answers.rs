@@ -16,6 +16,10 @@ type Place = (Space, SlotIndex, Sequence);
 
 impl Client {
     pub(super) fn handle_pdu(&mut self, now: Instant, envelope: &Envelope, pdu: &Pdu<'_>) {
+        if let Pdu::Owner(owner) = pdu {
+            // Asked of a former life it is for whoever lives in its place (M18).
+            return self.on_owner(now, envelope, owner);
+        }
         if envelope.target != self.identity.incarnation.tag() {
             self.counters.foreign += 1; // for a former life, or another process
             return;
@@ -25,6 +29,7 @@ impl Client {
             Pdu::Welcome(welcome) => return self.on_welcome(now, envelope, welcome),
             Pdu::Reject(reject) => return self.on_reject(now, reject),
             Pdu::NoSession(_) => return self.on_no_session(now, envelope),
+            Pdu::Extend(extend) => return self.on_extend(now, envelope, extend),
             Pdu::Reply(_)
             | Pdu::Refuse(_)
             | Pdu::Working(_)
@@ -32,9 +37,8 @@ impl Client {
             | Pdu::Sealed(_)
             | Pdu::Goaway(_)
             | Pdu::Bye(_) => {}
-            // Quanta and owners are asked for by nobody yet; the rest is for servers.
-            Pdu::Extend(_)
-            | Pdu::Owner(_)
+            // The rest is for servers.
+            Pdu::Owner(_)
             | Pdu::Ack(_)
             | Pdu::Hello(_)
             | Pdu::Request(_)
@@ -200,6 +204,7 @@ impl Client {
         }
         let call = &mut self.calls[key.index];
         call.working_seen = true;
+        call.probes_unanswered = 0;
         if !call.probing {
             call.probing = true;
             let wait = self.trip.wait(call.tries, &mut *self.rng);

@@ -28,6 +28,8 @@ pub(super) struct Call {
     /// Whether only probes are sent, because the server said that it works.
     pub(super) probing: bool,
     pub(super) working_seen: bool,
+    /// Probes sent since the server last said so.
+    pub(super) probes_unanswered: u32,
     /// An earlier session may have run it (`at_least_once` only).
     pub(super) in_doubt: bool,
     /// HELLOs that the connection had sent when the call was started.
@@ -61,6 +63,7 @@ impl Call {
             sent_at: now,
             probing: false,
             working_seen: false,
+            probes_unanswered: 0,
             in_doubt: false,
             hellos_before: hellos,
         }

@@ -72,7 +72,7 @@ impl Session {
     pub(super) fn server_time_us(&self, when: Instant) -> u64 {
         let (then, time_us) = self.base;
         let passed = u64::try_from(when.since(then).as_micros()).unwrap_or(u64::MAX);
-        let drift = passed / (1_000_000 / crate::protocol::limits::CLOCK_RATE_PPM) + 1;
+        let drift = passed / u64::from(1_000_000 / crate::protocol::limits::CLOCK_RATE_PPM) + 1;
         time_us.saturating_add(passed).saturating_sub(drift)
     }
 

@@ -11,6 +11,7 @@ use crate::wire::{Reject, *};
 
 mod goodbye;
 mod hostile;
+mod orphans;
 mod pairs;
 mod peer;
 mod resolve;
@@ -64,6 +65,8 @@ enum Said {
     Cancel { slot: u32, sequence: u64 },
     Ack { slot: u32, sequence: u64 },
     Bye,
+    Extend(Extend),
+    Alive(Alive),
     Other(Kind),
 }
 
@@ -95,6 +98,8 @@ impl Said {
                 Self::Ack { slot, sequence }
             }
             Pdu::Bye(_) => Self::Bye,
+            Pdu::Extend(extend) => Self::Extend(extend),
+            Pdu::Alive(alive) => Self::Alive(alive),
             Pdu::Cookie(_)
             | Pdu::Welcome(_)
             | Pdu::Reject(_)
@@ -102,11 +107,9 @@ impl Said {
             | Pdu::Refuse(_)
             | Pdu::Working(_)
             | Pdu::Unseen(_)
-            | Pdu::Extend(_)
             | Pdu::Sealed(_)
             | Pdu::NoSession(_)
             | Pdu::Owner(_)
-            | Pdu::Alive(_)
             | Pdu::Goaway(_) => Self::Other(pdu.kind()),
         }
     }

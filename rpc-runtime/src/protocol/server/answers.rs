@@ -53,8 +53,7 @@ impl Slot {
         let sealed = |verdict| Sealed { slot, sequence, verdict, pad: [0; 3], stamp };
         match &self.state {
             State::Queued(live) | State::Running(live) => {
-                let left = clock.now.until(live.not_after);
-                Some(Pdu::Working(ask.working(sequence, left, clock)))
+                Some(Pdu::Working(ask.working(sequence, live.left(clock.now), clock)))
             }
             State::Done(stored) => Some(Pdu::Reply(Reply {
                 slot,
@@ -93,6 +92,17 @@ impl Server {
         if let Some(pdu) = slot.told(ask, session.clock(now), explain) {
             self.outbox.send(session.address, &envelope, &pdu);
         }
+    }
+
+    /// WORKING, unasked, for a call that has been under way for a while.
+    pub(super) fn report(
+        &mut self,
+        now: Instant,
+        id: SessionId,
+        slot: SlotIndex,
+        sequence: Sequence,
+    ) {
+        self.answer(now, id, Ask { slot, sequence, stamp: 0, transmission: 0 });
     }
 
     /// WORKING for a call whose slot executes `running`.

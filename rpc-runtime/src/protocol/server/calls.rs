@@ -2,7 +2,7 @@
 
 use super::answers::{Ask, fitted};
 use super::slot::{Live, State, Stored};
-use super::{Begin, Execute, Origin, Server, ServerEvent, Ticket, TimerKey, call_id};
+use super::{Begin, Execute, MethodEntry, Origin, Server, ServerEvent, Ticket, TimerKey, call_id};
 use crate::ids::{CallId, Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::HandlerEnd;
 use crate::semantics::Semantics;
@@ -49,8 +49,12 @@ impl Server {
             && !fenced
             && request.semantics == Semantics::AtLeastOnce // whatever its digest claims
             && match self.why_not(now, id, Space::Session, request) {
-                // A draining server ends what it began.
-                None | Some((RefuseReason::Draining, _)) => true,
+                None => true,
+                // A draining server ends what it began, as far as it has room.
+                Some((RefuseReason::Draining, _)) => {
+                    let method = self.by_fingerprint.get(&request.method);
+                    method.is_some_and(|&method| !self.is_full(&self.methods[method]))
+                }
                 Some(_) => false,
             };
         let Some(entry) = self.sessions.get_mut(&id).and_then(|session| session.slot(request.slot))
@@ -97,7 +101,7 @@ impl Server {
             // Two calls never share a slot's memory: the older one is called off, the newer one is
             // to ask again (protocol tables, H1).
             self.send_working(now, id, Ask { slot, sequence, stamp: 0, transmission: 0 }, last);
-            self.call_off(id, slot);
+            self.call_off(now, id, slot);
             return;
         }
         if fenced {
@@ -152,11 +156,15 @@ impl Server {
         if self.draining.is_some() {
             return Some((RefuseReason::Draining, push_back));
         }
+        self.is_full(&method).then_some((RefuseReason::Overload, push_back))
+    }
+
+    /// Whether there is no room for a call of `method`.
+    const fn is_full(&self, method: &MethodEntry) -> bool {
         let room = reply_bytes(method.semantics, method.reply_bytes_max);
-        let full = self.queued >= self.limits.calls_queued_max
+        self.queued >= self.limits.calls_queued_max
             || self.running >= self.limits.calls_running_max
-            || self.stored_bytes + room > self.limits.reply_bytes_stored_max;
-        full.then_some((RefuseReason::Overload, push_back))
+            || self.stored_bytes + room > self.limits.reply_bytes_stored_max
     }
 
     /// Takes a call, or a further execution of an `at_least_once` call, into its slot.
@@ -166,28 +174,25 @@ impl Server {
         let room = reply_bytes(entry.semantics, entry.reply_bytes_max);
         let not_after = self.not_after(now, id, request);
         let arguments = self.pool.copy(request.arguments);
+        let report_at = now + self.limits.working_after;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.live_calls += 1;
         self.sessions_unused -= usize::from(!session.used);
         session.used = true;
-        let (client, peer) = (session.client, session.address);
+        let (client, life, peer) = (session.client, session.incarnation, session.address);
         let Some(slot) = session.slot(request.slot) else { return };
-        slot.attempt = if slot.last == request.sequence { slot.attempt + 1 } else { 1 };
+        let again = slot.last == request.sequence;
+        slot.attempt = if again { slot.attempt + 1 } else { 1 };
+        let quantum = if again { slot.quantum.wrapping_add(1) } else { 1 };
         slot.last = request.sequence;
         slot.digest = request.digest;
         slot.stored_bytes = room;
-        slot.state = State::Queued(Live {
-            repeatable: entry.semantics == Semantics::AtLeastOnce,
-            arrived: now,
-            not_after,
-            reply_bytes_max: entry.reply_bytes_max,
-            transmission: request.transmission,
-            cancelled: false,
-            stopped: false,
-        });
+        let kind = (method, &entry);
+        let live = Live::queued(now, not_after, request.transmission, kind, report_at);
+        slot.state = State::Queued(Live { quantum, ..live });
         let key = TimerKey::Call(id, request.slot);
         let timer = *slot.timer.get_or_insert_with(|| self.timers.add(key));
-        self.timers.set(timer, now + self.limits.working_after);
+        self.timers.set(timer, report_at);
         let call = call_id(id, request.slot, request.sequence);
         let ticket = Ticket { call, attempt: slot.attempt, not_after };
         self.stored_bytes += room;
@@ -195,8 +200,17 @@ impl Server {
         self.counters.accepted += 1;
         let depth = request.depth;
         let digest = request.digest;
-        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth, digest };
-        self.outbox.event(ServerEvent::Execute(execute));
+        self.outbox.event(ServerEvent::Execute(Execute {
+            ticket,
+            method,
+            arguments,
+            not_after,
+            client,
+            life,
+            peer,
+            depth,
+            digest,
+        }));
     }
 
     /// The caller's deadline by this clock: the earlier of what is left of its patience and
@@ -246,15 +260,25 @@ impl Server {
         session.live_calls += 1;
         self.sessions_unused -= usize::from(!session.used);
         session.used = true;
-        let (client, peer, depth) = (session.client, session.address, request.depth);
+        let (client, life, peer) = (session.client, session.incarnation, session.address);
+        let depth = request.depth;
         let call = CallId { space: Space::Maybe, ..call_id(id, SlotIndex(0), request.sequence) };
         let ticket = Ticket { call, attempt: 1, not_after };
         let arguments = self.pool.copy(request.arguments);
         self.queued += 1;
         self.counters.accepted += 1;
         let digest = request.digest;
-        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth, digest };
-        self.outbox.event(ServerEvent::Execute(execute));
+        self.outbox.event(ServerEvent::Execute(Execute {
+            ticket,
+            method,
+            arguments,
+            not_after,
+            client,
+            life,
+            peer,
+            depth,
+            digest,
+        }));
     }
 
     /// Dispatch: whether the handler is entered. Called once for each [`Execute`], when a worker is
@@ -301,7 +325,9 @@ impl Server {
         };
         let State::Queued(live) = slot.state else { return false };
         if now < live.not_after {
-            return slot.begin();
+            let begins = slot.begin();
+            self.watch(now, id, index);
+            return begins;
         }
         // An execution that was promised nothing is refused; a further one is just not made.
         let first = slot.attempt == 1;
@@ -335,6 +361,7 @@ impl Server {
         let State::Running(live) = slot.state else {
             unreachable!("only `finish` ends what `begin` began")
         };
+        slot.quantum = live.quantum;
         let (status, body) = fitted(end.status(), body, live.reply_bytes_max);
         let handler_us = u32::try_from(now.since(live.arrived).as_micros()).unwrap_or(u32::MAX);
         let bad_arguments = end == HandlerEnd::BadArguments;
@@ -404,24 +431,6 @@ impl Server {
         }
         self.stored_bytes -= slot.stored_bytes;
         slot.stored_bytes = 0;
-    }
-
-    /// A call has been under way for a while: report it once, then tell it when its caller's
-    /// patience is over (the quantum is the remaining deadline until quanta exist).
-    pub(super) fn on_call_timer(&mut self, now: Instant, id: SessionId, index: SlotIndex) {
-        let Some(session) = self.sessions.get_mut(&id) else { return };
-        let Some(slot) = session.slot(index) else { return };
-        let (sequence, timer) = (slot.last, slot.timer);
-        let Some(live) = slot.live() else { return };
-        if now >= live.not_after {
-            self.call_off_running(id, index);
-            return;
-        }
-        let not_after = live.not_after;
-        if let Some(timer) = timer {
-            self.timers.set(timer, not_after);
-        }
-        self.answer(now, id, Ask { slot: index, sequence, stamp: 0, transmission: 0 });
     }
 }
 

@@ -89,7 +89,10 @@ impl Server {
 
     /// Whether a HELLO must wait for the store before it can be answered. Asks the store then.
     pub(super) fn must_wait_for_store(&mut self, origin: Origin, hello: &Hello) -> bool {
-        if hello.durable == 0 || !self.durable.enabled || self.attachable(hello).is_some() {
+        let resumed = self.resumable(origin, hello);
+        let wanted = resumed.map_or(hello.generation, |session| session.wants(hello));
+        let is_known = self.attachable(hello.client, wanted);
+        if hello.durable == 0 || !self.durable.enabled || is_known {
             return false;
         }
         let key = OpeningKey { client: hello.client, nonce: hello.nonce };
@@ -102,15 +105,14 @@ impl Server {
             return true;
         }
         self.durable.openings.insert(key, (origin, *hello));
-        let (client, wanted) = (hello.client, hello.generation);
+        let client = hello.client;
         self.outbox.event(ServerEvent::OpenGeneration { key, client, wanted });
         true
     }
 
-    /// The generation in memory that a HELLO may have.
-    fn attachable(&self, hello: &Hello) -> Option<GenerationId> {
-        let generation = self.durable.generations.get(&hello.generation)?;
-        (generation.client == hello.client).then_some(hello.generation)
+    /// Whether a client may have a generation that is in memory.
+    fn attachable(&self, client: ClientId, wanted: GenerationId) -> bool {
+        self.durable.generations.get(&wanted).is_some_and(|known| known.client == client)
     }
 
     /// The store has answered [`ServerEvent::OpenGeneration`]; `None` if it could not.
@@ -146,20 +148,21 @@ impl Server {
         self.forget_if_unused(id);
     }
 
-    /// A session was opened or resumed for a HELLO: gives it the generation that it asked for, and
-    /// takes that from the session which had it (protocol tables, 1b.4).
+    /// A session was opened or resumed for a HELLO: gives it the generation that it asked for, unless
+    /// it has one, and takes that from the session which had it (protocol tables, 1b.4).
     pub(super) fn attach(&mut self, id: SessionId, hello: &Hello) {
         if hello.durable == 0 {
             return;
         }
-        let Some(wanted) = self.attachable(hello) else { return };
+        let Some(session) = self.sessions.get(&id) else { return };
+        let wanted = session.wants(hello);
+        if !self.attachable(hello.client, wanted) {
+            return;
+        }
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let before = std::mem::replace(&mut session.generation, wanted);
+        session.generation = wanted;
         if let Some(generation) = self.durable.generations.get_mut(&wanted) {
             generation.session = Some(id);
-        }
-        if before != wanted {
-            self.detach(id, before);
         }
     }
 
@@ -293,6 +296,7 @@ fn slot_of(row: DurableRow) -> (SlotIndex, Slot) {
         state,
         digest: row.digest,
         attempt: 1,
+        quantum: 0,
         timer: None,
         stored_bytes,
     };

@@ -52,7 +52,7 @@ impl Server {
             return self.reject(origin, hello, reason, highest, Duration::ZERO);
         }
         if incarnation > highest {
-            self.fence_below(client, incarnation);
+            self.fence_below(now, client, incarnation);
         }
         if !self.must_wait_for_store(origin, hello) {
             self.admit(now, origin, hello);
@@ -102,33 +102,44 @@ impl Server {
             && cookie::is_good(self.key, now, origin.from, hello.client, hello.cookie)
     }
 
-    /// A later life of `client` begins: its older sessions begin nothing more (C9).
-    fn fence_below(&mut self, client: ClientId, incarnation: Incarnation) {
+    /// A later life of `client` begins: its older sessions begin nothing more (C9), and what runs in
+    /// them is treated as an orphan may be.
+    fn fence_below(&mut self, now: Instant, client: ClientId, incarnation: Incarnation) {
         if self.clients.len() >= CLIENTS_REMEMBERED_MAX {
             self.clients.retain(|_, known| !known.sessions.is_empty());
         }
         let known = Known { highest: incarnation, sessions: Vec::new() };
         let known = self.clients.entry(client).or_insert(known);
         known.highest = incarnation;
-        for id in known.sessions.clone() {
+        let older = known.sessions.clone();
+        if !older.is_empty() {
+            self.outbox.event(ServerEvent::Fenced { client, below: incarnation });
+        }
+        for id in older {
             if let Some(session) = self.sessions.get_mut(&id) {
                 session.fenced = true;
             }
             self.seal_queued(id);
+            self.judge_orphans(now, id, incarnation);
         }
     }
 
+    /// The session that a HELLO goes on with, if it may.
+    pub(super) fn resumable(&self, origin: Origin, hello: &Hello) -> Option<&Session> {
+        let life = origin.envelope.incarnation;
+        let own = |session: &&Session| {
+            (session.client, session.incarnation) == (hello.client, life) && !session.closing
+        };
+        self.sessions.get(&hello.resume).filter(own)
+    }
+
     fn resume(&mut self, now: Instant, origin: Origin, hello: &Hello) -> bool {
-        let Some(session) = self.sessions.get_mut(&hello.resume) else { return false };
-        let own = session.client == hello.client
-            && session.incarnation == origin.envelope.incarnation
-            && !session.closing;
-        if !own {
+        let Some(id) = self.resumable(origin, hello).map(|session| session.id) else {
             return false;
-        }
+        };
+        let Some(session) = self.sessions.get_mut(&id) else { return false };
         session.hear(now, origin.from, origin.envelope.incarnation);
         session.remember(hello.nonce);
-        let id = session.id;
         self.attach(id, hello);
         self.welcome(now, id, hello);
         true
@@ -298,7 +309,8 @@ impl Server {
             let mut others = known.sessions.iter().filter_map(|id| self.sessions.get(id));
             others.find(|other| other.address == from && (other.used || other.proved))
         };
-        session.address == from || (session.fenced && of_another().is_some())
+        let own = session.address == from || session.home == from;
+        own || (session.fenced && of_another().is_some())
     }
 
     pub(super) fn on_bye(&mut self, now: Instant, origin: Origin, bye: &Bye) {

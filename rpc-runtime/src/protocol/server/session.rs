@@ -9,7 +9,7 @@ use super::slot::Slot;
 use crate::address::{Address, Host};
 use crate::ids::{ClientId, GenerationId, Incarnation, SessionId, SlotIndex};
 use crate::time::{Duration, Instant};
-use crate::wire::Nonce;
+use crate::wire::{Hello, Nonce};
 
 /// Nonces of HELLOs that a session remembers, to answer their copies alike.
 const NONCES_MAX: usize = 4;
@@ -21,6 +21,8 @@ pub(super) struct Session {
     pub(super) client: ClientId,
     pub(super) incarnation: Incarnation,
     pub(super) address: Address,
+    /// Where the life that opened it was heard last: its calls' owner is asked for there.
+    pub(super) home: Address,
     /// Whose share of the server it is, wherever its client goes.
     pub(super) host: Host,
     /// The life of the client that spoke last: a later one may ask what an earlier one left.
@@ -64,6 +66,7 @@ impl Session {
             client: client.0,
             incarnation: client.1,
             address,
+            home: address,
             host: address.host(),
             speaker: client.1,
             elsewhere: None,
@@ -114,6 +117,9 @@ impl Session {
     pub(super) fn hear(&mut self, now: Instant, from: Address, speaker: Incarnation) {
         self.address = from;
         self.speaker = speaker;
+        if speaker == self.incarnation {
+            self.home = from;
+        }
         self.elsewhere = None;
         if !self.fenced {
             self.last_heard = now;
@@ -127,6 +133,12 @@ impl Session {
     pub(super) fn remember(&mut self, nonce: Nonce) {
         self.nonces[self.next_nonce] = nonce;
         self.next_nonce = (self.next_nonce + 1) % NONCES_MAX;
+    }
+
+    /// The generation that it shall have after a HELLO: the one that it has. A late HELLO from before
+    /// its client knew that one must not move it to another, whose slots know nothing of its calls.
+    pub(super) const fn wants(&self, hello: &Hello) -> GenerationId {
+        if self.generation.is_some() { self.generation } else { hello.generation }
     }
 
     /// The time, for answers.

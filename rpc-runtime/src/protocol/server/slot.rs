@@ -11,7 +11,9 @@
 //! only [`Slot::begin`] makes a queued call run.
 
 use super::super::timers::TimerId;
-use crate::ids::Sequence;
+use super::MethodEntry;
+use crate::ids::{Incarnation, Sequence};
+use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{RefuseReason, ReplyStatus};
 
@@ -25,6 +27,9 @@ pub(super) struct Slot {
     pub(super) digest: u64,
     /// Executions of the last call.
     pub(super) attempt: u32,
+    /// The last quantum of the execution before, whose answers may still come: the next execution
+    /// counts on.
+    pub(super) quantum: u32,
     pub(super) timer: Option<TimerId>,
     /// Bytes reserved or used in the store of replies.
     pub(super) stored_bytes: usize,
@@ -65,10 +70,76 @@ pub(super) struct Live {
     pub(super) reply_bytes_max: u32,
     /// The transmission that arrived last.
     pub(super) transmission: u16,
-    /// Whether the handler was told to stop.
+    /// Its method, by its place in the server's table.
+    pub(super) method: usize,
+    /// When it is reported unasked; `None` once it was.
+    pub(super) report_at: Option<Instant>,
+    /// Whether it was called off, and the handler told unless it may not be stopped.
     pub(super) cancelled: bool,
     /// Whether anybody called it off, for `at_least_once`.
     pub(super) stopped: bool,
+    /// Which quantum runs, from 1, and when it ends.
+    pub(super) quantum: u32,
+    pub(super) quantum_ends: Option<Instant>,
+    /// The question at the quantum's end, while it has no answer.
+    pub(super) asked: Option<Asked>,
+    /// The question whether its owner lives, while it has no answer.
+    pub(super) owner: Option<OwnerAsked>,
+    /// When its handler is counted as one that does not stop.
+    pub(super) stubborn_at: Option<Instant>,
+}
+
+/// A quantum is over, and the caller was asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked {
+    /// When first.
+    pub(super) at: Instant,
+    /// When again.
+    pub(super) again: Instant,
+}
+
+/// A later life of the client was welcomed, and the owner was asked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OwnerAsked {
+    /// That life.
+    pub(super) announced: Incarnation,
+    /// How often.
+    pub(super) tries: u32,
+    /// When again.
+    pub(super) again: Instant,
+}
+
+impl Live {
+    /// A call that arrives now; of the first quantum, until somebody says otherwise.
+    pub(super) const fn queued(
+        now: Instant,
+        not_after: Instant,
+        transmission: u16,
+        (method, entry): (usize, &MethodEntry),
+        report_at: Instant,
+    ) -> Self {
+        Self {
+            repeatable: matches!(entry.semantics, Semantics::AtLeastOnce),
+            arrived: now,
+            not_after,
+            reply_bytes_max: entry.reply_bytes_max,
+            transmission,
+            method,
+            report_at: Some(report_at),
+            cancelled: false,
+            stopped: false,
+            quantum: 1,
+            quantum_ends: None,
+            asked: None,
+            owner: None,
+            stubborn_at: None,
+        }
+    }
+
+    /// How long it may go on as things stand.
+    pub(super) fn left(&self, now: Instant) -> Duration {
+        now.until(self.quantum_ends.map_or(self.not_after, |ends| ends.min(self.not_after)))
+    }
 }
 
 /// The outcome of an execution, sent again to every duplicate.

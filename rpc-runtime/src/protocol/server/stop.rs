@@ -2,8 +2,9 @@
 //! the table "Server slot".
 
 use super::answers::Ask;
+use super::orphans::Why;
 use super::slot::State;
-use super::{Origin, Server, ServerEvent, Ticket, call_id, envelope};
+use super::{Origin, Server, envelope};
 use crate::ids::{Sequence, SessionId, SlotIndex, Space};
 use crate::time::Instant;
 use crate::wire::{Ack, Pdu, Ping, Sealed, SealedVerdict, Unseen};
@@ -100,7 +101,7 @@ impl Server {
             State::Running(_) => {
                 self.answer(now, id, ask);
                 if cancel {
-                    self.call_off_running(id, ask.slot);
+                    self.call_off_running(now, id, ask.slot, Why::CalledOff);
                 }
             }
             State::Forgotten => {
@@ -115,11 +116,11 @@ impl Server {
     }
 
     /// Calls off whatever a slot carries, because a later call wants it.
-    pub(super) fn call_off(&mut self, id: SessionId, index: SlotIndex) {
+    pub(super) fn call_off(&mut self, now: Instant, id: SessionId, index: SlotIndex) {
         let slot = self.sessions.get_mut(&id).and_then(|session| session.slot(index));
         match slot.map(|slot| &slot.state) {
             Some(State::Queued(_)) => self.seal_queued_call(id, index),
-            Some(State::Running(_)) => self.call_off_running(id, index),
+            Some(State::Running(_)) => self.call_off_running(now, id, index, Why::CalledOff),
             Some(
                 State::Empty
                 | State::Done(_)
@@ -130,21 +131,6 @@ impl Server {
                 | State::Closed,
             )
             | None => {}
-        }
-    }
-
-    /// Tells a running handler, once, that nobody wants its call.
-    pub(super) fn call_off_running(&mut self, id: SessionId, index: SlotIndex) {
-        let slot = self.sessions.get_mut(&id).and_then(|session| session.slot(index));
-        let Some(slot) = slot else { return };
-        let (call, attempt) = (call_id(id, index, slot.last), slot.attempt);
-        let State::Running(live) = &mut slot.state else { return };
-        let ticket = Ticket { call, attempt, not_after: live.not_after };
-        if !live.cancelled {
-            live.cancelled = true;
-            live.stopped = true; // what was ever cancelled does not run again
-            self.counters.cancelled += 1;
-            self.outbox.event(ServerEvent::Cancel(ticket));
         }
     }
 

@@ -5,9 +5,11 @@ use crate::protocol::HandlerEnd;
 use crate::semantics::Semantics;
 use crate::wire::*;
 
+mod durable;
 mod handshake;
 mod hostile;
 mod limits;
+mod orphans;
 mod probes;
 mod requests;
 mod sessions;
@@ -49,6 +51,7 @@ fn methods() -> Vec<MethodEntry> {
         name: 10 + number,
         semantics,
         reply_bytes_max: 64,
+        orphans: OrphanPolicy::default(),
     };
     (0..).zip(semantics).map(entry).collect()
 }
@@ -66,6 +69,8 @@ enum Said {
     Reject(Reject),
     NoSession(NoSession),
     Goaway(Goaway),
+    Extend(Extend),
+    Owner(Owner),
     Other(Kind),
 }
 
@@ -89,14 +94,14 @@ impl Said {
             Pdu::Reject(pdu) => Self::Reject(pdu),
             Pdu::NoSession(pdu) => Self::NoSession(pdu),
             Pdu::Goaway(pdu) => Self::Goaway(pdu),
+            Pdu::Extend(pdu) => Self::Extend(pdu),
+            Pdu::Owner(pdu) => Self::Owner(pdu),
             Pdu::Hello(_)
             | Pdu::Request(_)
             | Pdu::Ack(_)
             | Pdu::Ping(_)
-            | Pdu::Extend(_)
             | Pdu::Cancel(_)
             | Pdu::Seal(_)
-            | Pdu::Owner(_)
             | Pdu::Alive(_)
             | Pdu::Bye(_) => Self::Other(pdu.kind()),
         }
@@ -154,6 +159,8 @@ struct Bench {
     running: Vec<Ticket>,
     cancelled: Vec<Ticket>,
     closed: Vec<SessionId>,
+    /// Questions for owners, and where to.
+    owners: Vec<(Address, Envelope, Owner)>,
     openings: Vec<(OpeningKey, GenerationId)>,
     forgotten: Vec<GenerationId>,
 }
@@ -166,6 +173,16 @@ impl Bench {
     /// With limits, and a session of one client.
     fn with(limits: Limits) -> Self {
         let mut bench = Self::empty(limits);
+        bench.open();
+        bench
+    }
+
+    /// With one method of that policy in the place of [`ONCE`].
+    fn under(policy: OrphanPolicy) -> Self {
+        let mut methods = methods();
+        methods[ONCE].orphans = policy;
+        let mut bench = Self::empty(Limits::default());
+        bench.server = Server::new(MINE, Limits::default(), methods, Box::new(Counting(1)));
         bench.open();
         bench
     }
@@ -184,6 +201,7 @@ impl Bench {
             running: Vec::new(),
             cancelled: Vec::new(),
             closed: Vec::new(),
+            owners: Vec::new(),
             openings: Vec::new(),
             forgotten: Vec::new(),
         }
@@ -309,6 +327,11 @@ impl Bench {
     fn say_hello(&mut self, hello: &Hello) -> (SessionId, Said) {
         let envelope = Envelope { session: SessionId::NONE, ..self.envelope() };
         let mut all = self.send_as(self.from, &envelope, &Pdu::Hello(*hello));
+        let owner = |(to, envelope, said): &(Address, Envelope, Said)| {
+            if let Said::Owner(owner) = said { Some((*to, *envelope, *owner)) } else { None }
+        };
+        self.owners.extend(all.iter().filter_map(owner));
+        all.retain(|answer| owner(answer).is_none());
         assert_eq!(all.len(), 1, "{all:?}");
         let (to, envelope, said) = all.remove(0);
         assert_eq!(to, self.from);
@@ -343,6 +366,7 @@ impl Bench {
                 Output::Event(ServerEvent::Execute(call)) => self.queue.push(call),
                 Output::Event(ServerEvent::Cancel(ticket)) => self.cancelled.push(ticket),
                 Output::Event(ServerEvent::SessionClosed(session)) => self.closed.push(session),
+                Output::Event(ServerEvent::Fenced { .. }) => {}
                 Output::Event(ServerEvent::OpenGeneration { key, wanted, .. }) => {
                     self.openings.push((key, wanted));
                 }

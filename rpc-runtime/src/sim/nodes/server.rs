@@ -3,15 +3,15 @@
 use std::collections::VecDeque;
 use std::fmt;
 
-use super::super::checker::Fact;
+use super::super::checker::{Bounds, Fact, Fenced, Watched};
 use super::super::node::{Node, NodeOutput};
 use super::Journal;
 use super::disk::{Disk, Record};
 use crate::address::Address;
 use crate::ids::{ClientId, GenerationId, Incarnation, ServerId, Space};
-use crate::protocol::limits::REPLY_BYTES_MAX;
+use crate::protocol::limits::{OWNER_TRIES, REPLY_BYTES_MAX};
 use crate::protocol::{
-    Begin, Execute, HandlerEnd, OpeningKey, Output, Server, ServerEvent, Ticket,
+    Begin, Execute, HandlerEnd, OnFence, OpeningKey, Output, Server, ServerEvent, Ticket,
 };
 use crate::time::{Duration, Instant};
 use crate::wire::ReplyStatus;
@@ -38,6 +38,7 @@ pub trait Behaviour: Send + fmt::Debug {
 struct Running {
     ticket: Ticket,
     call: u64,
+    execution: u64,
     digest: u64,
     ends: Instant,
     work: Work,
@@ -54,6 +55,8 @@ pub struct ServerNode<B> {
     workers: usize,
     queue: VecDeque<Execute>,
     running: Vec<Running>,
+    /// The last time it looked at a clock: when it died, if it does.
+    last_seen: Instant,
     disk: Option<Disk>,
     /// Questions to the disk that are not answered yet.
     opening: VecDeque<(Instant, OpeningKey, ClientId, GenerationId)>,
@@ -80,6 +83,7 @@ impl<B: Behaviour> ServerNode<B> {
             workers,
             queue: VecDeque::new(),
             running: Vec::new(),
+            last_seen: Instant::START,
             disk: None,
             opening: VecDeque::new(),
             generations: 0,
@@ -119,6 +123,11 @@ impl<B: Behaviour> ServerNode<B> {
                     }
                 }
                 self.end_due(now);
+            }
+            ServerEvent::Fenced { client, below } => {
+                let (server, incarnation) = self.identity;
+                let fenced = Fenced { server, incarnation, client, below };
+                self.journal.note(now, Fact::Fenced(fenced));
             }
             ServerEvent::SessionClosed(_) => {}
             ServerEvent::OpenGeneration { key, client, wanted } => {
@@ -167,16 +176,48 @@ impl<B: Behaviour> ServerNode<B> {
         }
         let (server, incarnation) = self.identity;
         self.journal.note(now, Fact::Began { call, server, incarnation });
+        let execution = self.journal.next_execution();
+        if let Some(bounds) = self.bounds(execute, &work) {
+            let (client, life) = (execute.client, execute.life);
+            self.journal.note(
+                now,
+                Fact::Watched(Watched {
+                    execution,
+                    call,
+                    client,
+                    life,
+                    server,
+                    incarnation,
+                    bounds,
+                }),
+            );
+        }
         let (ticket, digest, ends) = (execute.ticket, execute.digest, now + work.takes);
-        let running = Running { ticket, call, digest, ends, work, reply };
-        self.running.push(running);
+        self.running.push(Running { ticket, call, execution, digest, ends, work, reply });
         self.end_due(now);
+    }
+
+    /// How long an execution may go on without its caller; `None` for one that does not stop.
+    fn bounds(&self, execute: &Execute, work: &Work) -> Option<Bounds> {
+        let policy = self.machine.orphan_policy(execute.method);
+        let is_watched = execute.ticket.call_id().space == Space::Session;
+        if policy.no_cancel || !is_watched || !work.heeds_cancel {
+            return None;
+        }
+        let limits = self.machine.limits();
+        let on_fence = |which, bound| (policy.on_fence == which).then_some(bound);
+        Some(Bounds {
+            expires: policy.quantum.map(|quantum| quantum + limits.grace),
+            reincarnates: on_fence(OnFence::Cancel, Duration::ZERO),
+            gentle: on_fence(OnFence::AskOwner, limits.retransmit_initial * OWNER_TRIES),
+        })
     }
 
     /// Ends the executions whose time has come, in the order in which they began.
     fn end_due(&mut self, now: Instant) {
         while let Some(due) = self.running.iter().position(|running| running.ends <= now) {
             let ended = self.running.remove(due);
+            self.journal.note(now, Fact::Over { execution: ended.execution });
             if ended.ticket.call_id().space == Space::Durable {
                 self.commit(now, ended);
                 continue;
@@ -218,10 +259,12 @@ fn number_in(arguments: &[u8]) -> u64 {
 
 impl<B: Behaviour + 'static> Node for ServerNode<B> {
     fn handle_datagram(&mut self, now: Instant, from: Address, datagram: &[u8]) {
+        self.last_seen = now;
         self.machine.handle_datagram(now, from, datagram);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.last_seen = now;
         self.end_due(now);
         self.open_due(now);
         self.machine.handle_timeout(now);
@@ -241,6 +284,15 @@ impl<B: Behaviour + 'static> Node for ServerNode<B> {
                     return NodeOutput::Wait { until };
                 }
             }
+        }
+    }
+}
+
+/// With a server's process all that it executes dies.
+impl<B> Drop for ServerNode<B> {
+    fn drop(&mut self) {
+        for running in &self.running {
+            self.journal.note(self.last_seen, Fact::Over { execution: running.execution });
         }
     }
 }

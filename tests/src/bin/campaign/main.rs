@@ -9,6 +9,7 @@ mod seeds;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rpc_tests::campaign::{Calls, Knobs, Orphans};
 
 /// Simulate crashes, restarts, partitions and faults of every kind over many seeds.
 #[derive(Parser, Debug)]
@@ -26,6 +27,13 @@ struct Cli {
     /// With --seed: print the last events.
     #[arg(long, requires = "seed")]
     trace: bool,
+    /// Which calls are made: all, maybe, `at_least_once`, `at_most_once` or `exactly_once`.
+    #[arg(long, default_value = "all")]
+    semantics: Calls,
+    /// What servers do about orphans: all (each method something else), default, expiration, gentle
+    /// or reincarnation.
+    #[arg(long, default_value = "all")]
+    orphans: Orphans,
     /// Plant a bug by name, or `all`, in a copy of the sources, and see it caught.
     #[arg(long)]
     planted: Option<String>,
@@ -36,10 +44,11 @@ struct Cli {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    let knobs = Knobs { calls: cli.semantics, orphans: cli.orphans };
     let result = match (&cli.planted, cli.seed) {
         (Some(name), _) => bugs::hunt(name, cli.seeds.min(1_000), cli.json),
-        (None, Some(seed)) => Ok(seeds::replay(seed, cli.trace, cli.json)),
-        (None, None) => seeds::run(cli.first, cli.seeds, cli.json),
+        (None, Some(seed)) => Ok(seeds::replay(seed, knobs, cli.trace, cli.json)),
+        (None, None) => seeds::run(cli.first, cli.seeds, knobs, cli.json),
     };
     match result {
         Ok(true) => ExitCode::SUCCESS,

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Instant;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use rpc_tests::campaign::{self, Report};
+use rpc_tests::campaign::{self, Knobs, Report};
 
 /// Failing seeds that are told.
 const TOLD_MAX: usize = 5;
@@ -30,7 +30,12 @@ struct Sums {
 }
 
 /// Runs `count` seeds from `first` on; true if nothing was broken.
-pub(crate) fn run(first: u64, count: u64, json: bool) -> Result<bool, Box<dyn Error>> {
+pub(crate) fn run(
+    first: u64,
+    count: u64,
+    knobs: Knobs,
+    json: bool,
+) -> Result<bool, Box<dyn Error>> {
     let sums = Mutex::new(Sums::default());
     let next = AtomicU64::new(first);
     let bar = ProgressBar::new(count);
@@ -47,7 +52,7 @@ pub(crate) fn run(first: u64, count: u64, json: bool) -> Result<bool, Box<dyn Er
                     if seed >= first + count {
                         return;
                     }
-                    one(seed, &sums);
+                    one(seed, knobs, &sums);
                     bar.inc(1);
                 }
             });
@@ -61,11 +66,11 @@ pub(crate) fn run(first: u64, count: u64, json: bool) -> Result<bool, Box<dyn Er
     Ok(sums.violations == 0 && sums.panicked.is_empty())
 }
 
-fn one(seed: u64, sums: &Mutex<Sums>) {
+fn one(seed: u64, knobs: Knobs, sums: &Mutex<Sums>) {
     let run = catch_unwind(AssertUnwindSafe(|| {
-        let report = campaign::run(seed, 0);
-        let differs =
-            seed.is_multiple_of(TWICE) && campaign::run(seed, 0).trace_hash != report.trace_hash;
+        let report = campaign::run(seed, 0, knobs);
+        let differs = seed.is_multiple_of(TWICE)
+            && campaign::run(seed, 0, knobs).trace_hash != report.trace_hash;
         (report, differs)
     }));
     let mut sums = sums.lock().expect("nobody panics with the lock");
@@ -122,8 +127,8 @@ fn print(sums: &Sums, seeds: u64, seconds: f64, json: bool) {
 }
 
 /// Runs one seed; true if nothing was broken.
-pub(crate) fn replay(seed: u64, trace: bool, json: bool) -> bool {
-    let report = campaign::run(seed, if trace { TRACE_LINES } else { 0 });
+pub(crate) fn replay(seed: u64, knobs: Knobs, trace: bool, json: bool) -> bool {
+    let report = campaign::run(seed, if trace { TRACE_LINES } else { 0 }, knobs);
     for line in &report.trace {
         println!("{line}");
     }

@@ -10,7 +10,8 @@ use rpc_runtime::Semantics;
 use rpc_runtime::fault::Faults;
 use rpc_runtime::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
-    CallSpec, Client, ClientIdentity, Limits, MethodEntry, Outcome, Server, ServerIdentity, Target,
+    CallSpec, Client, ClientIdentity, Limits, MethodEntry, OrphanPolicy, Outcome, Server,
+    ServerIdentity, Target,
 };
 use rpc_runtime::random::Rng;
 use rpc_runtime::sim::checker::{CallNumber, Fact};
@@ -185,6 +186,7 @@ fn place_server(control: &mut Control, day: &Day) {
         name: 1,
         semantics: day.plan.semantics,
         reply_bytes_max: day.limits.reply_bytes_max,
+        orphans: OrphanPolicy::default(),
     };
     let rng = Box::new(control.rng(host));
     let machine = Server::new(identity, day.limits.clone(), vec![method], rng);

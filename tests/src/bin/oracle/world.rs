@@ -10,7 +10,7 @@ use rpc_runtime::fault::Faults;
 use rpc_runtime::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
     CallSpec, Client, ClientIdentity, DoubtCause, Execute, HandlerEnd, Limits, MethodEntry,
-    Outcome, Server, ServerIdentity, Target,
+    OrphanPolicy, Outcome, Server, ServerIdentity, Target,
 };
 use rpc_runtime::sim::nodes::{
     Action, Behaviour, ClientNode, Journal, Planned, Script, ServerNode, Work,
@@ -242,8 +242,13 @@ fn place_server(
     let identity = ServerIdentity { id: ServerId(1), incarnation: control.incarnation(host) };
     let limits = limits();
     let reply_bytes_max = limits.reply_bytes_max;
-    let method =
-        MethodEntry { fingerprint: MethodFingerprint(1), name: 1, semantics, reply_bytes_max };
+    let method = MethodEntry {
+        fingerprint: MethodFingerprint(1),
+        name: 1,
+        semantics,
+        reply_bytes_max,
+        orphans: OrphanPolicy::default(),
+    };
     let machine = Server::new(identity, limits, vec![method], Box::new(control.rng(host)));
     let handler = Handler { book: Arc::clone(book), executions: 0 };
     let who = (identity.id, identity.incarnation);

@@ -2,14 +2,8 @@ use rpc_runtime::{CallError, service};
 
 #[service]
 trait Bank {
-    #[rpc(exactly_once)]
-    fn pay(&self) -> Result<(), CallError>;
-    #[rpc(orphan = "gentle")]
+    #[rpc(orphan = "exterminate")]
     fn search(&self) -> Result<(), CallError>;
-    #[rpc(expires = "1s")]
-    fn render(&self) -> Result<(), CallError>;
-    #[rpc(no_cancel)]
-    fn print(&self) -> Result<(), CallError>;
     #[rpc(ack = "stop_and_wait")]
     fn upload(&self) -> Result<(), CallError>;
     #[rpc(broadcast)]

@@ -4,7 +4,8 @@
 
 use super::*;
 use crate::protocol::{
-    Begin, Execute, HandlerEnd, MethodEntry, Server, ServerEvent, ServerIdentity, Ticket,
+    Begin, Execute, HandlerEnd, MethodEntry, OrphanPolicy, OrphanStrategy, Server, ServerEvent,
+    ServerIdentity, Ticket,
 };
 
 const ONCE: usize = 0;
@@ -82,6 +83,7 @@ fn server_of(life: u32, limits: &Limits) -> Server {
         name: 10,
         semantics,
         reply_bytes_max: 64,
+        orphans: OrphanPolicy::new(OrphanStrategy::ExpireAndGentle, Duration::from_millis(300)),
     };
     let methods = (0..).zip(SEMANTICS).map(entry).collect();
     let identity = ServerIdentity { id: SERVER, incarnation };
@@ -162,6 +164,7 @@ impl World {
                 Output::Event(ServerEvent::Execute(call)) => self.queue.push(call),
                 Output::Event(
                     ServerEvent::Cancel(_)
+                    | ServerEvent::Fenced { .. }
                     | ServerEvent::SessionClosed(_)
                     | ServerEvent::OpenGeneration { .. }
                     | ServerEvent::ForgetGeneration { .. },

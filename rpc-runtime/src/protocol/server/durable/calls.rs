@@ -93,7 +93,8 @@ impl Server {
         let not_after = self.not_after(now, id, request);
         let arguments = self.pool.copy(request.arguments);
         let Some(session) = self.sessions.get(&id) else { return };
-        let (client, peer, depth) = (session.client, session.address, request.depth);
+        let (client, life) = (session.client, session.incarnation);
+        let (peer, depth) = (session.address, request.depth);
         let Some(slot) = self.durable.generations.get_mut(&place.0).and_then(|generation| {
             generation.live_calls += 1;
             generation.slots.get_mut(&place.1)
@@ -104,26 +105,30 @@ impl Server {
         slot.digest = request.digest;
         slot.attempt = 1;
         slot.stored_bytes = room as usize;
-        slot.state = State::Queued(Live {
-            repeatable: false,
-            arrived: now,
-            not_after,
-            reply_bytes_max: room,
-            transmission: request.transmission,
-            cancelled: false,
-            stopped: false,
-        });
+        let report_at = now + self.limits.working_after;
+        let kind = (method, &self.methods[method]);
+        let live = Live::queued(now, not_after, request.transmission, kind, report_at);
+        slot.state = State::Queued(live);
         let timer =
             *slot.timer.get_or_insert_with(|| self.timers.add(TimerKey::Durable(place.0, place.1)));
-        self.timers.set(timer, now + self.limits.working_after);
+        self.timers.set(timer, report_at);
         let call = durable_call_id(place, request.sequence);
         let ticket = Ticket { call, attempt: 1, not_after };
         self.stored_bytes += room as usize;
         self.queued += 1;
         self.counters.accepted += 1;
         let digest = request.digest;
-        let execute = Execute { ticket, method, arguments, not_after, client, peer, depth, digest };
-        self.outbox.event(ServerEvent::Execute(execute));
+        self.outbox.event(ServerEvent::Execute(Execute {
+            ticket,
+            method,
+            arguments,
+            not_after,
+            client,
+            life,
+            peer,
+            depth,
+            digest,
+        }));
     }
 
     /// Dispatch of a durable call: see [`Server::begin`].

@@ -59,7 +59,12 @@ impl Server {
             State::Queued(_) => self.seal_durable_queued(place),
             State::Running(live) if !live.cancelled => {
                 live.cancelled = true;
-                let ticket = Ticket { call, attempt: 1, not_after: live.not_after };
+                let (method, not_after) = (live.method, live.not_after);
+                if self.methods[method].orphans.no_cancel {
+                    self.counters.not_cancellable += 1;
+                    return;
+                }
+                let ticket = Ticket { call, attempt: 1, not_after };
                 self.counters.cancelled += 1;
                 self.outbox.event(ServerEvent::Cancel(ticket));
             }

@@ -34,7 +34,7 @@ fn deeds() -> impl Strategy<Value = Deed> {
     let hello = (1_u64..3, 1_u64..4, 0_u32..3, 1_u64..6, any::<bool>()).prop_map(
         |(client, life, from, nonce, resume)| Deed::Hello { client, life, from, nonce, resume },
     );
-    let call = (0_u8..9, 0_usize..6, 0_u32..4, 0_u64..6, 1_u64..4, 0_u32..3, any::<bool>())
+    let call = (0_u8..11, 0_usize..6, 0_u32..4, 0_u64..6, 1_u64..4, 0_u32..3, any::<bool>())
         .prop_map(|(kind, session, slot, sequence, life, from, late)| Deed::Call {
             kind,
             session,
@@ -105,12 +105,15 @@ impl Mob {
                 }
                 Said::Reject(_) => strange_bytes += HEADER_BYTES + Reject::LEN,
                 Said::NoSession(_) => strange_bytes += HEADER_BYTES + NoSession::LEN,
+                // To the life that made the call, where that was heard last.
+                Said::Owner(_) => assert!(matches!(pdu, Pdu::Hello(_))),
                 Said::Reply { .. }
                 | Said::Refuse { .. }
                 | Said::Working(_)
                 | Said::Unseen(_)
                 | Said::Sealed { .. }
                 | Said::Goaway(_)
+                | Said::Extend(_)
                 | Said::Other(_) => {
                     assert_eq!(to, Address::Virtual(from), "answers go where the question was");
                 }
@@ -211,6 +214,28 @@ impl Mob {
             5 => Pdu::Ping(Ping { slot, sequence, stamp: 1 }),
             6 => Pdu::Seal(Seal { slot, sequence, stamp: 1 }),
             7 => Pdu::Cancel(Cancel { slot, sequence, stamp: 1 }),
+            8 => {
+                let answer = if late { Answer::No } else { Answer::Yes };
+                Pdu::Extend(Extend { slot, sequence, quantum: 1, answer, pad: [0; 3] })
+            }
+            9 => {
+                let answer = if late { Answer::No } else { Answer::Yes };
+                let known = self.bench.server.sessions.get(&session);
+                let client = known.map_or(CLIENT, |session| session.client);
+                let client_incarnation = known.map_or(LIFE, |session| session.incarnation);
+                let announced = Incarnation(life);
+                let pad = [0; 3];
+                Pdu::Alive(Alive {
+                    client,
+                    client_incarnation,
+                    announced,
+                    session,
+                    slot,
+                    sequence,
+                    answer,
+                    pad,
+                })
+            }
             _ if late => Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] }),
             _ => Pdu::Ack(Ack { slot, sequence, cumulative: 1, pad: 0, bitmap: 0 }),
         };

@@ -36,6 +36,17 @@ fn a_full_queue_answers_duplicates_as_ever() {
 }
 
 #[test]
+fn a_full_queue_of_a_draining_server_takes_no_rerun_either() {
+    let mut bench = Bench::with(Limits { calls_queued_max: 1, ..Limits::default() });
+    bench.prepare(Prepared::Ran);
+    bench.send(&Pdu::Request(in_slot(&bench, 1)));
+    bench.server.drain(bench.now, Duration::from_secs(1));
+    bench.said();
+    assert_eq!(bench.request_again(LAST), []);
+    assert_eq!(bench.server.queued(), 1);
+}
+
+#[test]
 fn calls_sealed_in_the_queue_count_until_a_handler_asked_for_them() {
     let mut bench = Bench::with(Limits { calls_queued_max: 2, ..Limits::default() });
     for sequence in 1..3 {

@@ -1,4 +1,4 @@
-//! REQUEST, ACK and EXTEND against every state of a slot.
+//! REQUEST and ACK against every state of a slot.
 
 use super::*;
 
@@ -326,15 +326,4 @@ fn server_slot_ack_equal_otherwise_is_dropped() {
         assert_eq!(bench.ack(LAST), [], "{state:?}");
         assert_eq!(bench.duplicate(LAST), before, "{state:?}");
     }
-}
-
-#[test]
-fn server_slot_extend_is_dropped_because_no_quantum_is_asked_for() {
-    let mut bench = Bench::prepared(Prepared::Running);
-    for answer in [Answer::Yes, Answer::No] {
-        let sequence = Sequence(LAST);
-        let extend = Extend { slot: SLOT, sequence, quantum: 1, answer, pad: [0; 3] };
-        assert_eq!(bench.send(&Pdu::Extend(extend)), []);
-    }
-    assert!(bench.cancelled.is_empty());
 }

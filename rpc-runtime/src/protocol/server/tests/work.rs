@@ -1,6 +1,7 @@
 //! The events of a slot: dispatch, the ends of a handler, its deadline; and `maybe` calls.
 
 use super::*;
+use crate::protocol::OrphanStrategy;
 
 #[test]
 fn server_slot_dispatch_past_not_after_is_refused_as_expired() {
@@ -102,7 +103,8 @@ fn server_slot_bad_arguments_are_refused_because_the_handler_was_never_entered()
 
 #[test]
 fn server_slot_fenced_while_running_runs_to_its_end_under_expiration() {
-    let mut bench = Bench::prepared(Prepared::Running);
+    let mut bench = Bench::under(OrphanPolicy::new(OrphanStrategy::Expire, Duration::from_secs(1)));
+    bench.prepare(Prepared::Running);
     bench.come_back();
     assert!(bench.cancelled.is_empty());
     assert_eq!(bench.finish(HandlerEnd::Returned, b"reply"), [returned(LAST, 1)]);

@@ -1,0 +1,89 @@
+//! Durable slots against a store that knows what it is told.
+
+use super::*;
+
+const FIRST: GenerationId = GenerationId(0x61);
+const SECOND: GenerationId = GenerationId(0x62);
+
+/// A server with a store, and a client that has said nothing yet.
+fn bench() -> Bench {
+    let mut bench = Bench::empty(Limits::default());
+    bench.server.enable_durable();
+    bench
+}
+
+impl Bench {
+    fn durable_hello(&mut self, resume: SessionId, generation: GenerationId) -> Hello {
+        Hello { durable: 1, resume, generation, ..self.hello() }
+    }
+
+    /// Says HELLO with a good cookie; the store, if it is asked, gives what is wanted, or `fresh`.
+    fn welcomed(&mut self, hello: &Hello, fresh: GenerationId) -> (SessionId, Welcome) {
+        let hello = match self.say_hello(hello) {
+            (_, Said::Cookie(Cookie { cookie, .. })) => Hello { has_cookie: 1, cookie, ..*hello },
+            said => panic!("no proof was asked for: {said:?}"),
+        };
+        let envelope = Envelope { session: SessionId::NONE, ..self.envelope() };
+        let mut all = self.send_as(self.from, &envelope, &Pdu::Hello(hello));
+        if let Some((key, wanted)) = self.openings.pop() {
+            let generation = if wanted.is_some() { wanted } else { fresh };
+            let table = DurableTable { generation, rows: Vec::new() };
+            self.server.generation_opened(self.now, key, Some(table));
+            all.extend(self.drain());
+        }
+        let [(_, header, Said::Welcome(welcome))] = &all[..] else { panic!("{all:?}") };
+        (header.session, *welcome)
+    }
+
+    fn durable_request(&mut self, sequence: u64) -> Vec<Said> {
+        let request = self.call_of(DURABLE, sequence);
+        let envelope = Envelope { space: Space::Durable, ..self.envelope() };
+        let all = self.send_as(self.from, &envelope, &Pdu::Request(request));
+        all.into_iter().map(|(_, _, said)| said).collect()
+    }
+}
+
+/// The campaign's seed 76282: a HELLO that was under way for long gave the session other slots, in
+/// which the same call ran, and was committed, again.
+#[test]
+fn a_session_keeps_its_generation_whatever_a_late_hello_wants() {
+    let mut bench = bench();
+    bench.open();
+    let early = bench.durable_hello(bench.session, GenerationId::NONE);
+    let hello = bench.durable_hello(bench.session, GenerationId::NONE);
+    let (session, welcome) = bench.welcomed(&hello, FIRST);
+    assert_eq!((session, welcome.generation), (bench.session, FIRST));
+    assert_eq!(bench.durable_request(1), []);
+    bench.begin();
+    let (session, welcome) = bench.welcomed(&early, SECOND);
+    assert_eq!((session, welcome.generation), (bench.session, FIRST));
+    assert_eq!(bench.finish(HandlerEnd::Returned, b"reply"), [returned(1, 1)]);
+    assert_eq!(bench.durable_request(1), [returned(1, 1)], "it is not run again");
+    assert_eq!(bench.counters().begun, 1);
+}
+
+#[test]
+fn two_hellos_that_wait_for_the_store_give_a_session_one_generation() {
+    let mut bench = bench();
+    bench.open();
+    let mut keys = Vec::new();
+    for _ in 0..2 {
+        let hello = bench.durable_hello(bench.session, GenerationId::NONE);
+        let (_, said) = bench.say_hello(&hello);
+        let Said::Cookie(Cookie { cookie, .. }) = said else { panic!("{said:?}") };
+        let hello = Hello { has_cookie: 1, cookie, ..hello };
+        let envelope = Envelope { session: SessionId::NONE, ..bench.envelope() };
+        assert_eq!(bench.send_as(HOME, &envelope, &Pdu::Hello(hello)), []);
+        keys.extend(bench.openings.pop());
+    }
+    let mut welcomed = Vec::new();
+    for ((key, _), generation) in keys.into_iter().zip([FIRST, SECOND]) {
+        let table = DurableTable { generation, rows: Vec::new() };
+        bench.server.generation_opened(bench.now, key, Some(table));
+        for said in bench.said() {
+            let Said::Welcome(welcome) = said else { panic!("{said:?}") };
+            welcomed.push(welcome.generation);
+        }
+    }
+    assert_eq!(welcomed, [FIRST, FIRST]);
+}
