@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
 use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::UdpSocket;
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -175,7 +176,7 @@ fn wrong_usage_a_wrong_url_and_no_binder_are_told_apart() {
     assert_eq!(code, 1);
     assert!(complaint.starts_with("rpc-binder: not executed: "), "{complaint}");
 
-    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let url = format!("udp://{}", silent.local_addr().unwrap());
     let (code, out, complaint) = run(&["list", "--binder", &url, "--timeout", "300ms"]);
     assert_eq!((code, out.as_str()), (1, ""));
@@ -360,6 +361,42 @@ fn another_server_at_a_remembered_address_is_detected_and_never_called() {
     // Once the truth is registered, the same client goes there.
     impostor.confess();
     assert_eq!(client.add().unwrap(), 1);
+}
+
+#[test]
+fn a_server_that_does_not_answer_at_one_address_is_called_at_its_next_one() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
+    let binder = Binder::at(&daemon.url).unwrap();
+    let count = Arc::<AtomicU64>::default();
+    let counter = CounterService::new(Shared(Arc::clone(&count)));
+    let running = Server::bind("udp://127.0.0.1:0").unwrap().export(counter).spawn().unwrap();
+    let nobody = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let nowhere = nobody.local_addr().unwrap().port();
+    let registration = Registration {
+        name: "counter".into(),
+        version: Version::new(1, 0),
+        server: running.id(),
+        incarnation: running.incarnation(),
+        addresses: vec![
+            format!("udp://127.0.0.1:{nowhere}"),
+            format!("udp://127.0.0.2:{nowhere}"),
+            running.url(),
+        ],
+        fingerprint: COUNTER_INTERFACE.fingerprint(),
+        methods: 0,
+        claim: 1,
+    };
+    let directory = DirectoryClient::connect(&daemon.url).unwrap();
+    directory.register(&registration).unwrap();
+
+    let brief = Options::new().timeout(Duration::from_millis(300));
+    let client = CounterClient::import(&binder).unwrap().with(brief);
+    eventually("an answer", || client.add().is_ok());
+    // What was learned serves others too.
+    for expected in 2..5 {
+        let client = CounterClient::import(&binder).unwrap().with(brief);
+        assert_eq!(client.add().unwrap(), expected);
+    }
 }
 
 #[test]

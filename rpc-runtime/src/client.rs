@@ -6,23 +6,27 @@
 //!                                     └ link: whoever waits receives, for all
 //! ```
 //!
-//! A caller that waits receives the datagrams itself (leader); others that wait meanwhile sleep
-//! until their call has ended or the leader leaves (followers). So a lone caller's reply reaches it
-//! without a thread in between. A background thread attends to calls that no thread waits for.
-//! No lock is held across a system call. The pattern is Leader/Followers (Schmidt et al., 2000).
+//! A caller that waits receives the datagrams itself, so that a lone caller's reply reaches it
+//! without a thread in between; the rule of who receives when is that of [`attend`]. No lock is held
+//! across a system call or others' code.
 
 pub mod journal;
+mod recovery;
 mod options;
 mod budget;
 mod breaker;
 mod verdict;
 mod connection;
 mod admission;
+mod waits;
+mod errands;
+mod recording;
 mod attend;
 mod registry;
 mod route;
 mod alarm;
 mod hedges;
+mod spare;
 mod race;
 mod whereabouts;
 mod carry;
@@ -30,6 +34,8 @@ mod helped;
 mod channel;
 mod marshalled;
 mod call;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use route::{Finder, Loss};
 
@@ -37,4 +43,5 @@ pub use call::Call;
 pub use channel::{Channel, ChannelStats};
 pub use marshalled::Marshalled;
 pub use options::Options;
-pub use verdict::Resolution;
+pub use recovery::RecordedCall;
+pub use verdict::{Reply, Resolution};

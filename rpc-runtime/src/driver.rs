@@ -5,6 +5,9 @@
 //! of the world, so the same client and server run on sockets and in the simulator. Nothing here
 //! runs by itself.
 
+#[cfg(test)]
+pub(crate) mod watched;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -105,12 +108,17 @@ impl fmt::Display for LinkError {
 
 impl std::error::Error for LinkError {}
 
-/// The incarnation of a process that began `tenths` of a second after some fixed point.
-pub(crate) fn fresh_incarnation(tenths: u64, rng: &mut dyn Rng) -> Incarnation {
-    let count = u32::try_from(tenths.saturating_add(1)).unwrap_or(u32::MAX);
-    let salt = u32::try_from(rng.below(1 << 32)).expect("drawn below 2^32");
-    Incarnation::new(count, salt)
+/// No thread was to be had, in the world's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NoThread(pub String);
+
+impl fmt::Display for NoThread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "no thread is to be had: {}", self.0)
+    }
 }
+
+impl std::error::Error for NoThread {}
 
 /// A world that endpoints live in: its clock, its threads, its entropy, its links.
 ///
@@ -122,11 +130,9 @@ pub trait World: Send + Sync + fmt::Debug {
     /// A fresh generator.
     fn rng(&self) -> Box<dyn Rng>;
 
-    /// An incarnation for a process that keeps no count of its lives: higher than those that this
-    /// world gave before, as long as its clock is not set back.
-    fn incarnation(&self) -> Incarnation {
-        fresh_incarnation(self.now().as_micros() / 100_000, &mut *self.rng())
-    }
+    /// An incarnation for a process that keeps no count of its lives: higher than all that this
+    /// world gave before.
+    fn incarnation(&self) -> Incarnation;
 
     /// Milliseconds since 1970, for records that people and later lives read; no protocol asks.
     fn unix_ms(&self) -> u64 {
@@ -137,7 +143,11 @@ pub trait World: Send + Sync + fmt::Debug {
     fn gate(&self) -> Arc<dyn Gate>;
 
     /// Starts a thread. It ends when `body` returns; nobody joins it.
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>);
+    ///
+    /// # Errors
+    ///
+    /// [`NoThread`] when there is none left to start; `body` is dropped then.
+    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<(), NoThread>;
 
     /// Opens an endpoint to listen at `place` (what stands behind `scheme://`).
     ///

@@ -36,7 +36,8 @@ pub mod binder;
 pub mod __private;
 
 pub use binder::Binder;
-pub use client::{Call, Channel, Options, Resolution};
+pub use client::journal::Journal;
+pub use client::{Call, Channel, Options, RecordedCall, Resolution};
 pub use context::{CallContext, current};
 pub use error::{
     CallError, CallReport, Error, ErrorClass, ErrorKind, Evidence, Execution, Result, ResultExt,

@@ -166,9 +166,9 @@ pub fn serve_durable<S: Store>(
     incoming: Incoming<'_>,
 ) -> Dispatched {
     let body = Arc::clone(body);
-    Dispatched::Now(durable::run(
+    durable::dispatch(
         store,
         Arc::new(move |tx: &mut S::Tx<'_>, incoming: Incoming<'_>| body(tx, method, incoming).0),
         incoming,
-    ))
+    )
 }

@@ -14,6 +14,7 @@
 pub mod limits;
 pub mod counters;
 pub mod outcome;
+pub mod record;
 pub mod explain;
 pub mod orphan;
 mod timers;
@@ -35,6 +36,7 @@ pub use explain::Explanations;
 pub use limits::Limits;
 pub use orphan::{OnFence, OrphanPolicy, OrphanStrategy};
 pub use outcome::{DoubtCause, Evidence, NotSentCause, Outcome};
+pub use record::{ClientSlot, ClientTable, FormerCall, Record, StartedRecord};
 pub use server::{
     Begin, DurableRow, DurableTable, Execute, MethodEntry, OpeningKey, Server, ServerEvent,
     ServerIdentity, Ticket,

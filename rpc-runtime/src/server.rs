@@ -39,6 +39,7 @@ mod receiver;
 mod registration;
 mod running;
 mod state;
+mod storing;
 mod workers;
 
 pub use ledger::Ledger;
@@ -217,7 +218,8 @@ impl Server {
     }
 
     /// Registers `url` in place of the address bound: where clients come in by another way than
-    /// the server sees, or when it listens at all addresses. May be called more than once.
+    /// the server sees, or when it listens at all addresses. May be called more than once: a client
+    /// whose call was not answered at one of a server's addresses makes the next one at another.
     pub fn advertise(mut self, url: &str) -> Self {
         self.advertised.push(url.to_owned());
         self
@@ -236,12 +238,11 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Misconfigured`] when two services or methods cannot be told apart, or a quantum is
-    /// too short; what a binder said that the server was to be registered with.
+    /// [`ErrorKind::Misconfigured`] when two services or methods cannot be told apart, a quantum is too
+    /// short, or no thread is to be had; what a binder said that the server was to be registered with.
     pub fn spawn(self) -> Result<Running, CallError> {
         let mut started = self.start()?;
-        let receiving = started.receiving.take().expect("only spawn and serve take it");
-        started.world().spawn("rpc-receive", Box::new(move || receiving.run()));
+        started.receive()?;
         started.register()
     }
 
@@ -252,21 +253,14 @@ impl Server {
     /// As [`Server::spawn`].
     pub fn serve(self) -> Result<(), CallError> {
         let mut started = self.start()?;
-        let receiving = started.receiving.take().expect("only spawn and serve take it");
         if started.registering.is_empty() {
+            let receiving = started.receiving.take().expect("nobody else takes it");
             let _running = started.register()?;
             receiving.run();
         } else {
             // Registering is a call, and whoever is asked may call back: so somebody must serve.
-            let gate = started.world().gate();
-            let ended = Arc::clone(&gate);
-            let body = move || {
-                receiving.run();
-                ended.open();
-            };
-            started.world().spawn("rpc-receive", Box::new(body));
-            let _running = started.register()?;
-            gate.wait(None);
+            started.receive()?;
+            started.register()?.await_receiver(None);
         }
         Ok(())
     }

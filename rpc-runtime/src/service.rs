@@ -12,7 +12,7 @@ use crate::interface::Interface;
 use crate::protocol::{self, HandlerEnd};
 use crate::server::Ledger;
 
-pub(crate) use durable::DurableCall;
+pub(crate) use durable::{Desk, DurableCall, End, Stored};
 
 /// A service that a server can export: `BankService` of a trait `Bank`.
 pub trait Service: Send + Sync + 'static {
@@ -57,6 +57,8 @@ pub enum Dispatched {
     Now(Answer),
     /// The handler is a future, not yet polled. Dropping it calls the handler off.
     Later(Handling),
+    /// The handler runs in a transaction of its store, once it was posted there.
+    Stored(Stored),
 }
 
 /// A call on its way out of a handler.

@@ -17,6 +17,7 @@
 mod error;
 mod key;
 pub mod record;
+mod cache;
 mod durable;
 mod group;
 #[cfg(feature = "sim")]
@@ -28,8 +29,10 @@ pub mod postgres;
 
 use std::fmt;
 
+pub use cache::RowCache;
 pub use durable::Durable;
 pub use error::{StoreError, StoreErrorKind};
+pub(crate) use group::{BATCH_JOBS_MAX, Seat};
 pub use group::{Ended, GroupStats, Job};
 pub use key::{RowKey, Rows};
 
@@ -100,6 +103,30 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
     ///
     /// See [`Store::get`].
     fn delete(tx: &mut Self::Tx<'_>, key: RowKey) -> Result<(), StoreError>;
+
+    /// Those rows of these keys that there are. A store that can read many at a time does better
+    /// than this.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store::get`].
+    fn get_all(
+        tx: &mut Self::Tx<'_>,
+        keys: &[RowKey],
+    ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
+        let row = |key: &RowKey| Ok(Self::get(tx, *key)?.map(|row| (*key, row)));
+        keys.iter().map(row).filter_map(Result::transpose).collect()
+    }
+
+    /// Writes these rows, each of another key. A store that can write many at a time does better
+    /// than this.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store::get`].
+    fn put_all(tx: &mut Self::Tx<'_>, rows: &[(RowKey, &[u8])]) -> Result<(), StoreError> {
+        rows.iter().try_for_each(|(key, row)| Self::put(tx, *key, row))
+    }
 
     /// The first `limit` of these rows, in order of their keys.
     ///

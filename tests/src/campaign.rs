@@ -53,9 +53,9 @@ const CALLS_LAST: Duration = Duration::from_secs(6);
 /// When the faults end.
 const FAULTS_END: Duration = Duration::from_secs(4);
 /// When every call must have ended and every late datagram arrived.
-const SETTLED: Duration = Duration::from_secs(12);
+const SETTLED: Duration = Duration::from_secs(16);
 /// When the run ends: after the last lease.
-const END: Duration = Duration::from_secs(24);
+const END: Duration = Duration::from_secs(28);
 /// How often the tables' sizes are looked at.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -125,14 +125,14 @@ fn set_up(control: &mut Control, knobs: Knobs, journal: &Journal) -> Vec<Disk> {
         let id = ClientId(100 + if is_twin { 0 } else { n as u64 });
         place_client(
             control,
-            &Life { host, id, calls, kinds, servers: &servers },
+            &Life { host, id, calls, kinds, servers: &servers, home: host },
             &limits,
             journal,
         );
         plan_client(
             control,
             &mut rng,
-            &Life { host, id, calls, kinds, servers: &servers },
+            &Life { host, id, calls, kinds, servers: &servers, home: host },
             &limits,
             journal,
         );
@@ -167,7 +167,7 @@ fn limits(rng: &mut dyn Rng) -> Limits {
     limits.lease_unused = limits.lease_min;
     limits.lease = Duration::from_millis(pick(rng, &[500, 1_000, 5_000]));
     limits.quantum = Duration::from_millis(pick(rng, &[30, 150, 600]));
-    limits.grace = Duration::from_millis(pick(rng, &[60, 400]));
+    limits.grace = Duration::from_millis(pick(rng, &[60, 400, 400]));
     limits
 }
 
@@ -183,7 +183,7 @@ fn faults(rng: &mut dyn Rng) -> Faults {
         let low = Duration::from_micros(rng.below(2_000));
         let high = low + Duration::from_micros(rng.below(200_000));
         faults = faults.delay(low..=high);
-    } else if rng.chance(0.3) {
+    } else if rng.chance(0.4) {
         // Answers of a session that is long gone.
         faults = faults.delay(Duration::ZERO..=Duration::from_millis(1_500));
     }
@@ -202,11 +202,13 @@ struct Life<'s> {
     calls: u64,
     kinds: Calls,
     servers: &'s [HostId],
+    /// Where it lived first: its lives are counted there.
+    home: HostId,
 }
 
 fn place_client(control: &mut Control, life: &Life<'_>, limits: &Limits, journal: &Journal) {
     let mut rng = control.rng(life.host);
-    let incarnation = control.incarnation(life.host);
+    let incarnation = control.incarnation(life.home);
     let identity = ClientIdentity { id: life.id, incarnation };
     let now = control.local(life.host);
     let machines = life
@@ -252,25 +254,33 @@ fn plan_restart(
     limits: &Limits,
     journal: &Journal,
 ) {
-    let (host, calls, kinds) = (life.host, life.calls, life.kinds);
+    let (home, calls, kinds) = (life.host, life.calls, life.kinds);
     let id = if rng.chance(0.7) { life.id } else { ClientId(life.id.0 + 1_000) };
     let (servers, limits, journal) = (life.servers.to_vec(), limits.clone(), journal.clone());
     let at = Instant::START + Duration::from_micros(rng.below(2_000_000));
+    // Some come back at another address: at the former one nobody answers any more.
+    let host = if rng.chance(0.3) { control.add_host(&spare(at)) } else { home };
     control.at(at, move |control| {
+        if !control.is_up(home) {
+            return;
+        }
         // A look at a node lets it do what is due; only then are its calls all there (seed 307494).
-        control.node(host, |_: &mut ClientNode<Caller>, _| ());
+        control.node(home, |_: &mut ClientNode<Caller>, _| ());
         let calls_lost =
-            control.node(host, |node: &mut ClientNode<Caller>, _| node.calls()).unwrap_or_default();
+            control.node(home, |node: &mut ClientNode<Caller>, _| node.calls()).unwrap_or_default();
         journal.note(control.now(), Fact::ClientGone { calls: calls_lost });
-        control.crash(host);
-        control.restart(host);
-        place_client(
-            control,
-            &Life { host, id, calls, kinds, servers: &servers },
-            &limits,
-            &journal,
-        );
+        control.crash(home);
+        if host == home {
+            control.restart(home);
+        }
+        let life = Life { host, id, calls, kinds, servers: &servers, home };
+        place_client(control, &life, &limits, &journal);
     });
+}
+
+/// A name for the host where a client comes back at `at`.
+fn spare(at: Instant) -> String {
+    format!("spare-{}", at.as_micros())
 }
 
 fn plan_partitions(

@@ -7,6 +7,7 @@
 //!
 //! Every story is told twice with one seed, and both tellings must leave the same trace.
 
+mod journals;
 mod link;
 mod people;
 mod users;
@@ -18,7 +19,7 @@ use rpc_runtime::error::Execution;
 use rpc_runtime::ids::CallId;
 use rpc_runtime::protocol::Outcome;
 use rpc_runtime::sim::checker::{CallNumber, Fact};
-use rpc_runtime::sim::nodes::{ClientNode, Journal};
+use rpc_runtime::sim::nodes::{ClientNode, Disk, Journal};
 use rpc_runtime::sim::{Control, HostId, Simulation};
 use rpc_runtime::time::{Duration, Instant};
 use rpc_runtime::wire::{self, Envelope, Pdu};
@@ -27,7 +28,7 @@ use link::Wire;
 pub use link::{Held, Link};
 use people::{ClientPlan, ServerPlan};
 use users::{Notebook, User};
-pub use users::{Plan, again, maybe, once};
+pub use users::{Plan, again, durable, maybe, once};
 
 /// A call of a story.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +47,8 @@ pub struct World {
     notebook: Notebook,
     servers: BTreeMap<HostId, ServerPlan>,
     clients: BTreeMap<HostId, ClientPlan>,
+    /// The servers' disks, those of servers that were replaced among them.
+    disks: Vec<Disk>,
     is_checked: bool,
 }
 
@@ -131,6 +134,7 @@ impl World {
             notebook: Notebook::default(),
             servers: BTreeMap::new(),
             clients: BTreeMap::new(),
+            disks: Vec::new(),
             is_checked: false,
         }
     }
@@ -341,6 +345,9 @@ impl World {
         if noise > 0 {
             let what = format!("{noise} datagrams, long after the last call,");
             self.journal.note(now, Fact::Noise { what });
+        }
+        for (call, times) in self.effects() {
+            self.journal.note(now, Fact::Kept { call, times });
         }
         let hash = self.simulation.trace_hash();
         self.journal.deterministic(now, twin.unwrap_or(hash), hash);

@@ -19,3 +19,5 @@ mod orphans;
 mod limits;
 #[path = "scenarios/network.rs"]
 mod network;
+#[path = "scenarios/journals.rs"]
+mod journals;

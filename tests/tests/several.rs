@@ -11,6 +11,8 @@ mod chain;
 mod failover;
 #[path = "several/hedges.rs"]
 mod hedges;
+#[path = "several/sockets.rs"]
+mod sockets;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

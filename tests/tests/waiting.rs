@@ -21,6 +21,7 @@ trait Hall {
     /// Waits for the door; says its name then, which it borrowed, and whether it is the same call.
     async fn wait(&self, name: &str) -> rpc_runtime::Result<String, String>;
     fn open(&self) -> Result<(), CallError>;
+    fn shut(&self) -> Result<(), CallError>;
     fn waiting(&self) -> Result<u32, CallError>;
     /// What the bell at `url` has left of its time when it is asked to say so on behalf of this.
     async fn ask(&self, url: &str) -> Result<(u64, u64, u8), CallError>;
@@ -91,6 +92,11 @@ impl Hall for MyHall {
         let waiting = std::mem::take(&mut door.waiting);
         drop(door);
         waiting.into_iter().for_each(Waker::wake);
+        Ok(())
+    }
+
+    fn shut(&self) -> Result<(), CallError> {
+        self.door.lock().unwrap().is_open = false;
         Ok(())
     }
 
@@ -391,6 +397,36 @@ fn a_crash_takes_the_handlers_that_wait_along() {
             assert_eq!(error.execution(), Execution::Unknown, "{error}");
             assert_eq!(ended.load(Ordering::SeqCst), 2);
             a_crowd(&[hall], 10);
+        });
+    });
+}
+
+#[test]
+fn a_future_hears_of_its_end_at_once_beside_callers_that_block() {
+    sim::check(0..20, |world| {
+        world.server("hall", || HallService::new(MyHall::default()));
+        world.client("user", || {
+            let hall = HallClient::connect("sim://hall").expect("an address");
+            for _ in 0..20 {
+                let (theirs, told) = (hall.clone(), Arc::new(Mutex::new(None)));
+                let (tell, here) = (Arc::clone(&told), sim::current_world().expect("this one"));
+                let waits = move || {
+                    sim::block_on(theirs.wait("ann")).expect("an answer");
+                    *tell.lock().unwrap() = Some(sim::now());
+                };
+                here.spawn("waits", Box::new(waits)).unwrap();
+                while hall.waiting().expect("a worker is free") < 1 {}
+                hall.open().expect("a worker is free");
+                let opened = sim::now();
+                let until = opened + Duration::from_secs(5);
+                while told.lock().unwrap().is_none() && sim::now() < until {
+                    sim::sleep(Duration::from_millis(1));
+                }
+                let heard = told.lock().unwrap().expect("within five seconds");
+                let late = opened.until(heard);
+                assert!(late < Duration::from_millis(5), "{late:?}");
+                hall.shut().expect("a worker is free");
+            }
         });
     });
 }

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use super::model::Entry;
 use super::version::VersionRequirement;
+use crate::address::Address;
 use crate::ids::{Incarnation, ServerId};
 use crate::random::Rng;
 use crate::time::{Duration, Instant};
@@ -20,6 +21,9 @@ const AVOIDED_MAX: usize = 1024;
 const GONE_AVOIDED: Duration = Duration::from_secs(300);
 /// How long a server that did not answer is tried last.
 const SILENT_AVOIDED: Duration = Duration::from_secs(1);
+/// How long an address at which a server did not answer is tried after its others. Longer than that
+/// server is avoided: which network leads nowhere does not change soon.
+const ADDRESS_AVOIDED: Duration = Duration::from_secs(60);
 
 /// Servers that a binder named, and how long ago it did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +48,8 @@ pub(super) enum Flaw {
 pub(super) struct Cache {
     answers: BTreeMap<(String, VersionRequirement), Answer>,
     avoided: BTreeMap<(ServerId, Incarnation), (Flaw, Instant)>,
+    /// At which addresses servers did not answer, and when.
+    silent: BTreeMap<(ServerId, Address), Instant>,
 }
 
 #[derive(Debug)]
@@ -105,6 +111,28 @@ impl Cache {
             first.and_then(|key| self.avoided.remove(&key));
         }
         self.avoided.insert(key, (flaw, end));
+    }
+
+    /// Notes that a server did not answer at one of its addresses.
+    pub(super) fn avoid_address(&mut self, now: Instant, server: ServerId, address: Address) {
+        let key = (server, address);
+        self.silent.retain(|_, since| now.since(*since) < ADDRESS_AVOIDED);
+        if self.silent.len() >= AVOIDED_MAX && !self.silent.contains_key(&key) {
+            let first = self.silent.iter().min_by_key(|(_, since)| **since).map(|(key, _)| *key);
+            first.and_then(|key| self.silent.remove(&key));
+        }
+        self.silent.insert(key, now);
+    }
+
+    /// Since when a server does not answer at this address, if it did not lately.
+    pub(super) fn silent_since(
+        &self,
+        now: Instant,
+        server: ServerId,
+        address: Address,
+    ) -> Option<Instant> {
+        let since = self.silent.get(&(server, address)).copied();
+        since.filter(|since| now.since(*since) < ADDRESS_AVOIDED)
     }
 
     /// Whether any of these servers has shown no flaw lately.
@@ -224,6 +252,17 @@ mod tests {
     }
 
     #[test]
+    fn an_address_at_which_a_server_was_silent_is_remembered_for_a_minute() {
+        let mut cache = Cache::default();
+        let (server, here, there) = (ServerId(1), Address::Virtual(1), Address::Virtual(2));
+        cache.avoid_address(at(1), server, here);
+        assert_eq!(cache.silent_since(at(60), server, here), Some(at(1)));
+        assert_eq!(cache.silent_since(at(61), server, here), None);
+        assert_eq!(cache.silent_since(at(1), server, there), None);
+        assert_eq!(cache.silent_since(at(1), ServerId(2), here), None, "another may answer there");
+    }
+
+    #[test]
     fn clients_spread_over_the_servers() {
         let cache = Cache::default();
         let all: Vec<_> = (0..4).map(|server| entry(server, 1)).collect();
@@ -252,5 +291,10 @@ mod tests {
             avoid(&mut cache, at(1), &entry(server, 1), Flaw::Gone);
         }
         assert_eq!(cache.avoided.len(), AVOIDED_MAX);
+        for port in 0..=AVOIDED_MAX {
+            let port = u32::try_from(port).unwrap();
+            cache.avoid_address(at(1), ServerId(1), Address::Virtual(port));
+        }
+        assert_eq!(cache.silent.len(), AVOIDED_MAX);
     }
 }

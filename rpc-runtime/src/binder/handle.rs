@@ -214,18 +214,29 @@ impl Binder {
         self.shared.peer
     }
 
-    /// A channel to one server in one of its lives, at the first of its URLs that can be used.
+    /// A channel to one server in one of its lives: at the first of its URLs that can be used and did
+    /// not lead nowhere lately, else at the one that did so longest ago.
     pub(super) fn channel(&self, entry: &Entry) -> std::result::Result<Channel, CallError> {
         let (server, incarnation) = (entry.server, entry.incarnation);
         let mut failure = None;
+        let mut silent: Option<(Instant, Channel)> = None;
         for url in &entry.addresses {
             let channel = self
                 .place_of(url)
                 .and_then(|(world, place)| Channel::to(&world, &place, server, incarnation));
             match channel {
-                Ok(channel) => return Ok(channel),
+                Ok(channel) => match self.silent_since(server, channel.peer()) {
+                    None => return Ok(channel),
+                    Some(since) if silent.as_ref().is_none_or(|(other, _)| since < *other) => {
+                        silent = Some((since, channel));
+                    }
+                    Some(_) => {}
+                },
                 Err(error) => failure = Some(error),
             }
+        }
+        if let Some((_, channel)) = silent {
+            return Ok(channel);
         }
         Err(failure.unwrap_or_else(|| {
             let error = CallError::new(ErrorKind::BadAddress, Execution::NotExecuted);
@@ -295,6 +306,16 @@ impl Binder {
     pub(super) fn avoid(&self, server: ServerId, incarnation: Incarnation, flaw: Flaw) {
         let now = self.world().now();
         self.memory().cache.avoid(now, server, incarnation, flaw);
+    }
+
+    /// Notes that a server did not answer at this one of its addresses.
+    pub(super) fn avoid_address(&self, server: ServerId, address: Address) {
+        let now = self.world().now();
+        self.memory().cache.avoid_address(now, server, address);
+    }
+
+    fn silent_since(&self, server: ServerId, address: Address) -> Option<Instant> {
+        self.memory().cache.silent_since(self.world().now(), server, address)
     }
 
     /// What is remembered of a pair of interfaces: `Some(None)` is "fits".

@@ -127,7 +127,10 @@ impl Finder for Wish {
     fn lost(&self, target: Target, loss: Loss) {
         let flaw = match loss {
             Loss::Gone => Flaw::Gone,
-            Loss::Silent => Flaw::Silent,
+            Loss::Silent => {
+                self.binder.avoid_address(target.server, target.address);
+                Flaw::Silent
+            }
         };
         self.binder.avoid(target.server, target.incarnation, flaw);
     }

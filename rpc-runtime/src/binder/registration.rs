@@ -43,7 +43,11 @@ impl Registrar for Binder {
             keeper.book().leases.push(lease);
         }
         let renewing = Arc::clone(&keeper);
-        exported.world.spawn("rpc-renew", Box::new(move || renewing.run()));
+        let started = exported.world.spawn("rpc-renew", Box::new(move || renewing.run()));
+        started.map_err(|error| {
+            let text = format!("nobody would keep the server registered: {error}");
+            CallError::new(ErrorKind::Misconfigured, Execution::NotExecuted).with_detail(text)
+        })?;
         Ok(Box::new(struck_off_on_failure))
     }
 }

@@ -13,6 +13,10 @@ use crate::protocol::{CallKey, CallSpec};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 
+/// Calls in a row that another server answered first, without a word of this one, before it is lost:
+/// more than lost datagrams explain.
+const UNHEARD_MIN: u32 = 3;
+
 /// A call that was not made, because its server keeps failing and is left alone.
 #[derive(Debug)]
 pub(super) struct KeptBack {
@@ -94,6 +98,21 @@ impl Connection {
             return Err(arguments);
         }
         Ok(self.start_in(state, now, spec, arguments, Admission::Yes))
+    }
+
+    /// Another server has answered a call that is under way here too. Says whether this one has said
+    /// nothing for so many calls that it may be dead: it counts as silent for all of them, though
+    /// none has waited for its deadline.
+    pub(super) fn was_outrun(&self, key: CallKey) -> bool {
+        let (mut state, now) = self.turn();
+        if state.core.arguments(key).is_none() || state.core.is_at_work(key) {
+            state.unheard = 0;
+            return false;
+        }
+        state.unheard = state.unheard.saturating_add(1);
+        let State { breaker, rng, .. } = &mut *state;
+        breaker.ended(now, Sign::Silent, false, &mut **rng);
+        state.unheard >= UNHEARD_MIN
     }
 
     /// When a call may be made here again that was made again `before` times; `None` if the budget

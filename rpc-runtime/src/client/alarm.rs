@@ -4,10 +4,10 @@
 //! by the first one.
 
 use std::collections::BTreeMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 
+use super::errands;
 use crate::driver::{Gate, World};
 use crate::time::Instant;
 
@@ -50,7 +50,10 @@ impl Alarms {
         drop(table);
         if needs_thread {
             let (alarms, gate) = (Arc::downgrade(self), Arc::clone(&self.gate));
-            self.world.spawn("rpc-alarm", Box::new(move || ring(&alarms, &gate)));
+            let body = Box::new(move || ring(&alarms, &gate));
+            if self.world.spawn("rpc-alarm", body).is_err() {
+                self.lock().has_thread = false; // it goes unheard: the next one tries again
+            }
         } else if is_next {
             self.gate.open();
         }
@@ -68,8 +71,7 @@ impl Alarms {
         let next = table.due.first_key_value().map(|((when, _), _)| *when);
         drop(table);
         for waker in due {
-            // A waker is others' code: its panic is none of this thread's.
-            let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+            errands::wake(waker);
         }
         next
     }

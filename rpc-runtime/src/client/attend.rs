@@ -1,72 +1,183 @@
-//! Who receives, and who looks after timers: leader, followers, and the background thread.
+//! Who receives, and who looks after timers.
+//!
+//! # The rule
+//!
+//! At most one thread has the **lead**. Only it reads the link, and only it runs timers, once
+//! nothing is left to be read: what has come counts before what is late. It gives the lead up when
+//! its own call has ended, and whenever it has wakers to call, which are others' code.
+//!
+//! A caller that finds the lead free takes it; one that does not sleeps (a *follower*). Where no
+//! follower could, the background thread takes the lead when a future waits or a timer is due, and
+//! keeps it while calls are under way.
+//!
+//! Whoever changed who needs what **settles**, in the same turn of the lock:
+//!
+//! 1. Somebody leads: it is woken if it would sleep over a timer.
+//! 2. Else a follower whose call has not ended is called, the one that has slept longest.
+//! 3. Else the background thread is called, if a future waits or it would sleep over a timer.
+//!
+//! So a call that was started and that nobody waits for yet takes nobody's time: what comes for it
+//! is read when one of its timers is due, or by whoever leads next.
+//!
+//! Where no background thread is to be had, whoever called it does once what it would do, and wakes
+//! all futures: they are polled again, and call it again.
+//!
+//! # Why nobody sleeps for ever
+//!
+//! Whenever the lock is free, one of these holds: somebody leads; somebody who was called has yet
+//! to look; nobody waits, and the background thread wakes in time for the next timer.
+//!
+//! - A follower goes to sleep in the turn in which it saw that somebody leads.
+//! - A future is noted, and calls are started and ended, in turns that settle.
+//! - Every way out of the lead settles. A thread that unwinds calls all who wait instead.
+//! - A follower that was called takes the lead, or sees that somebody else has it, or finds that its
+//!   call has ended: then the turn in which that happened has called the next one. One whose patience
+//!   has ended settles.
+//! - The background thread notes that it sleeps in the turn in which it saw that it is not needed.
+//!   Until then it is noted as awake, and whoever relies on that is seen by the look still to come.
+//!   If it unwinds it is noted as absent, and all who wait are called.
+//!
+//! The pattern is Leader/Followers (Schmidt et al., 2000).
 
 use std::sync::{Arc, MutexGuard, Weak};
+use std::task::Waker;
 
-use super::connection::{Attendant, Connection, Errands, State};
+use super::connection::{Connection, State};
+use super::errands::{self, Background, Errands};
 use super::verdict::Finished;
 use crate::driver::{Gate, Received};
 use crate::protocol::CallKey;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
+
+/// How many datagrams are read, at most, before a timer that is due gets its turn.
+const READ_BEFORE_TIMERS_MAX: usize = 64;
+
+/// How long the leader rests before it asks a closed link again: that returns at once.
+const CLOSED_PAUSE: Duration = Duration::from_millis(10);
+
+/// What the background thread does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attendant {
+    /// There is none.
+    Absent,
+    /// It looks at the state before it sleeps again.
+    Awake,
+    /// It sleeps until then; `None` is until it is called.
+    Asleep(Option<Instant>),
+}
 
 impl Connection {
     /// Waits until the call has ended, receiving for all if nobody else does.
     pub(super) fn wait(self: &Arc<Self>, key: CallKey) -> Finished {
+        self.wait_until(key, None).expect("only its end ends this wait")
+    }
+
+    /// As [`Connection::wait`], no longer than until `patience`.
+    pub(super) fn wait_until(
+        self: &Arc<Self>,
+        key: CallKey,
+        patience: Option<Instant>,
+    ) -> Option<Finished> {
+        let mut state = self.lock();
         loop {
-            let mut state = self.lock();
             if let Some(finished) = state.take(key) {
-                return finished;
+                return Some(finished);
             }
-            if state.leader.is_none() {
-                if let Some(finished) = self.lead(state, Some(key)) {
-                    return finished;
-                }
-            } else {
-                self.follow(state, key);
+            if patience.is_some_and(|patience| patience <= self.world.now()) {
+                let mut errands = state.errands();
+                self.settle(&mut state, &mut errands); // it may have been called to lead
+                drop(state);
+                self.run(errands);
+                return None;
             }
+            if state.leader.is_some() {
+                state = self.follow(state, key, patience);
+                continue;
+            }
+            if let Some(finished) = self.lead(state, Some(key), patience) {
+                return Some(finished);
+            }
+            state = self.lock();
         }
     }
 
-    /// Receives until the call `own` has ended, or, without one, until callers take over or nothing
-    /// is left to receive.
-    fn lead<'s>(
+    /// The end of the call, if it has come; else `waker` is woken when it does.
+    pub(super) fn poll(self: &Arc<Self>, key: CallKey, waker: Waker) -> Option<Finished> {
+        let mut state = self.lock();
+        let mut errands = state.errands();
+        let finished = state.take(key);
+        if finished.is_some() {
+            errands.discard(Some(waker));
+        } else {
+            errands.discard(state.waits.wake(key, waker));
+            self.settle(&mut state, &mut errands);
+        }
+        drop(state);
+        self.run(errands);
+        finished
+    }
+
+    /// Sleeps until the call has ended, this thread is called to lead, or its patience has.
+    fn follow<'s>(
         self: &'s Arc<Self>,
         mut state: MutexGuard<'s, State>,
-        own: Option<CallKey>,
-    ) -> Option<Finished> {
-        let mut buffer = std::mem::take(&mut state.receive_buffer);
+        key: CallKey,
+        patience: Option<Instant>,
+    ) -> MutexGuard<'s, State> {
+        let gate = state.take_gate(&self.world);
+        state.waits.follow(key, Arc::clone(&gate));
+        drop(state);
+        gate.wait(patience);
+        let mut state = self.lock();
+        state.waits.rise(key);
+        state.give_gate(gate);
+        state
+    }
 
+    /// Receives until the call `own` has ended, or, without one, until the background thread is not
+    /// needed for it; and only until there are wakers to call, and until `patience` has ended.
+    fn lead<'s>(
+        self: &'s Arc<Self>,
+        state: MutexGuard<'s, State>,
+        own: Option<CallKey>,
+        patience: Option<Instant>,
+    ) -> Option<Finished> {
+        let (mut lead, mut state) = Lead::take(self, state);
+        // How many datagrams were read since a timer was seen to be due.
+        let mut overdue = None;
         loop {
-            let until = state.core.next_wake();
+            let until = state.core.next_wake().into_iter().chain(patience).min();
             state.leader = Some(until);
             drop(state);
-            let received = self.link.receive(&mut buffer, until);
+            let received = match overdue {
+                None => self.link.receive(&mut lead.buffer, until),
+                Some(_) => self.link.take(&mut lead.buffer),
+            };
+            if received == Received::Closed {
+                self.pause(); // nothing will come any more; timers still end every call in time
+            }
             let now;
             (state, now) = self.turn();
             let mut errands = state.errands();
-            match received {
-                Received::Datagram { len, from } => {
-                    state.core.handle_datagram(now, from, &buffer[..len]);
+            let is_more = state.feed(now, received, &lead.buffer);
+            overdue = match overdue {
+                _ if !state.is_due(now) => None,
+                Some(read) if !is_more || read == READ_BEFORE_TIMERS_MAX => {
+                    state.core.handle_timeout(now);
+                    None
                 }
-                Received::Nothing => {}
-                // Nothing will come any more: timers still end every call in time.
-                Received::Closed => self.pause(),
-            }
-            if state.core.next_wake().is_some_and(|wake| wake <= now) {
-                state.core.handle_timeout(now);
-            }
+                Some(read) => Some(read + 1),
+                None => Some(0),
+            };
             state.drain(now, &mut errands);
             let finished = own.and_then(|own| state.take(own));
-            let leaves = match own {
-                Some(_) => finished.is_some(),
-                None => state.core.outstanding() == 0 || !state.followers.is_empty(),
+            let is_over = match own {
+                Some(_) => finished.is_some() || patience.is_some_and(|end| end <= now),
+                None => !state.keeps_background(now),
             };
-            if leaves {
-                state.leader = None;
-                state.receive_buffer = std::mem::take(&mut buffer);
-                state.promote(&mut errands);
-                if own.is_some() {
-                    self.arrange(&mut state, &mut errands);
-                }
+            if is_over || !errands.wakers.is_empty() {
+                lead.give_up(&mut state);
+                self.settle(&mut state, &mut errands);
                 drop(state);
                 self.run(errands);
                 return finished;
@@ -77,118 +188,207 @@ impl Connection {
         }
     }
 
-    /// Sleeps until the call has ended, the leader leaves, or a timer is due, which it sees to.
-    fn follow(self: &Arc<Self>, mut state: MutexGuard<'_, State>, key: CallKey) {
-        let gate = state.take_gate(&self.world);
-        state.notify(key, &gate);
-        state.followers.push_back((key, Arc::clone(&gate)));
-        let until = state.core.next_wake();
-        drop(state);
-        gate.wait(until);
-        let (mut state, now) = self.turn();
-        let mut errands = state.errands();
-        if state.core.next_wake().is_some_and(|wake| wake <= now) {
-            state.core.handle_timeout(now);
+    /// Reads what came while nobody received, without waiting. Calls that end by it are told of at
+    /// once: the machine gives their places to the next ones. Whoever calls this settles.
+    pub(super) fn catch_up<'s>(
+        self: &'s Arc<Self>,
+        state: MutexGuard<'s, State>,
+        errands: &mut Errands,
+    ) -> (MutexGuard<'s, State>, Instant) {
+        let (mut lead, mut state) = Lead::take(self, state);
+        state.leader = Some(Some(Instant::START)); // it does not sleep over any timer
+        let mut read = 0;
+        loop {
+            drop(state);
+            let received = self.link.take(&mut lead.buffer);
+            let now;
+            (state, now) = self.turn();
+            let is_more = state.feed(now, received, &lead.buffer);
+            state.drain(now, errands);
+            read += 1;
+            if !is_more || read == READ_BEFORE_TIMERS_MAX {
+                lead.give_up(&mut state);
+                return (state, now);
+            }
         }
-        state.drain(now, &mut errands);
-        state.followers.retain(|(follower, _)| *follower != key);
+    }
+
+    fn pause(&self) {
+        self.world.gate().wait(Some(self.world.now() + CLOSED_PAUSE));
+    }
+
+    /// Sees to it that somebody looks at the machine when it, or anybody who waits, next needs it:
+    /// the rule of this file.
+    pub(super) fn settle(&self, state: &mut State, errands: &mut Errands) {
+        let wake = state.core.next_wake();
+        let is_before = |until: Option<Instant>| {
+            wake.is_some_and(|wake| until.is_none_or(|until| wake < until))
+        };
+        if let Some(until) = state.leader {
+            if is_before(until) {
+                errands.must_wake_leader = true;
+                state.leader = Some(wake);
+            }
+            return;
+        }
+        if state.call_follower(errands) {
+            return;
+        }
+        let (until, call) = match state.attendant {
+            Attendant::Awake => return,
+            Attendant::Asleep(until) => (until, Background::Wake),
+            Attendant::Absent => (None, Background::Start),
+        };
+        if state.waits.has_futures() || is_before(until) {
+            state.attendant = Attendant::Awake;
+            errands.background = Some(call);
+        }
+    }
+
+    /// Starts the background thread, which was noted as awake.
+    pub(super) fn start_background(self: &Arc<Self>) {
+        let (connection, gate) = (Arc::downgrade(self), Arc::clone(&self.background));
+        let body = Box::new(move || attend(&connection, &gate));
+        if self.world.spawn("rpc-client", body).is_err() {
+            self.do_without_background();
+        }
+    }
+
+    /// Does once what the background thread would, and has the futures ask again.
+    fn do_without_background(self: &Arc<Self>) {
+        let mut state = self.lock();
+        state.attendant = Attendant::Absent;
+        let mut errands = state.errands();
+        if state.leader.is_none() {
+            let now;
+            (state, now) = self.catch_up(state, &mut errands);
+            if state.is_due(now) {
+                state.core.handle_timeout(now);
+                state.drain(now, &mut errands);
+            }
+            state.call_follower(&mut errands);
+        }
+        errands.wakers.extend(state.waits.take_all().filter_map(|heirs| heirs.waker));
         drop(state);
         self.run(errands);
-        self.lock().give_gate(gate);
     }
 
-    /// A link that is closed returns at once; this keeps the leader from spinning.
-    fn pause(&self) {
-        let gate = self.world.gate();
-        gate.wait(Some(self.world.now() + crate::time::Duration::from_millis(10)));
-    }
-
-    /// Sees to it that somebody looks at the machine when it next needs it: the leader if there is
-    /// one, else the background thread. It is called only where it would sleep too long, so that a
-    /// caller that makes one call after another calls nobody.
-    pub(super) fn arrange(&self, state: &mut State, errands: &mut Errands) {
-        let Some(wake) = state.core.next_wake() else { return };
-        if let Some(leader_until) = state.leader {
-            errands.wake_leader |= is_before(wake, leader_until);
-        }
-        match state.attendant {
-            Attendant::Awake => {}
-            Attendant::Asleep(until) if !is_before(wake, until) => {}
-            Attendant::Asleep(_) | Attendant::Absent => errands.open_background = true,
-        }
-    }
-
-    /// Somebody must receive now: a future was polled, and no thread leads.
-    pub(super) fn attend_now(self: &Arc<Self>, state: &State, errands: &mut Errands) {
-        if state.leader.is_none() && state.attendant != Attendant::Awake {
-            errands.open_background = true;
-        }
-    }
-
-    /// Wakes the background thread, or starts it.
-    pub(super) fn call_background(self: &Arc<Self>) {
-        let absent = {
-            let mut state = self.lock();
-            let absent = state.attendant == Attendant::Absent;
-            if absent {
-                state.attendant = Attendant::Awake;
+    /// Tells all who wait to see for themselves, for a thread that unwinds.
+    fn call_all(&self, change: impl FnOnce(&mut State)) {
+        let mut state = self.lock_unwinding();
+        change(&mut state);
+        let all: Vec<_> = state.waits.take_all().collect();
+        drop(state);
+        for heirs in all {
+            if let Some(gate) = heirs.gate {
+                gate.open();
             }
-            absent
-        };
-        if absent {
-            let (connection, gate) = (Arc::downgrade(self), Arc::clone(&self.background));
-            self.world.spawn("rpc-client", Box::new(move || attend(&connection, &gate)));
-        } else {
-            self.background.open();
+            if let Some(waker) = heirs.waker {
+                errands::wake(waker);
+            }
         }
     }
 
-    /// One round of the background thread; gives the time until which it may sleep.
+    /// What the background thread does between two sleeps; gives the time until which it may sleep.
     fn attend_once(self: &Arc<Self>) -> Option<Instant> {
-        let (mut state, now) = self.turn();
-        state.attendant = Attendant::Awake;
-        let mut errands = state.errands();
-        if state.core.next_wake().is_some_and(|wake| wake <= now) {
-            state.core.handle_timeout(now);
-        }
-        state.drain(now, &mut errands);
-        if state.leader.is_none() && state.core.outstanding() > 0 {
-            drop(state);
-            self.run(errands);
-            let state = self.lock();
-            if state.leader.is_none() {
-                self.lead(state, None);
-            } else {
-                drop(state); // a caller leads by now; the lock is taken again below
+        loop {
+            let (mut state, now) = self.turn();
+            state.attendant = Attendant::Awake;
+            if state.leader.is_some() || !state.needs_background(now) {
+                // Who leads, or was called to, sees to what is due already.
+                let until = state.core.next_wake().filter(|wake| *wake > now);
+                state.attendant = Attendant::Asleep(until);
+                return until;
             }
-            state_asleep(&mut self.lock())
-        } else {
-            let until = state_asleep(&mut state);
-            drop(state);
-            self.run(errands);
-            until
+            self.lead(state, None, None);
         }
     }
 }
 
-/// Notes until when the background thread sleeps.
-fn state_asleep(state: &mut State) -> Option<Instant> {
-    let until = state.core.next_wake();
-    state.attendant = Attendant::Asleep(until);
-    until
+impl State {
+    /// Gives the machine what was received; says whether there may be more.
+    fn feed(&mut self, now: Instant, received: Received, buffer: &[u8]) -> bool {
+        let Received::Datagram { len, from } = received else { return false };
+        self.core.handle_datagram(now, from, &buffer[..len]);
+        true
+    }
+
+    /// Calls the follower that has slept longest; says whether there is one.
+    fn call_follower(&self, errands: &mut Errands) -> bool {
+        let follower = self.waits.first_follower();
+        errands.gates.extend(follower.cloned());
+        follower.is_some()
+    }
+
+    fn is_due(&self, now: Instant) -> bool {
+        self.core.next_wake().is_some_and(|wake| wake <= now)
+    }
+
+    /// Whether the background thread is to take the lead.
+    fn needs_background(&self, now: Instant) -> bool {
+        (self.waits.has_futures() || self.is_due(now)) && self.waits.first_follower().is_none()
+    }
+
+    /// Whether it is to keep the lead: callers go before it.
+    fn keeps_background(&self, now: Instant) -> bool {
+        let is_busy = self.core.outstanding() > 0 || self.is_due(now);
+        is_busy && self.waits.first_follower().is_none()
+    }
+}
+
+/// The lead. A thread that unwinds with it, by a panic of the machine or the link, calls all who
+/// wait: they see for themselves.
+struct Lead<'c> {
+    connection: &'c Connection,
+    buffer: Vec<u8>,
+    is_given_up: bool,
+}
+
+impl<'c> Lead<'c> {
+    /// Takes the lead, which must be free. The lock must not be released before
+    /// [`State::leader`] says so; it comes second, so that who unwinds lets go of it first.
+    fn take(
+        connection: &'c Connection,
+        mut state: MutexGuard<'c, State>,
+    ) -> (Self, MutexGuard<'c, State>) {
+        let buffer = std::mem::take(&mut state.receive_buffer);
+        (Self { connection, buffer, is_given_up: false }, state)
+    }
+
+    fn give_up(&mut self, state: &mut State) {
+        self.is_given_up = true;
+        state.leader = None;
+        state.receive_buffer = std::mem::take(&mut self.buffer);
+    }
+}
+
+impl Drop for Lead<'_> {
+    fn drop(&mut self) {
+        if !self.is_given_up {
+            self.connection.call_all(|state| self.give_up(state));
+        }
+    }
 }
 
 /// The background thread: lives as long as its connection, and sleeps unless something is due.
 fn attend(connection: &Weak<Connection>, gate: &Arc<dyn Gate>) {
     loop {
         let Some(alive) = connection.upgrade() else { return };
-        let until = alive.attend_once();
+        let attending = Attending(&alive);
+        let until = attending.0.attend_once();
+        drop(attending);
         drop(alive);
         gate.wait(until);
     }
 }
 
-/// Whether `wake` comes before a sleep until `until` ends.
-fn is_before(wake: Instant, until: Option<Instant>) -> bool {
-    until.is_none_or(|until| wake < until)
+/// The background thread at its work. If it unwinds, another one is started when it is needed.
+struct Attending<'c>(&'c Arc<Connection>);
+
+impl Drop for Attending<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.call_all(|state| state.attendant = Attendant::Absent);
+        }
+    }
 }

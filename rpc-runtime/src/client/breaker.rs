@@ -181,7 +181,8 @@ impl Sign {
                 | DoubtCause::SessionLost
                 | DoubtCause::Closed
                 | DoubtCause::Cancelled
-                | DoubtCause::GenerationEnded,
+                | DoubtCause::GenerationEnded
+                | DoubtCause::JournalFailed,
             )
             | Outcome::NotSent(
                 NotSentCause::NoFreeSlot
@@ -191,7 +192,8 @@ impl Sign {
                 | NotSentCause::Draining
                 | NotSentCause::Expired
                 | NotSentCause::ConnectionClosed
-                | NotSentCause::Unsupported,
+                | NotSentCause::Unsupported
+                | NotSentCause::JournalFailed,
             )
             | Outcome::Sent => Self::Neutral,
         }

@@ -341,7 +341,7 @@ fn conclude<R, X>(
             connection.recycle(body);
             decoded
         }
-        Err(error) => decode(Err(error)),
+        Err(error) => decode(Err(connection.explain(error))),
     }
 }
 
@@ -383,7 +383,7 @@ impl<R, X> Call<R, X> {
                 let Stage::Helper(helped) = &moving.stage else {
                     unreachable!("a helper was called a moment ago")
                 };
-                match helped.poll(context.waker()) {
+                match helped.poll(context.waker().clone()) {
                     Some(carried) => Poll::Ready(arrive(carried, moving.name, decode)),
                     None => {
                         self.state = State::Moving(moving);

@@ -102,6 +102,7 @@ impl Again {
         };
         let mut carry = self.elsewhere(Arc::clone(&end.connection), Vec::new());
         carry.step = step;
+        carry.was_hedged(&end);
         carry.note(end);
         After::Again(carry)
     }
@@ -190,7 +191,8 @@ const fn refused_for_now(outcome: &Outcome) -> Option<Duration> {
             | NotSentCause::TooLarge
             | NotSentCause::Expired
             | NotSentCause::ConnectionClosed
-            | NotSentCause::Unsupported,
+            | NotSentCause::Unsupported
+            | NotSentCause::JournalFailed,
         )
         | Outcome::Sealed
         | Outcome::InDoubt(_)
@@ -240,9 +242,7 @@ impl Carry {
             on.moved(&place, key);
             let end = self.again.attempt(Arc::clone(&place), key, || Arc::clone(on)).wait();
             self.before += u32::from(self.last.is_some() || self.doubt.is_some());
-            if end.was_hedged {
-                self.again.hedge = None; // once is enough
-            }
+            self.was_hedged(&end);
             self.connection = Arc::clone(&end.connection);
             let step = if on.is_cancelled() {
                 None
@@ -291,6 +291,13 @@ impl Carry {
         }
         let until = place.plan_again(self.before, Duration::ZERO, deadline, self.again.heed);
         Ok(until.map(|until| (place, Some(until))))
+    }
+
+    /// A call is made at a second server once, not once for each attempt.
+    const fn was_hedged(&mut self, end: &End) {
+        if end.was_hedged {
+            self.again.hedge = None;
+        }
     }
 
     /// An attempt has ended that was not the last one.

@@ -5,9 +5,11 @@ use std::sync::Arc;
 use super::connection::Connection;
 use super::marshalled::Marshalled;
 use super::options::TIMEOUT_DEFAULT;
+use super::recovery::Way;
+use super::registry::{self, Identity};
 use super::route::{Finder, Route};
 use super::verdict::resolution;
-use super::{Options, Resolution, registry};
+use super::{Options, Resolution};
 use crate::address::Address;
 use crate::driver::World;
 use crate::error::CallError;
@@ -83,7 +85,8 @@ impl Channel {
     pub fn connect_as(url: &str, client: ClientId) -> Result<Self, CallError> {
         let (world, place) = scheme::open(url)?;
         let (server, incarnation) = (ServerId::NONE, Incarnation::NONE);
-        let connection = registry::connect(&world, &place, server, incarnation, Some(client))?;
+        let identity = Identity::Named(client);
+        let connection = registry::connect(&world, &place, server, incarnation, &identity)?;
         Ok(Self { connection, route: None, options: Options::new() })
     }
 
@@ -98,7 +101,8 @@ impl Channel {
         server: ServerId,
         incarnation: Incarnation,
     ) -> Result<Self, CallError> {
-        let connection = registry::connect(world, place, server, incarnation, None)?;
+        let identity = Identity::Fresh;
+        let connection = registry::connect(world, place, server, incarnation, &identity)?;
         Ok(Self { connection, route: None, options: Options::new() })
     }
 
@@ -137,23 +141,35 @@ impl Channel {
     }
 
     /// Asks what became of a call that ended in doubt: the server answers with the stored reply, or
-    /// promises never to run the call.
+    /// promises never to run the call. With a journal, calls of the client's former lives can be
+    /// asked about, too.
     ///
     /// # Errors
     ///
     /// The call stays in doubt: the server did not answer in time, the session that carried the
     /// call is gone, or its slot has been used for a later call.
     pub fn resolve(&self, call: CallId) -> Result<Resolution, CallError> {
-        let connections = self.route.as_ref().map_or_else(|| vec![self.connection()], |r| r.all());
-        let timeout = self.options.timeout.unwrap_or(TIMEOUT_DEFAULT);
-        let deadline = self.connection.world.now() + timeout;
+        let deadline = self.deadline();
+        if let Some(answer) = self.settle(call, deadline, Way::Seal) {
+            return answer;
+        }
         // A channel that led elsewhere before asks there too: one of them carried the call.
-        let mut answers = connections.into_iter().map(|connection| {
-            let key = connection.resolve(call, deadline);
+        let mut answers = self.connections().into_iter().map(|connection| {
+            let key = connection.ask(|core, now| core.resolve(now, call, deadline));
             resolution(connection.wait(key))
         });
         let first = answers.next().expect("a channel has a connection");
         first.or_else(|error| answers.find_map(Result::ok).ok_or(error))
+    }
+
+    /// All connections that a call may have gone through, the current one first.
+    pub(super) fn connections(&self) -> Vec<Arc<Connection>> {
+        self.route.as_ref().map_or_else(|| vec![self.connection()], |route| route.all())
+    }
+
+    /// Until when a question may take that is asked now.
+    pub(super) fn deadline(&self) -> Instant {
+        self.connection.world.now() + self.options.timeout.unwrap_or(TIMEOUT_DEFAULT)
     }
 
     /// What the connection has counted.

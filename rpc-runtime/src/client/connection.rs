@@ -1,27 +1,33 @@
 //! A connection: one link to one server, the protocol's machine behind one lock, and who waits.
 
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::task::Waker;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::attend::Attendant;
 use super::breaker::{Admission, Breaker, Sign};
 use super::budget::RetryBudget;
+use super::errands::Errands;
 use super::helped::Helpers;
+use super::journal::Keeper;
 use super::route::Loss;
 use super::verdict::Finished;
-use crate::address::Address;
-use crate::driver::{Gate, Link, Received, World};
+use super::waits::{Heirs, Waits};
+use crate::driver::{Gate, Link, World};
 use crate::ids::CallId;
 use crate::protocol::{CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output, Target};
 use crate::random::Rng;
 use crate::time::{Duration, Instant};
+use crate::wire::DATAGRAM_BYTES_MAX;
 
 /// Shared by all channels of a process that lead to one server.
 #[derive(Debug)]
 pub(crate) struct Connection {
     pub(super) world: Arc<dyn World>,
     pub(super) link: Arc<dyn Link>,
+    /// What was dialled.
+    pub(super) place: String,
+    /// Who writes down what must outlive this process.
+    pub(super) keeper: Option<Arc<Keeper>>,
     state: Mutex<State>,
     /// Where the background thread sleeps.
     pub(super) background: Arc<dyn Gate>,
@@ -37,15 +43,9 @@ pub(super) struct State {
     pub(super) core: Client,
     /// The time of the last turn: time never goes back.
     now: Instant,
-    /// Who waits, by the place of the call in the machine.
-    waits: Vec<Wait>,
-    /// Calls that have ended and were not asked for yet. Apart from `waits`, because the machine
-    /// gives the place of a call that has ended to the next one.
-    finished: BTreeMap<CallKey, Finished>,
-    /// Whether a thread receives, and until when it waits.
+    pub(super) waits: Waits,
+    /// Whether a thread has the lead, and until when it waits for datagrams.
     pub(super) leader: Option<Option<Instant>>,
-    /// Threads that wait for their calls while another one leads.
-    pub(super) followers: VecDeque<(CallKey, Arc<dyn Gate>)>,
     /// What the background thread does.
     pub(super) attendant: Attendant,
     /// For whoever leads next.
@@ -64,63 +64,37 @@ pub(super) struct State {
     pub(super) probe: Option<CallKey>,
     /// Calls kept back.
     pub(super) kept_back: u64,
+    /// Calls in a row that another server answered before this one said anything.
+    pub(super) unheard: u32,
 }
 
 /// After so long without a call, what the server said in the meantime is read before the next one
 /// is sent: that it drains, for instance.
 const CATCH_UP_AFTER: Duration = Duration::from_millis(1);
 
-/// How many datagrams are read then; a server says little unasked.
-const CATCH_UP_DATAGRAMS_MAX: usize = 64;
-
-/// What the background thread does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Attendant {
-    /// There is none.
-    Absent,
-    /// It looks at the state before it sleeps again.
-    Awake,
-    /// It sleeps until then; `None` is until it is called.
-    Asleep(Option<Instant>),
-}
-
-/// Who waits for a call.
-#[derive(Debug, Default)]
-struct Wait {
-    key: Option<CallKey>,
-    gate: Option<Arc<dyn Gate>>,
-    waker: Option<Waker>,
-}
-
-/// What is to be done once the lock is released.
-#[derive(Debug, Default)]
-pub(super) struct Errands {
-    datagrams: Vec<(Address, Vec<u8>)>,
-    spare: Vec<Vec<u8>>,
-    gates: Vec<Arc<dyn Gate>>,
-    wakers: Vec<Waker>,
-    pub(super) open_background: bool,
-    pub(super) wake_leader: bool,
-    /// What the ends of calls say of the server, if any ended.
-    loss: Option<Option<Loss>>,
-}
+/// Room for a datagram: one byte more than any of ours has, so that a longer one shows.
+const RECEIVE_BYTES: usize = DATAGRAM_BYTES_MAX + 1;
 
 /// Gates and errands kept for reuse.
 const SPARE_MAX: usize = 64;
 
 impl Connection {
-    pub(super) fn new(world: Arc<dyn World>, link: Arc<dyn Link>, core: Client) -> Arc<Self> {
+    pub(super) fn new(
+        world: Arc<dyn World>,
+        link: Arc<dyn Link>,
+        core: Client,
+        (place, keeper): (&str, Option<Arc<Keeper>>),
+    ) -> Arc<Self> {
+        let place = place.to_owned();
         let background = world.gate();
         let (now, rng) = (world.now(), world.rng());
         let state = State {
             core,
             now,
-            waits: Vec::new(),
-            finished: BTreeMap::new(),
+            waits: Waits::default(),
             leader: None,
-            followers: VecDeque::new(),
             attendant: Attendant::Absent,
-            receive_buffer: vec![0; 2_048],
+            receive_buffer: vec![0; RECEIVE_BYTES],
             spare_gates: Vec::new(),
             spare_errands: Vec::new(),
             last_start: Instant::START,
@@ -131,9 +105,11 @@ impl Connection {
             breaker: Breaker::new(),
             probe: None,
             kept_back: 0,
+            unheard: 0,
         };
         let (loss, helpers) = (AtomicU8::new(0), Helpers::default());
-        Arc::new(Self { world, link, state: Mutex::new(state), background, loss, helpers })
+        let state = Mutex::new(state);
+        Arc::new(Self { world, link, place, keeper, state, background, loss, helpers })
     }
 
     /// # Panics
@@ -141,6 +117,11 @@ impl Connection {
     /// If a thread panicked inside the core: what it promised could not be kept any more.
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("the core upholds its invariants")
+    }
+
+    /// As [`Connection::lock`], for a thread that is unwinding: it only tells the others.
+    pub(super) fn lock_unwinding(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes the lock for a turn; says what time it is.
@@ -178,10 +159,10 @@ impl Connection {
     }
 
     /// Sends what a call makes the machine say.
-    pub(super) fn start_in(
-        self: &Arc<Self>,
-        mut state: MutexGuard<'_, State>,
-        now: Instant,
+    pub(super) fn start_in<'s>(
+        self: &'s Arc<Self>,
+        mut state: MutexGuard<'s, State>,
+        mut now: Instant,
         spec: CallSpec,
         arguments: Vec<u8>,
         admission: Admission,
@@ -189,22 +170,26 @@ impl Connection {
         let mut errands = state.errands();
         let pause = now.since(std::mem::replace(&mut state.last_start, now));
         if pause >= CATCH_UP_AFTER && state.leader.is_none() {
-            state.catch_up(now, &*self.link, &mut errands);
+            (state, now) = self.catch_up(state, &mut errands);
         }
         let key = state.core.start(now, spec, arguments);
         if admission == Admission::Probe {
             state.probe = Some(key);
         }
-        state.expect(key);
+        state.waits.expect(key);
         self.after(state, now, std::mem::take(&mut errands));
         key
     }
 
-    pub(super) fn resolve(self: &Arc<Self>, call: CallId, deadline: Instant) -> CallKey {
+    /// Has the machine ask about a call; gives the question's key.
+    pub(super) fn ask(
+        self: &Arc<Self>,
+        ask: impl FnOnce(&mut Client, Instant) -> CallKey,
+    ) -> CallKey {
         let (mut state, now) = self.turn();
         let mut errands = state.errands();
-        let key = state.core.resolve(now, call, deadline);
-        state.expect(key);
+        let key = ask(&mut state.core, now);
+        state.waits.expect(key);
         self.after(state, now, std::mem::take(&mut errands));
         key
     }
@@ -217,20 +202,6 @@ impl Connection {
         self.after(state, now, std::mem::take(&mut errands));
     }
 
-    /// The end of the call, if it has come; else `waker` is woken when it does.
-    pub(super) fn poll(self: &Arc<Self>, key: CallKey, waker: Waker) -> Option<Finished> {
-        let mut state = self.lock();
-        if let Some(finished) = state.take(key) {
-            return Some(finished);
-        }
-        state.wake(key, &waker);
-        let mut errands = state.errands();
-        self.attend_now(&state, &mut errands);
-        drop(state);
-        self.run(errands);
-        None
-    }
-
     /// Nobody will ask for this call's end any more.
     pub(super) fn abandon(self: &Arc<Self>, key: CallKey, cancel: bool) {
         let (mut state, now) = self.turn();
@@ -239,8 +210,8 @@ impl Connection {
             state.core.cancel(now, key);
         }
         state.drain(now, &mut errands);
-        if state.take(key).is_none() && !state.is_finished(key) {
-            state.waits[key.index()] = Wait::default();
+        if state.waits.take(key).is_none() {
+            errands.discard(state.waits.forget(key));
         }
         self.after(state, now, std::mem::take(&mut errands));
     }
@@ -254,34 +225,14 @@ impl Connection {
         mut errands: Errands,
     ) {
         state.drain(now, &mut errands);
-        self.arrange(&mut state, &mut errands);
+        self.settle(&mut state, &mut errands);
         drop(state);
         self.run(errands);
     }
 
     /// Does what was left for after the lock.
     pub(super) fn run(self: &Arc<Self>, mut errands: Errands) {
-        for (to, datagram) in errands.datagrams.drain(..) {
-            // A datagram that did not leave is one that was lost: the protocol sees to it.
-            let _ = self.link.send(to, &datagram);
-            errands.spare.push(datagram);
-        }
-        for gate in errands.gates.drain(..) {
-            gate.open();
-        }
-        for waker in errands.wakers.drain(..) {
-            waker.wake();
-        }
-        if std::mem::take(&mut errands.wake_leader) {
-            self.link.wake();
-        }
-        if std::mem::take(&mut errands.open_background) {
-            self.call_background();
-        }
-        if let Some(loss) = errands.loss.take() {
-            self.set_loss(loss);
-        }
-        errands.spare.truncate(SPARE_MAX);
+        errands.run(self);
         let mut state = self.lock();
         if state.spare_errands.len() < SPARE_MAX {
             state.spare_errands.push(errands);
@@ -294,35 +245,24 @@ impl State {
         self.spare_errands.pop().unwrap_or_default()
     }
 
-    /// Reads what came while nobody received. Calls that end by it are told of at once: the machine
-    /// gives their places to the next ones.
-    fn catch_up(&mut self, now: Instant, link: &dyn Link, errands: &mut Errands) {
-        let mut buffer = std::mem::take(&mut self.receive_buffer);
-        for _ in 0..CATCH_UP_DATAGRAMS_MAX {
-            let Received::Datagram { len, from } = link.take(&mut buffer) else { break };
-            self.core.handle_datagram(now, from, &buffer[..len]);
-        }
-        self.receive_buffer = buffer;
-        self.drain(now, errands);
-    }
-
     /// Takes everything out of the machine.
     pub(super) fn drain(&mut self, now: Instant, errands: &mut Errands) {
-        let mut datagram = errands.spare.pop().unwrap_or_default();
         loop {
-            match self.core.poll_output(now, &mut datagram) {
+            match self.core.poll_output(now, errands.datagram()) {
                 Output::Event(ClientEvent::Ended { key, call, outcome, evidence, arguments }) => {
                     let finished = Finished { call, outcome, evidence, arguments };
                     self.ended(now, key, finished, errands);
                 }
-                Output::Transmit { to } => {
-                    let next = errands.spare.pop().unwrap_or_default();
-                    errands.datagrams.push((to, std::mem::replace(&mut datagram, next)));
+                Output::Event(ClientEvent::Record { key, call, record }) => {
+                    errands.journal.records.push((key, call, record));
                 }
-                Output::Wait { .. } => break,
+                Output::Event(ClientEvent::WantGeneration { server }) => {
+                    errands.journal.wanted = Some(server);
+                }
+                Output::Transmit { to } => errands.send_to(to),
+                Output::Wait { .. } => return,
             }
         }
-        errands.spare.push(datagram);
     }
 
     fn ended(&mut self, now: Instant, key: CallKey, finished: Finished, errands: &mut Errands) {
@@ -330,57 +270,32 @@ impl State {
         if is_probe {
             self.probe = None;
         }
-        self.breaker.ended(now, Sign::of(&finished), is_probe, &mut *self.rng);
+        let sign = Sign::of(&finished);
+        if sign == Sign::Alive {
+            self.unheard = 0;
+        }
+        self.breaker.ended(now, sign, is_probe, &mut *self.rng);
         errands.loss = Some(Loss::of(&finished));
-        let wait = self.waits.get_mut(key.index()).filter(|wait| wait.key == Some(key));
-        let Some(wait) = wait else {
-            // Nobody asks for it any more.
+        let (Heirs { gate, waker }, unwanted) = self.waits.end(key, finished);
+        errands.gates.extend(gate);
+        errands.wakers.extend(waker);
+        if let Some(finished) = unwanted {
             self.core.recycle(finished.arguments);
             if let crate::protocol::Outcome::Returned(body) = finished.outcome {
                 self.core.recycle(body);
             }
-            return;
-        };
-        let Wait { gate, waker, .. } = std::mem::take(wait);
-        errands.gates.extend(gate);
-        errands.wakers.extend(waker);
-        self.finished.insert(key, finished);
-    }
-
-    /// Somebody will ask for the end of this call.
-    fn expect(&mut self, key: CallKey) {
-        if self.waits.len() <= key.index() {
-            self.waits.resize_with(key.index() + 1, Wait::default);
         }
-        self.waits[key.index()] = Wait { key: Some(key), ..Wait::default() };
     }
 
     /// The end of a call, if it has come.
     pub(super) fn take(&mut self, key: CallKey) -> Option<Finished> {
-        self.finished.remove(&key)
+        self.waits.take(key)
     }
 
     /// The place of a call that is under way, or has ended and was not asked for.
     pub(super) fn call_id(&self, key: CallKey) -> Option<CallId> {
-        let ended = self.finished.get(&key).map(|finished| finished.call);
+        let ended = self.waits.ended(key).map(|finished| finished.call);
         ended.or_else(|| self.core.call_id(key)).filter(|id| *id != CallId::UNSENT)
-    }
-
-    pub(super) fn is_finished(&self, key: CallKey) -> bool {
-        self.waits.get(key.index()).is_none_or(|wait| wait.key != Some(key))
-    }
-
-    /// Opens `gate` when the call has ended.
-    pub(super) fn notify(&mut self, key: CallKey, gate: &Arc<dyn Gate>) {
-        self.waits[key.index()].gate = Some(Arc::clone(gate));
-    }
-
-    /// Wakes `waker`, the newest one counts, when the call has ended.
-    pub(super) fn wake(&mut self, key: CallKey, waker: &Waker) {
-        let known = &mut self.waits[key.index()].waker;
-        if !known.as_ref().is_some_and(|known| known.will_wake(waker)) {
-            *known = Some(waker.clone());
-        }
     }
 
     pub(super) fn take_gate(&mut self, world: &Arc<dyn World>) -> Arc<dyn Gate> {
@@ -393,16 +308,6 @@ impl State {
             self.spare_gates.push(gate);
         }
     }
-
-    /// The next thread to receive, when the leader leaves.
-    pub(super) fn promote(&mut self, errands: &mut Errands) {
-        while let Some((key, gate)) = self.followers.pop_front() {
-            if !self.is_finished(key) {
-                errands.gates.push(gate);
-                return;
-            }
-        }
-    }
 }
 
 impl Drop for Connection {
@@ -412,9 +317,7 @@ impl Drop for Connection {
             state.core.close(now);
             let mut errands = Errands::default();
             state.drain(now, &mut errands);
-            for (to, datagram) in &errands.datagrams {
-                let _ = self.link.send(*to, datagram);
-            }
+            errands.send(&*self.link);
         }
         self.background.open();
     }

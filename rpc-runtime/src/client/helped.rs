@@ -8,6 +8,7 @@ use std::task::Waker;
 
 use super::carry::{Carried, Carry};
 use super::connection::Connection;
+use super::errands;
 use super::route::Route;
 use super::whereabouts::Whereabouts;
 use crate::driver::Gate;
@@ -24,6 +25,8 @@ pub(super) struct Helped {
 
 #[derive(Debug, Default)]
 struct Progress {
+    /// Until a thread has taken it over.
+    carry: Option<Box<Carry>>,
     carried: Option<Carried>,
     waker: Option<Waker>,
     gate: Option<Arc<dyn Gate>>,
@@ -39,24 +42,30 @@ impl Helped {
             helped.lock().carried = Some(carry.conclude());
             return helped;
         }
+        let place = HelperPlace(owner);
         let (world, ours) = (carry.world(), Arc::clone(&helped));
+        helped.lock().carry = Some(carry);
         let body = move || {
-            let place = HelperPlace(owner);
+            let carry = ours.lock().carry.take().expect("nobody else takes it from a thread");
             let carried = carry.carry(&ours.whereabouts);
             drop(place);
             ours.end(carried);
         };
-        world.spawn("rpc-again", Box::new(body));
+        if world.spawn("rpc-again", Box::new(body)).is_err() {
+            let carry = helped.lock().carry.take().expect("no thread took it");
+            let carried = carry.conclude();
+            helped.lock().carried = Some(carried);
+        }
         helped
     }
 
     /// The end, if it has come; else `waker` is woken when it does.
-    pub(super) fn poll(&self, waker: &Waker) -> Option<Carried> {
+    pub(super) fn poll(&self, waker: Waker) -> Option<Carried> {
         let mut progress = self.lock();
         let carried = progress.carried.take();
-        if carried.is_none() {
-            progress.waker = Some(waker.clone());
-        }
+        let unneeded = if carried.is_some() { Some(waker) } else { progress.waker.replace(waker) };
+        drop(progress);
+        drop(unneeded); // others' code, without the lock
         carried
     }
 
@@ -84,7 +93,7 @@ impl Helped {
             gate.open();
         }
         if let Some(waker) = waker {
-            waker.wake();
+            errands::wake(waker);
         }
     }
 

@@ -101,7 +101,11 @@ impl<'c> Marshalled<'c> {
             semantics: described.semantics(),
             deadline: deadline(now, timeout.unwrap_or(TIMEOUT_DEFAULT), left),
             depth: parent.as_ref().map_or(0, |parent| parent.depth().saturating_add(1)),
+            recorded: channel.options.journal_all,
         };
+        if let Some(keeper) = &connection.keeper {
+            keeper.learn(spec.name, name);
+        }
         let parent = parent.filter(|_| described.semantics() != Semantics::Maybe);
         let retry = channel.options.retry;
         let is_hedged = retry && spec.semantics == Semantics::AtLeastOnce;

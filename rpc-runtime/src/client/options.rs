@@ -13,11 +13,12 @@ pub struct Options {
     pub(super) timeout: Option<Duration>,
     pub(super) retry: bool,
     pub(super) circuit_breaker: bool,
+    pub(super) journal_all: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { timeout: None, retry: true, circuit_breaker: true }
+        Self { timeout: None, retry: true, circuit_breaker: true, journal_all: false }
     }
 }
 
@@ -57,5 +58,13 @@ impl Options {
 
     pub(super) const fn heed(self) -> Heed {
         if self.circuit_breaker { Heed::Breaker } else { Heed::Nothing }
+    }
+
+    /// Whether a channel with a journal records `at_most_once` calls, too: before each is sent, and
+    /// what became of it. That costs two writes a call, and lets a later life of the client kill, or
+    /// ask about, what this one leaves ([`Channel::exterminate`](super::Channel::exterminate)).
+    pub const fn journal_all(mut self, journal_all: bool) -> Self {
+        self.journal_all = journal_all;
+        self
     }
 }

@@ -9,7 +9,8 @@ use std::task::{Wake, Waker};
 
 use super::alarm::Alarm;
 use super::connection::Connection;
-use super::route::{Loss, Other, Route};
+use super::route::{Loss, Route};
+use super::spare::Other;
 use super::verdict::Finished;
 use super::whereabouts::Whereabouts;
 use crate::driver::Gate;
@@ -66,17 +67,20 @@ impl End {
 
     /// The join over both servers: that the last did not run it says nothing of the other.
     pub(super) fn join(self) -> (Arc<Connection>, Finished) {
-        let is = |finished: &Finished, execution| finished.outcome.execution() == execution;
         match self.earlier {
             Some((connection, earlier))
-                if is(&self.finished, Execution::NotExecuted)
-                    && is(&earlier, Execution::Unknown) =>
+                if is_overruled(self.finished.outcome.execution(), earlier.outcome.execution()) =>
             {
                 (connection, earlier)
             }
             _ => (self.connection, self.finished),
         }
     }
+}
+
+/// Whether what is known of one attempt is no verdict on the call because of an earlier one.
+const fn is_overruled(last: Execution, earlier: Execution) -> bool {
+    matches!((last, earlier), (Execution::NotExecuted, Execution::Unknown))
 }
 
 impl Attempt {
@@ -180,6 +184,13 @@ impl Race {
     }
 
     fn wait(mut self) -> End {
+        // In time for most: the thread receives for itself.
+        if let [Some(first), None] = &self.rivals
+            && let Some(finished) = first.connection.wait_until(first.key, self.hedge_at)
+        {
+            let first = self.rivals[0].take().expect("it was there a moment ago");
+            return End::of(first.connection, finished);
+        }
         let gate = self.route.world.gate();
         let waker = Waker::from(Arc::new(Opens(Arc::clone(&gate))));
         loop {
@@ -223,6 +234,12 @@ impl Race {
             }
             self.earlier = Some((connection, finished));
             return None;
+        }
+        if is_answer
+            && let Some(first) = &self.rivals[0]
+            && first.connection.was_outrun(first.key)
+        {
+            self.route.lose(&first.connection, Loss::Silent);
         }
         if is_answer && self.was_hedged {
             let is_called_off = self.rivals.iter().any(Option::is_some);
@@ -285,5 +302,23 @@ struct Opens(Arc<dyn Gate>);
 impl Wake for Opens {
     fn wake(self: Arc<Self>) {
         self.0.open();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use Execution::{Executed, NotExecuted, Unknown};
+
+    #[test]
+    fn a_call_did_not_run_only_if_neither_server_ran_it() {
+        let join = |earlier, last| if is_overruled(last, earlier) { earlier } else { last };
+        assert_eq!(join(NotExecuted, NotExecuted), NotExecuted);
+        assert_eq!(join(Unknown, NotExecuted), Unknown);
+        assert_eq!(join(NotExecuted, Unknown), Unknown);
+        assert_eq!(join(Unknown, Unknown), Unknown);
+        for earlier in [NotExecuted, Unknown] {
+            assert_eq!(join(earlier, Executed), Executed, "an answer is one");
+        }
     }
 }

@@ -5,14 +5,34 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::connection::Connection;
-use crate::driver::{LinkError, World};
+use super::journal::Keeper;
+use crate::driver::{Link, LinkError, World};
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::ids::{ClientId, Incarnation, ServerId};
 use crate::protocol::{Client, ClientIdentity, Limits, Target};
 
-/// A world by the address of its object, who is meant, and under which name if it is a chosen one. An
-/// entry holds the world, so the address stays its own.
-type Place = (usize, Target, Option<ClientId>);
+/// Who a connection's client is.
+#[derive(Clone, Debug)]
+pub(crate) enum Identity {
+    /// Somebody whom no server has seen before.
+    Fresh,
+    /// Somebody under a name that was chosen.
+    Named(ClientId),
+    /// Whom a journal remembers.
+    Journal(Arc<Keeper>),
+}
+
+/// The same, for a connection to be found by; a journal by the address of its object.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Who {
+    Anybody,
+    Named(ClientId),
+    Journal(usize),
+}
+
+/// A world by the address of its object, who is meant, and by whom. An entry holds the objects, so the
+/// addresses stay their own.
+type Place = (usize, Target, Who);
 
 static CONNECTIONS: Mutex<BTreeMap<Place, Weak<Connection>>> = Mutex::new(BTreeMap::new());
 
@@ -33,31 +53,30 @@ pub(crate) fn connect(
     place: &str,
     server: ServerId,
     incarnation: Incarnation,
-    client: Option<ClientId>,
+    identity: &Identity,
 ) -> Result<Arc<Connection>, CallError> {
     let (link, address) = world.dial(place).map_err(|error| cannot_dial(&error))?;
     let target = Target { address, server, incarnation };
-    let key = (Arc::as_ptr(world).cast::<()>() as usize, target, client);
+    let who = match identity {
+        Identity::Fresh => Who::Anybody,
+        Identity::Named(client) => Who::Named(*client),
+        Identity::Journal(keeper) => Who::Journal(Arc::as_ptr(keeper) as usize),
+    };
+    let key = (Arc::as_ptr(world).cast::<()>() as usize, target, who);
     // The lock is not held while links are opened or closed: that may take the world's own.
     let known = lock().get(&key).and_then(Weak::upgrade);
     if let Some(connection) = known {
         return Ok(connection);
     }
-    let mut rng = world.rng();
-    let identity = match client {
-        Some(id) => ClientIdentity { id, incarnation: life_of(world, id) },
-        None => {
-            ClientIdentity { id: ClientId(rng.next_nonzero()), incarnation: world.incarnation() }
-        }
-    };
-    let core = Client::new(identity, target, Limits::default(), rng, world.now());
-    let fresh = Connection::new(Arc::clone(world), link, core);
+    let fresh = make(world, place, link, target, identity);
     let mut connections = lock();
     connections.retain(|_, connection| connection.strong_count() > 0);
     if let Some(connection) = connections.get(&key).and_then(Weak::upgrade) {
         return Ok(connection);
     }
     connections.insert(key, Arc::downgrade(&fresh));
+    drop(connections);
+    enrol(&fresh);
     Ok(fresh)
 }
 
@@ -69,6 +88,71 @@ fn life_of(world: &Arc<dyn World>, id: ClientId) -> Incarnation {
     let mut lives = LIVES.lock().unwrap_or_else(PoisonError::into_inner);
     lives.retain(|_, (world, _)| world.strong_count() > 0);
     lives.entry(key).or_insert_with(|| (Arc::downgrade(world), fresh)).1
+}
+
+/// The connection to where `other` leads of the client that `keeper` remembers.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub(crate) fn keeping(
+    other: &Connection,
+    keeper: &Arc<Keeper>,
+) -> Result<Arc<Connection>, CallError> {
+    let Target { server, incarnation, .. } = other.target();
+    let identity = Identity::Journal(Arc::clone(keeper));
+    connect(&other.world, &other.place, server, incarnation, &identity)
+}
+
+/// A connection of its own, shared with nobody.
+///
+/// # Errors
+///
+/// As [`connect`].
+pub(crate) fn open(
+    world: &Arc<dyn World>,
+    place: &str,
+    (server, incarnation): (ServerId, Incarnation),
+    identity: &Identity,
+) -> Result<Arc<Connection>, CallError> {
+    let (link, address) = world.dial(place).map_err(|error| cannot_dial(&error))?;
+    let target = Target { address, server, incarnation };
+    let fresh = make(world, place, link, target, identity);
+    enrol(&fresh);
+    Ok(fresh)
+}
+
+fn make(
+    world: &Arc<dyn World>,
+    place: &str,
+    link: Arc<dyn Link>,
+    target: Target,
+    identity: &Identity,
+) -> Arc<Connection> {
+    let mut rng = world.rng();
+    let (client, keeper) = match identity {
+        Identity::Fresh => {
+            let (id, incarnation) = (ClientId(rng.next_nonzero()), world.incarnation());
+            (ClientIdentity { id, incarnation }, None)
+        }
+        Identity::Named(id) => (ClientIdentity { id: *id, incarnation: life_of(world, *id) }, None),
+        Identity::Journal(keeper) => {
+            let (id, incarnation) = (keeper.book().client(), keeper.incarnation());
+            (ClientIdentity { id, incarnation }, Some(Arc::clone(keeper)))
+        }
+    };
+    let mut core = Client::new(client, target, Limits::default(), rng, world.now());
+    if keeper.is_some() {
+        core.keep_journal();
+    }
+    Connection::new(Arc::clone(world), link, core, (place, keeper))
+}
+
+/// The journal learns who keeps it.
+fn enrol(connection: &Arc<Connection>) {
+    if let Some(keeper) = &connection.keeper {
+        keeper.enrol(connection);
+    }
 }
 
 fn lock() -> std::sync::MutexGuard<'static, BTreeMap<Place, Weak<Connection>>> {

@@ -6,15 +6,16 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Waker;
 
 use super::alarm::Alarms;
 use super::channel::Channel;
 use super::connection::Connection;
 use super::hedges::Hedges;
 use super::helped::Helpers;
+use super::journal::Keeper;
+use super::registry;
+use super::spare::Spare;
 use super::verdict::Finished;
 use crate::driver::{Gate, World};
 use crate::error::CallError;
@@ -25,9 +26,7 @@ use crate::wire::{RefuseReason, RejectReason};
 /// Connections of before that are kept, so that `resolve` can ask them.
 const FORMER_MAX: usize = 4;
 /// How long it takes until a search that found nothing is worth another one.
-const SEARCH_PAUSE: Duration = Duration::from_secs(1);
-/// How long a second server is looked for.
-const SEARCH_TIME: Duration = Duration::from_secs(2);
+pub(super) const SEARCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Finds servers.
 pub(crate) trait Finder: Send + Sync + fmt::Debug {
@@ -98,7 +97,8 @@ impl Loss {
                 | NotSentCause::TooLarge
                 | NotSentCause::Expired
                 | NotSentCause::ConnectionClosed
-                | NotSentCause::Unsupported,
+                | NotSentCause::Unsupported
+                | NotSentCause::JournalFailed,
             )
             | Outcome::Refused {
                 reason:
@@ -117,7 +117,8 @@ impl Loss {
                 DoubtCause::SessionLost
                 | DoubtCause::Closed
                 | DoubtCause::Cancelled
-                | DoubtCause::GenerationEnded,
+                | DoubtCause::GenerationEnded
+                | DoubtCause::JournalFailed,
             )
             | Outcome::Returned(_)
             | Outcome::Sent
@@ -130,7 +131,9 @@ impl Loss {
 /// Where a channel leads.
 #[derive(Debug)]
 pub(crate) struct Route {
-    finder: Box<dyn Finder>,
+    pub(super) finder: Arc<dyn Finder>,
+    /// The journal that the connections keep.
+    keeper: Option<Arc<Keeper>>,
     pub(super) world: Arc<dyn World>,
     state: Mutex<State>,
     /// Threads that carry calls elsewhere.
@@ -141,37 +144,16 @@ pub(crate) struct Route {
 }
 
 #[derive(Debug)]
-struct State {
-    current: Arc<Connection>,
-    is_lost: bool,
+pub(super) struct State {
+    pub(super) current: Arc<Connection>,
+    pub(super) is_lost: bool,
     former: VecDeque<Arc<Connection>>,
     is_finding: bool,
     waiting: Vec<Arc<dyn Gate>>,
     /// Until when a search would find only servers that are left alone.
     none_better_until: Option<Instant>,
     /// The server that is asked where the current one takes too long.
-    spare: Spare,
-}
-
-/// What is known of a second server.
-#[derive(Debug, Default)]
-struct Spare {
-    found: Option<Arc<Connection>>,
-    is_sought: bool,
-    seekers: Vec<Waker>,
-    /// Until when another search is not worth it: none has found more since.
-    none_until: Option<Instant>,
-}
-
-/// Another server than one that takes too long.
-#[derive(Debug)]
-pub(super) enum Other {
-    /// This one.
-    Known(Arc<Connection>),
-    /// It is looked for, and the waker is woken then.
-    Sought,
-    /// There is none.
-    None,
+    pub(super) spare: Spare,
 }
 
 impl Route {
@@ -183,18 +165,53 @@ impl Route {
     pub(super) fn open(finder: Box<dyn Finder>, deadline: Instant) -> Result<Self, CallError> {
         let current = finder.find(deadline)?.connection;
         let world = Arc::clone(&current.world);
-        let state = State {
+        Ok(Self::new(Arc::from(finder), None, world, current, false))
+    }
+
+    /// The same route for a client with a journal.
+    ///
+    /// # Errors
+    ///
+    /// The current server cannot be dialled.
+    pub(super) fn keeping(&self, keeper: &Arc<Keeper>) -> Result<Self, CallError> {
+        let (finder, keeper) = (Arc::clone(&self.finder), Arc::clone(keeper));
+        let current = registry::keeping(&self.current(), &keeper)?;
+        let is_lost = self.lock().is_lost;
+        Ok(Self::new(finder, Some(keeper), Arc::clone(&self.world), current, is_lost))
+    }
+
+    fn new(
+        finder: Arc<dyn Finder>,
+        keeper: Option<Arc<Keeper>>,
+        world: Arc<dyn World>,
+        current: Arc<Connection>,
+        is_lost: bool,
+    ) -> Self {
+        let state = Mutex::new(State {
             current,
-            is_lost: false,
+            is_lost,
             former: VecDeque::new(),
             is_finding: false,
             waiting: Vec::new(),
             none_better_until: None,
             spare: Spare::default(),
-        };
+        });
         let alarms = Alarms::new(Arc::clone(&world));
         let (helpers, hedges) = (Helpers::default(), Hedges::default());
-        Ok(Self { finder, world, state: Mutex::new(state), helpers, alarms, hedges })
+        Self { finder, keeper, world, state, helpers, alarms, hedges }
+    }
+
+    /// A connection to a server that the finder finds.
+    fn search(&self, deadline: Instant) -> Result<Arc<Connection>, CallError> {
+        self.kept(self.finder.find(deadline)?.connection)
+    }
+
+    /// That connection, or the one to the same server that keeps the journal.
+    pub(super) fn kept(&self, found: Arc<Connection>) -> Result<Arc<Connection>, CallError> {
+        match &self.keeper {
+            Some(keeper) => registry::keeping(&found, keeper),
+            None => Ok(found),
+        }
     }
 
     /// The connection that the route leads to now, or led to last.
@@ -245,14 +262,14 @@ impl Route {
                 state.is_finding = true;
                 drop(state);
                 let search = Search(self);
-                let found = self.finder.find(deadline)?.connection;
+                let found = self.search(deadline)?;
                 self.adopt(found);
                 drop(search);
                 continue;
             }
             if self.world.now() >= deadline {
                 drop(state);
-                return self.finder.find(deadline).map(|found| found.connection);
+                return self.search(deadline);
             }
             let gate = self.world.gate();
             state.waiting.push(Arc::clone(&gate));
@@ -288,81 +305,18 @@ impl Route {
         until.is_some_and(|until| self.world.now() < until)
     }
 
-    /// Another server than `first`, without waiting for it to be found.
-    pub(super) fn other(self: &Arc<Self>, first: &Arc<Connection>, waker: &Waker) -> Other {
-        let candidates = {
-            let state = self.lock();
-            let current = (!state.is_lost).then(|| Arc::clone(&state.current));
-            [current, state.spare.found.clone()]
-        };
-        let server = first.target().server;
-        let will_do = |other: &Arc<Connection>| {
-            other.target().server != server && other.loss().is_none() && !other.is_left_alone()
-        };
-        if let Some(known) = candidates.into_iter().flatten().find(will_do) {
-            return Other::Known(known);
-        }
-        let waker = waker.clone(); // others' code, without the lock
-        let (now, mut state) = (self.world.now(), self.lock());
-        let spare = &mut state.spare;
-        if spare.none_until.is_some_and(|until| now < until) {
-            return Other::None;
-        }
-        spare.seekers.push(waker);
-        if !std::mem::replace(&mut spare.is_sought, true) {
-            drop(state);
-            let (route, target) = (Arc::clone(self), first.target());
-            self.world.spawn("rpc-spare", Box::new(move || route.seek(target)));
-        }
-        Other::Sought
-    }
-
-    /// Looks for another server than `than`, and tells who asked for one.
-    fn seek(&self, than: Target) {
-        let sought = Sought(self);
-        let found = self.finder.find_other(than, self.world.now() + SEARCH_TIME);
-        let mut state = self.lock();
-        state.spare.none_until = Some(self.world.now() + SEARCH_PAUSE);
-        let former = found.and_then(|found| {
-            found.connection.set_loss(None);
-            state.spare.found.replace(found.connection)
-        });
-        // Calls that it answered may yet be resolved.
-        let too_old = former.map(|former| state.retire(former));
-        drop(state);
-        drop(too_old); // says BYE, without the lock
-        drop(sought);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl State {
     /// Keeps a connection of before; gives those that are too old.
-    fn retire(&mut self, former: Arc<Connection>) -> VecDeque<Arc<Connection>> {
+    pub(super) fn retire(&mut self, former: Arc<Connection>) -> VecDeque<Arc<Connection>> {
         self.former.retain(|known| !Arc::ptr_eq(known, &former));
         self.former.push_front(former);
         let kept = self.former.len().min(FORMER_MAX);
         self.former.split_off(kept)
-    }
-}
-
-/// A search for a second server; when it ends, however it ends, who asked for one looks again.
-struct Sought<'r>(&'r Route);
-
-impl Drop for Sought<'_> {
-    fn drop(&mut self) {
-        let seekers = {
-            let mut state = self.0.lock();
-            state.spare.is_sought = false;
-            std::mem::take(&mut state.spare.seekers)
-        };
-        for seeker in seekers {
-            // A waker is others' code: its panic is none of this thread's.
-            let _ = catch_unwind(AssertUnwindSafe(|| seeker.wake()));
-        }
     }
 }
 

@@ -34,7 +34,7 @@ pub enum Resolution {
 
 /// The reply of a call that was resolved: marshalled, because only the caller knows its type.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply(Vec<u8>);
+pub struct Reply(pub(super) Vec<u8>);
 
 impl Reply {
     /// The result, as the method's return type: `reply.decode::<rpc_runtime::Result<u64, E>>()`.
@@ -110,7 +110,7 @@ fn facts(evidence: &protocol::Evidence) -> Evidence {
     }
 }
 
-fn failed(status: ReplyStatus, body: &[u8]) -> CallError {
+pub(super) fn failed(status: ReplyStatus, body: &[u8]) -> CallError {
     let executed = |kind| CallError::new(kind, Execution::Executed);
     match status {
         ReplyStatus::Panicked => {
@@ -208,6 +208,7 @@ const fn unsent(cause: NotSentCause) -> ErrorKind {
         NotSentCause::Draining => ErrorKind::Draining,
         NotSentCause::Expired => ErrorKind::Expired,
         NotSentCause::Unsupported => ErrorKind::UnknownMethod,
+        NotSentCause::JournalFailed => ErrorKind::JournalFailed,
     }
 }
 
@@ -223,11 +224,12 @@ fn unsent_detail(cause: NotSentCause) -> Box<str> {
         | NotSentCause::Cancelled
         | NotSentCause::Draining
         | NotSentCause::Expired
-        | NotSentCause::Unsupported => "".into(),
+        | NotSentCause::Unsupported
+        | NotSentCause::JournalFailed => "".into(),
     }
 }
 
-const fn in_doubt(cause: DoubtCause) -> ErrorKind {
+pub(super) const fn in_doubt(cause: DoubtCause) -> ErrorKind {
     match cause {
         DoubtCause::NoReply | DoubtCause::RefusedAfterDoubt => ErrorKind::NoReply,
         DoubtCause::ServerRestarted => ErrorKind::ServerRestarted,
@@ -235,6 +237,7 @@ const fn in_doubt(cause: DoubtCause) -> ErrorKind {
         DoubtCause::Closed => ErrorKind::Forgotten,
         DoubtCause::GenerationEnded => ErrorKind::GenerationEnded,
         DoubtCause::Cancelled => ErrorKind::Cancelled,
+        DoubtCause::JournalFailed => ErrorKind::JournalFailed,
     }
 }
 

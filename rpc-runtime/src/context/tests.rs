@@ -1,8 +1,8 @@
 use std::sync::mpsc;
 
 use super::*;
-use crate::driver::{Gate, Link, LinkError};
-use crate::ids::{Sequence, SessionId, SlotIndex, Space};
+use crate::driver::{Gate, Link, LinkError, NoThread};
+use crate::ids::{Incarnation, Sequence, SessionId, SlotIndex, Space};
 use crate::random::Rng;
 
 /// A world that has nothing but a clock, which stands at one second.
@@ -18,11 +18,15 @@ impl World for OnlyAClock {
         unreachable!("a context draws nothing")
     }
 
+    fn incarnation(&self) -> Incarnation {
+        unreachable!("a context has no lives")
+    }
+
     fn gate(&self) -> Arc<dyn Gate> {
         unreachable!("a context waits for nobody")
     }
 
-    fn spawn(&self, _name: &str, _body: Box<dyn FnOnce() + Send>) {
+    fn spawn(&self, _name: &str, _body: Box<dyn FnOnce() + Send>) -> Result<(), NoThread> {
         unreachable!("a context starts nothing")
     }
 

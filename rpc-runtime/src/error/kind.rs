@@ -60,6 +60,8 @@ pub enum ErrorKind {
     Unmarshallable,
     /// Every slot, or the client's queue, is taken by calls under way.
     NoFreeSlot,
+    /// The client's journal cannot be opened or written.
+    JournalFailed,
     /// The caller, or the call that this one was part of, gave up.
     Cancelled,
     /// The handler panicked.
@@ -120,7 +122,8 @@ impl ErrorKind {
             | Self::Expired
             | Self::BadArguments
             | Self::Unmarshallable
-            | Self::NoFreeSlot => ErrorClass::Rejected,
+            | Self::NoFreeSlot
+            | Self::JournalFailed => ErrorClass::Rejected,
             Self::Cancelled => ErrorClass::Cancelled,
             Self::HandlerPanicked | Self::HandlerFailed => ErrorClass::Handler,
             Self::ReplyTooLarge | Self::ReplyUndecodable => ErrorClass::Reply,
@@ -146,6 +149,10 @@ impl ErrorKind {
                 detail(f, e)
             }
             Self::BadAddress | Self::Misconfigured | Self::Unmarshallable => f.write_str(&e.detail),
+            Self::JournalFailed if e.detail.is_empty() => {
+                f.write_str("the client's journal could not be written")
+            }
+            Self::JournalFailed => f.write_str(&e.detail),
             Self::StaleBinding => {
                 write!(f, "another server lives at {peer}")?;
                 detail(f, e)
@@ -236,7 +243,7 @@ impl ErrorKind {
             (Execution::Unknown, _) => "retry only if idempotent, or resolve the call",
             (
                 Execution::NotExecuted,
-                Self::BadAddress | Self::Misconfigured | Self::Unmarshallable,
+                Self::BadAddress | Self::Misconfigured | Self::Unmarshallable | Self::JournalFailed,
             ) => "",
             (Execution::NotExecuted, Self::NoServer) => "start one, or retry later",
             (

@@ -8,6 +8,8 @@ mod session;
 mod slots;
 mod answers;
 mod durable;
+mod record;
+mod former;
 mod resolve;
 mod orphans;
 #[cfg(test)]
@@ -20,7 +22,7 @@ use slab::Slab;
 use super::outbox::{Outbox, Pool};
 use super::retransmit::RoundTrip;
 use super::timers::{TimerId, Timers};
-use super::{ClientCounters, Evidence, Limits, NotSentCause, Outcome, Output, Reason};
+use super::{ClientCounters, Evidence, Limits, NotSentCause, Outcome, Output, Reason, Record};
 use crate::address::Address;
 use crate::hash::{Hasher, SipKey};
 use crate::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId, SessionId};
@@ -66,6 +68,8 @@ pub struct CallSpec {
     pub deadline: Instant,
     /// How many calls this one is nested in.
     pub depth: u8,
+    /// Whether a client that keeps a journal records it although it is not durable.
+    pub recorded: bool,
 }
 
 /// Names a call, or a resolve, of one machine.
@@ -76,6 +80,9 @@ pub struct CallKey {
 }
 
 impl CallKey {
+    /// Names nothing.
+    pub const NONE: Self = Self { index: usize::MAX, generation: 0 };
+
     /// A small number that no other call under way has: a place in a table.
     #[must_use]
     pub const fn index(self) -> usize {
@@ -98,6 +105,21 @@ pub enum ClientEvent {
         evidence: Evidence,
         /// The arguments of a call that may be made again: none where it ran.
         arguments: Vec<u8>,
+    },
+    /// Something is to be written down in the client's journal.
+    Record {
+        /// The call, or the question, that waits for it.
+        key: CallKey,
+        /// The call that it is about.
+        call: CallId,
+        /// What.
+        record: Record,
+    },
+    /// A session with that server wants durable slots: told by [`Client::generation_found`] whether
+    /// the journal has some.
+    WantGeneration {
+        /// The server.
+        server: ServerId,
     },
 }
 
@@ -132,6 +154,7 @@ pub struct Client {
     waiting: VecDeque<CallKey>,
     slots: SlotTable,
     durable: Durable,
+    keeps_journal: bool,
     maybe_sequence: u64,
     trip: RoundTrip,
     hellos_sent: u32,
@@ -185,6 +208,7 @@ impl Client {
             waiting: VecDeque::new(),
             slots: SlotTable::default(),
             durable: Durable::default(),
+            keeps_journal: false,
             maybe_sequence: 0,
             hellos_sent: 0,
             last_heard: Some(now),
@@ -211,8 +235,9 @@ impl Client {
                 hasher.finish()
             }
         };
-        let call =
-            Call { arguments, digest, ..Call::new(now, spec, Stage::Waiting, self.hellos_sent) };
+        let recorded = self.must_record(&spec);
+        let call = Call::new(now, spec, Stage::Waiting, self.hellos_sent);
+        let call = Call { arguments, digest, recorded, ..call };
         let key = self.insert(call);
         let closed = self.closed.then_some(NotSentCause::ConnectionClosed);
         let cause = closed
@@ -243,6 +268,11 @@ impl Client {
                 self.end(now, key, outcome);
             }
             Stage::Busy(slot) => self.give_up(now, key, slot, super::DoubtCause::Cancelled),
+            Stage::Recording(slot) => {
+                let outcome = call.unsent(NotSentCause::Cancelled);
+                self.conclude(now, key, Some(slot), outcome);
+            }
+            Stage::Closing(_) => {}
             Stage::Resolving => {
                 self.end_question(now, key, super::DoubtCause::Cancelled);
             }

@@ -85,6 +85,8 @@ pub enum NotSentCause {
     ConnectionClosed,
     /// The semantics need a mechanism that this connection does not have.
     Unsupported,
+    /// The client's journal could not be written.
+    JournalFailed,
 }
 
 /// Why it is not known whether a call ran.
@@ -104,6 +106,9 @@ pub enum DoubtCause {
     RefusedAfterDoubt,
     /// The server has deleted the client's durable slots, and with them what it knew of the call.
     GenerationEnded,
+    /// The call is known not to have run, but the client's journal, from which its next life could send
+    /// it again, does not say so: it could not be written.
+    JournalFailed,
 }
 
 /// What the machine saw of a call.

@@ -8,6 +8,7 @@ mod slot;
 mod session;
 mod handshake;
 mod calls;
+mod away;
 mod stop;
 mod orphans;
 mod answers;

@@ -24,12 +24,13 @@ pub fn left(until: Instant) -> Option<Duration> {
     (until > now).then(|| until.since(now))
 }
 
-/// Tenths of a second since the beginning of 2026, by the machine's calendar: fits 32 bits for 13
-/// years. Orders the lives of processes that keep no count of them; no time is measured with it.
-pub(crate) fn calendar_tenths() -> u64 {
+/// Microseconds since the beginning of 2026, by the machine's calendar: tenths of a second fit 32
+/// bits for 13 years. Orders the lives of processes that keep no count of them; no time is measured
+/// with it.
+pub(crate) fn calendar_micros() -> u64 {
     let beginning = time::UNIX_EPOCH + Duration::from_secs(1_767_225_600);
     let since = time::SystemTime::now().duration_since(beginning).unwrap_or_default();
-    u64::try_from(since.as_millis() / 100).unwrap_or(u64::MAX)
+    u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Holds the calling thread up for `duration`, for the one case in which a system call fails at

@@ -11,7 +11,7 @@ use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::address::Address;
-use crate::driver::{Gate, Link, LinkError, Received, Sent, World};
+use crate::driver::{Gate, Link, LinkError, NoThread, Received, Sent, World};
 use crate::fault::{Faults, Injected, Injector};
 use crate::ids::Incarnation;
 use crate::random::Rng;
@@ -85,12 +85,16 @@ impl World for Faulty {
         self.post.world.incarnation()
     }
 
+    fn unix_ms(&self) -> u64 {
+        self.post.world.unix_ms()
+    }
+
     fn gate(&self) -> Arc<dyn Gate> {
         self.post.world.gate()
     }
 
-    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) {
-        self.post.world.spawn(name, body);
+    fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<(), NoThread> {
+        self.post.world.spawn(name, body)
     }
 
     fn listen(&self, place: &str) -> Result<Arc<dyn Link>, LinkError> {
@@ -245,7 +249,10 @@ impl Post {
             Errand::Wake => self.gate.open(),
             Errand::Hire => {
                 let post = Arc::clone(self);
-                self.world.spawn("rpc-postman", Box::new(move || post.deliver()));
+                let hired = self.world.spawn("rpc-postman", Box::new(move || post.deliver()));
+                if hired.is_err() {
+                    self.bag().postman = Postman::AtHome; // whoever posts next tries again
+                }
             }
         }
         Sent::Yes

@@ -60,13 +60,15 @@ mod tests {
     fn a_waiter_is_let_through_by_another_thread() {
         let (here, there) = (Arc::new(ThreadGate::default()), Arc::new(ThreadGate::default()));
         let (first, second) = (Arc::clone(&here), Arc::clone(&there));
-        crate::reactor::world().spawn(
-            "other",
-            Box::new(move || {
-                first.wait(None);
-                second.open();
-            }),
-        );
+        crate::reactor::world()
+            .spawn(
+                "other",
+                Box::new(move || {
+                    first.wait(None);
+                    second.open();
+                }),
+            )
+            .unwrap();
         here.open();
         there.wait(None);
     }

@@ -11,7 +11,9 @@ use crate::driver::World;
 use crate::protocol::{Execute, HandlerEnd, Ticket};
 use crate::server::pending::Pending;
 use crate::server::state::Shared;
+use crate::server::storing::{self, Open, Settled};
 use crate::service::{self, Answer, Dispatched, DurableCall, Incoming};
+use crate::time::Instant;
 
 /// An execution that has begun.
 #[derive(Debug)]
@@ -42,6 +44,12 @@ pub(super) enum Work {
     Begin(Job),
     /// Poll it again.
     Resume(Pending),
+    /// Hand them to the store.
+    Store(Vec<Job>),
+    /// Ask the store for them.
+    Ask(Vec<Open>),
+    /// Wait for more of them.
+    Gather(Instant),
 }
 
 /// How far a handler got.
@@ -51,6 +59,12 @@ pub(super) enum Went {
     Ended(Done),
     /// To a place where it waits.
     Waits(Pending),
+    /// Through the store, together with others.
+    Stored(Settled),
+    /// To what the store says of them by now.
+    Asked(Settled),
+    /// To the end of a wait for calls.
+    Gathered,
 }
 
 impl Work {
@@ -58,6 +72,12 @@ impl Work {
         match self {
             Self::Begin(job) => job.run(shared),
             Self::Resume(pending) => pending.run(),
+            Self::Store(jobs) => storing::store(jobs, shared),
+            Self::Ask(doubts) => storing::ask(doubts, shared),
+            Self::Gather(until) => {
+                shared.bell.wait(Some(until));
+                Went::Gathered
+            }
         }
     }
 }
@@ -78,6 +98,8 @@ impl Job {
             Ok(Dispatched::Later(handling)) => {
                 return Pending::new(shared, ticket, handling, context).run();
             }
+            // Durable calls are handed to the store, never begun here.
+            Ok(Dispatched::Stored(_)) => Answer::NOT_COMMITTED,
             Err(payload) => panicked(&*payload),
         };
         Went::Ended(Done::new(ticket, arguments, ended, context))
@@ -104,10 +126,13 @@ pub(super) fn panicked(payload: &(dyn Any + Send)) -> Answer {
     Answer { end: HandlerEnd::Panicked, body: service::panic_text(payload).as_bytes().to_vec() }
 }
 
-/// A context to use for one call after another, unless a handler keeps it.
+/// Contexts that are kept for later calls.
+const CONTEXTS_KEPT_MAX: usize = 64;
+
+/// Contexts to use for one call after another, unless a handler keeps its own.
 #[derive(Debug, Default)]
 pub(super) struct Contexts {
-    spare: Option<CallContext>,
+    spare: Vec<CallContext>,
 }
 
 impl Contexts {
@@ -119,7 +144,7 @@ impl Contexts {
             caller: Caller { client: call.client, address: call.peer },
             depth: call.depth,
         };
-        if let Some(mut spare) = self.spare.take()
+        if let Some(mut spare) = self.spare.pop()
             && spare.try_renew(facts)
         {
             return spare;
@@ -128,6 +153,8 @@ impl Contexts {
     }
 
     pub(super) fn give_back(&mut self, context: CallContext) {
-        self.spare = Some(context);
+        if self.spare.len() < CONTEXTS_KEPT_MAX {
+            self.spare.push(context);
+        }
     }
 }

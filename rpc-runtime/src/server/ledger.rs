@@ -8,8 +8,10 @@ use std::fmt;
 
 use crate::ids::{ClientId, GenerationId, Incarnation, ServerId};
 use crate::protocol::{DurableRow, DurableTable};
+use crate::service::{Answer, Desk, DurableCall, durable};
 use crate::store::record::{GenerationRecord, SlotRecord};
 use crate::store::{Commit, Durable, RowKey, Rows, Store, StoreError};
+use crate::time::Duration;
 
 /// Slots of one generation that are read, whatever the store holds.
 const SLOTS_READ_MAX: usize = 65_536;
@@ -42,6 +44,22 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
         client: ClientId,
         generation: GenerationId,
     ) -> Result<(), StoreError>;
+
+    /// Waits until all calls that were posted from there have ended, and helps.
+    fn attend(&self, desk: &Desk);
+
+    /// How long a commit took of late.
+    fn flush_takes(&self) -> Duration;
+
+    /// What the store says of a call that may have been committed.
+    ///
+    /// # Errors
+    ///
+    /// The store fails, and leaves it open.
+    fn recorded(&self, call: &DurableCall) -> Result<Answer, StoreError>;
+
+    /// Waits a moment, for a store that fails to come back.
+    fn pause(&self);
 }
 
 impl<S: Store> Ledger for Durable<S> {
@@ -89,6 +107,22 @@ impl<S: Store> Ledger for Durable<S> {
             })
         })?;
         Ok(())
+    }
+
+    fn attend(&self, desk: &Desk) {
+        self.attend(desk.seat());
+    }
+
+    fn flush_takes(&self) -> Duration {
+        self.flush_takes()
+    }
+
+    fn recorded(&self, call: &DurableCall) -> Result<Answer, StoreError> {
+        durable::recorded(self, call)
+    }
+
+    fn pause(&self) {
+        self.pause();
     }
 }
 

@@ -3,6 +3,7 @@
 //! A handler that is marked `inline` saves the way to another thread and back; while it runs nothing
 //! is received, so it must not wait for anything.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::driver::{Link, Received};
@@ -13,25 +14,33 @@ use crate::server::state::{Errands, Receiver, Shared, Turn};
 #[derive(Debug)]
 pub(super) struct Receiving {
     shared: Arc<Shared>,
-    link: Arc<dyn Link>,
+    /// `None` once it was let go of.
+    link: Option<Arc<dyn Link>>,
 }
 
 impl Receiving {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         let link = shared.lock().link.clone().expect("a server has its link until it is stopped");
-        Self { shared: Arc::clone(shared), link }
+        Self { shared: Arc::clone(shared), link: Some(link) }
     }
 
     /// Receives until the server is stopped or the link closed.
     pub(super) fn run(self) {
-        let Self { shared, link } = self;
-        shared.lock().receiving_thread = Some(std::thread::current().id());
-        receive(&shared, &*link);
-        drop(link); // before anybody hears that the address is free
-        let mut state = shared.lock();
-        state.receiver = Receiver::Gone;
-        drop(state);
-        shared.ended.open();
+        self.shared.lock().receiving_thread = Some(std::thread::current().id());
+        if let Some(link) = &self.link {
+            receive(&self.shared, &**link);
+        }
+    }
+}
+
+impl Drop for Receiving {
+    /// Tells whoever waits for the end that it has come, however it came: a thread may unwind, or
+    /// never have begun.
+    fn drop(&mut self) {
+        self.link = None; // before anybody hears that the address is free
+        self.shared.lock_unwinding().receiver = Receiver::Gone;
+        // A thread may unwind because its world has ended: then that refuses everything.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.shared.ended.open()));
     }
 }
 

@@ -4,14 +4,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::address::Address;
-use crate::driver::World;
 use crate::error::CallError;
 use crate::ids::{Incarnation, ServerId};
 use crate::protocol::ServerCounters;
+use crate::server::exports::misconfigured;
 use crate::server::receiver::Receiving;
 use crate::server::registration::{Exported, Lease, Registering, Standing};
 use crate::server::state::{Errands, Receiver, Shared};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// How long a drained server waits for its last replies to be acknowledged: idle clients do so after
 /// [`crate::protocol::Limits::ack_delay`], 100 ms; one that is gone never does.
@@ -41,8 +41,16 @@ impl Started {
         Self { running, receiving, registering }
     }
 
-    pub(super) fn world(&self) -> Arc<dyn World> {
-        Arc::clone(&self.running.shared.world)
+    /// Has a thread of its own receive.
+    ///
+    /// # Errors
+    ///
+    /// There is none.
+    pub(super) fn receive(&mut self) -> Result<(), CallError> {
+        let receiving = self.receiving.take().expect("only one of spawn and serve takes it");
+        let world = &self.running.shared.world;
+        let started = world.spawn("rpc-receive", Box::new(move || receiving.run()));
+        started.map_err(|error| misconfigured(error.to_string()))
     }
 
     /// Enters the server wherever it is to be registered; what fails stops it again.
@@ -189,10 +197,16 @@ impl Running {
     }
 
     fn await_end(&self) {
+        let until = self.shared.world.now() + STOP_PATIENCE;
+        self.await_receiver(Some(until));
+    }
+
+    /// Waits until nobody receives any more.
+    pub(super) fn await_receiver(&self, until: Option<Instant>) {
         let shared = &self.shared;
-        let until = shared.world.now() + STOP_PATIENCE;
-        while shared.lock().receiver != Receiver::Gone && shared.world.now() < until {
-            shared.ended.wait(Some(until));
+        let is_late = || until.is_some_and(|until| shared.world.now() >= until);
+        while shared.lock().receiver != Receiver::Gone && !is_late() {
+            shared.ended.wait(until);
         }
         shared.ended.open(); // somebody else may wait for the same
     }

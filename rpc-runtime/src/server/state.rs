@@ -5,7 +5,7 @@
 //! cancellation) goes into the thread's [`Errands`] and is run after the lock was released.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
 use crate::address::Address;
@@ -16,8 +16,10 @@ use crate::protocol::{self, Begin, Execute, Output, ServerCounters, ServerEvent,
 use crate::server::dispatch::{Contexts, Done, Job, Went, Work};
 use crate::server::exports::Exports;
 use crate::server::pending::{Parked, Pending};
+use crate::server::storing::{Keeper, Settled, Storing};
 use crate::server::workers;
 use crate::service::DurableCall;
+use crate::store::BATCH_JOBS_MAX;
 use crate::time::Instant;
 
 /// Buffers for datagrams that a thread keeps from one turn to the next.
@@ -33,6 +35,8 @@ pub(super) struct Shared {
     pub(super) ended: Arc<dyn Gate>,
     /// Opened when a draining server has nothing left to do.
     pub(super) drained: Arc<dyn Gate>,
+    /// Where a worker waits for more calls to hand to the store.
+    pub(super) bell: Arc<dyn Gate>,
 }
 
 /// What stands behind the lock.
@@ -53,12 +57,15 @@ pub(super) struct State {
     serving: Vec<(Ticket, CallContext)>,
     /// The async handlers that no thread runs.
     parked: Parked,
-    /// Whether a free worker goes on with one of those before it begins another call: by turns.
-    resumes_first: bool,
+    storing: Storing,
+    /// What a free worker looks for first: by turns.
+    first: usize,
     /// The workers' gates by number, and who of them waits: the one that waited least goes first,
     /// because its memory is still warm.
     gates: Vec<Option<Arc<dyn Gate>>>,
     idle: Vec<usize>,
+    /// Numbers of workers for whom there was no thread.
+    vacant: Vec<usize>,
     workers_max: usize,
     pub(super) receiver: Receiver,
     pub(super) receiving_thread: Option<ThreadId>,
@@ -85,7 +92,7 @@ impl Shared {
         exports: Exports,
         workers_max: usize,
     ) -> Arc<Self> {
-        let (ended, drained) = (world.gate(), world.gate());
+        let (ended, drained, bell) = (world.gate(), world.gate(), world.gate());
         let state = State {
             core,
             now: Instant::START,
@@ -95,16 +102,23 @@ impl Shared {
             questions: VecDeque::new(),
             serving: Vec::with_capacity(workers_max + 1),
             parked: Parked::default(),
-            resumes_first: false,
+            storing: Storing::default(),
+            first: 0,
             gates: Vec::with_capacity(workers_max),
             idle: Vec::with_capacity(workers_max),
+            vacant: Vec::new(),
             workers_max,
             receiver: Receiver::Busy,
             receiving_thread: None,
             is_draining: false,
             is_stopping: false,
         };
-        Arc::new(Self { world, exports, state: Mutex::new(state), ended, drained })
+        Arc::new(Self { world, exports, state: Mutex::new(state), ended, drained, bell })
+    }
+
+    /// As [`Shared::lock`], for a thread that is unwinding perhaps: it only tells the others.
+    pub(super) fn lock_unwinding(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// # Panics
@@ -175,6 +189,14 @@ impl State {
     /// A call to execute: to the receiving thread, to a waiting worker, to a fresh one, or to
     /// whichever gets free first.
     fn accept(&mut self, call: Execute, shared: &Shared, errands: &mut Errands) {
+        if call.ticket.call_id().space == Space::Durable {
+            self.storing.calls.push_back(call);
+            if self.storing.has_gathered() {
+                errands.gates.push(Arc::clone(&shared.bell));
+            }
+            self.call_keeper(errands);
+            return;
+        }
         if shared.exports.is_inline(call.method) {
             self.inline.push_back(call);
             return;
@@ -183,13 +205,47 @@ impl State {
         self.call_worker(errands);
     }
 
-    /// Sees to it that a worker looks what there is to do.
-    fn call_worker(&mut self, errands: &mut Errands) {
+    /// Sees to it that a worker looks what there is to do. Says whether one will come.
+    fn call_worker(&mut self, errands: &mut Errands) -> bool {
         if let Some(worker) = self.idle.pop() {
             errands.gates.extend(self.gates[worker].clone());
-        } else if self.gates.len() < self.workers_max {
+            return true;
+        }
+        if let Some(number) = self.vacant.pop() {
+            errands.fresh_workers.push(number);
+            return true;
+        }
+        if self.gates.len() < self.workers_max {
             errands.fresh_workers.push(self.gates.len());
             self.gates.push(None);
+            return true;
+        }
+        false
+    }
+
+    /// Sees to it that a worker looks after the calls that wait for the store, if none does.
+    fn call_keeper(&mut self, errands: &mut Errands) {
+        if self.storing.wants_keeper() && self.call_worker(errands) {
+            self.storing.keeper = Keeper::Called;
+        }
+    }
+
+    /// No thread is to be had for the worker `number`. Those that there are see to what waits; where
+    /// there is none it is turned away, and the next call, or async handler that was called, tries
+    /// again.
+    fn do_without(&mut self, now: Instant, number: usize) {
+        self.vacant.push(number);
+        if self.vacant.len() < self.gates.len() {
+            return;
+        }
+        for call in self.queue.drain(..) {
+            self.core.turn_away(now, call.ticket);
+            self.core.recycle(call.arguments);
+        }
+        for question in self.questions.drain(..) {
+            if let ServerEvent::OpenGeneration { key, .. } = question {
+                self.core.generation_opened(now, key, None); // as if the store failed
+            }
         }
     }
 
@@ -204,15 +260,28 @@ impl State {
         None
     }
 
-    /// What a worker does next. Calls that begin and async handlers that go on take turns, so that
-    /// neither keeps the other waiting.
-    pub(super) fn next_work(&mut self, now: Instant, turn: &mut Turn<'_>) -> Option<Work> {
-        self.resumes_first = !self.resumes_first;
-        if self.resumes_first {
-            self.next_called().or_else(|| self.next_queued(now, turn))
-        } else {
-            self.next_queued(now, turn).or_else(|| self.next_called())
+    /// What a worker does next. Calls that begin, async handlers that go on and calls for the store
+    /// take turns, so that none keeps the others waiting.
+    pub(super) fn next_work(
+        &mut self,
+        now: Instant,
+        turn: &mut Turn<'_>,
+        errands: &mut Errands,
+    ) -> Option<Work> {
+        const KINDS: usize = 3;
+        self.first = (self.first + 1) % KINDS;
+        let first = self.first;
+        let work = (first..first + KINDS).find_map(|kind| match kind % KINDS {
+            0 => self.next_called(),
+            1 => self.next_queued(now, turn),
+            _ => self.next_stored(now, turn),
+        });
+        let is_for_store = matches!(work, Some(Work::Store(_) | Work::Ask(_) | Work::Gather(_)));
+        if !is_for_store && self.storing.keeper == Keeper::Called {
+            self.storing.keeper = Keeper::None; // perhaps it was this one that was called
         }
+        self.call_keeper(errands);
+        work
     }
 
     /// Takes up the next async handler that was called.
@@ -231,6 +300,34 @@ impl State {
             }
         }
         None
+    }
+
+    /// Begins the calls that wait for the store, as many as go into one transaction, unless another
+    /// worker does that. Those that wait for the store's word go first.
+    fn next_stored(&mut self, now: Instant, turn: &mut Turn<'_>) -> Option<Work> {
+        if matches!(self.storing.keeper, Keeper::Works | Keeper::Gathers) {
+            return None;
+        }
+        self.storing.keeper = Keeper::None;
+        if !self.storing.doubts.is_empty() {
+            return Some(Work::Ask(std::mem::take(&mut self.storing.doubts)));
+        }
+        if self.queue.is_empty()
+            && let Some(until) = self.storing.gathers_until(now)
+        {
+            self.storing.keeper = Keeper::Gathers;
+            return Some(Work::Gather(until));
+        }
+        let mut jobs = Vec::new();
+        while jobs.len() < BATCH_JOBS_MAX && !self.is_full() {
+            let Some(call) = self.storing.calls.pop_front() else { break };
+            jobs.extend(self.begin(now, call, turn));
+        }
+        if jobs.is_empty() {
+            return None;
+        }
+        self.storing.keeper = Keeper::Works;
+        Some(Work::Store(jobs))
     }
 
     /// Whether as many calls run as may: async handlers are not bounded by the workers.
@@ -262,12 +359,16 @@ impl State {
         errands: &mut Errands,
     ) {
         match went {
-            Went::Ended(done) => {
-                let was_full = self.is_full();
-                self.finish(now, done, contexts);
-                if was_full && !self.queue.is_empty() {
-                    self.call_worker(errands);
-                }
+            Went::Ended(done) => self.finish_all(now, [done], contexts, errands),
+            Went::Stored(settled) => {
+                self.storing.stored(now, &settled);
+                self.storing.doubts.extend(settled.doubts);
+                self.finish_all(now, settled.dones, contexts, errands);
+            }
+            Went::Gathered => self.storing.keeper = Keeper::None,
+            Went::Asked(Settled { dones, doubts, .. }) => {
+                self.storing.doubts.extend(doubts);
+                self.finish_all(now, dones, contexts, errands);
             }
             Went::Waits(pending) if self.is_stopping => errands.abandoned.push(pending),
             Went::Waits(pending) => {
@@ -280,6 +381,22 @@ impl State {
     /// The receiving thread leaves async handlers to the workers.
     pub(super) fn hand_over(&mut self, errands: &mut Errands) {
         if self.parked.is_anybody_called() {
+            self.call_worker(errands);
+        }
+    }
+
+    fn finish_all(
+        &mut self,
+        now: Instant,
+        dones: impl IntoIterator<Item = Done>,
+        contexts: &mut Contexts,
+        errands: &mut Errands,
+    ) {
+        let was_full = self.is_full();
+        for done in dones {
+            self.finish(now, done, contexts);
+        }
+        if was_full && !self.queue.is_empty() {
             self.call_worker(errands);
         }
     }
@@ -327,7 +444,8 @@ impl State {
 
     /// Calls that wait for a worker and calls that run.
     pub(super) fn left(&self) -> (usize, usize) {
-        (self.queue.len() + self.inline.len(), self.serving.len() + self.parked.len())
+        let waiting = self.queue.len() + self.inline.len() + self.storing.calls.len();
+        (waiting, self.serving.len() + self.parked.len())
     }
 
     /// Begins the end: no thread starts a handler any more, those that run are told, those that wait
@@ -336,6 +454,7 @@ impl State {
         self.is_stopping = true;
         self.queue.clear();
         self.inline.clear();
+        self.storing.calls.clear();
         errands.cancels.extend(self.serving.iter().map(|(_, context)| context.clone()));
         for pending in self.parked.take_all() {
             errands.cancels.push(pending.context.clone());
@@ -407,22 +526,22 @@ impl Errands {
 
     /// Does all that is to be done. The lock must not be held.
     pub(super) fn run(&mut self, shared: &Arc<Shared>) {
-        let link = self.link.take();
-        for (to, datagram) in &mut self.datagrams[..self.ready] {
-            if let (Some(to), Some(link)) = (to.take(), &link) {
-                // A datagram that did not leave is one that was lost: the protocol sees to it.
-                let _ = link.send(to, datagram);
+        self.send();
+        while let Some(number) = self.fresh_workers.pop() {
+            if workers::hire(shared, number).is_err() {
+                let (mut state, now) = shared.turn();
+                state.do_without(now, number);
+                let until = state.drain(now, shared, self);
+                self.must_wake_receiver |= state.receiver_must_look(until);
+                drop(state);
+                self.send();
             }
         }
-        self.ready = 0;
-        self.datagrams.truncate(DATAGRAMS_KEPT_MAX);
+        let link = self.link.take();
         if std::mem::take(&mut self.must_wake_receiver)
             && let Some(link) = link
         {
             link.wake();
-        }
-        for number in self.fresh_workers.drain(..) {
-            workers::hire(shared, number);
         }
         for gate in self.gates.drain(..) {
             gate.open();
@@ -431,5 +550,16 @@ impl Errands {
             context.cancel();
         }
         self.abandoned.clear();
+    }
+
+    fn send(&mut self) {
+        for (to, datagram) in &mut self.datagrams[..self.ready] {
+            if let (Some(to), Some(link)) = (to.take(), &self.link) {
+                // A datagram that did not leave is one that was lost: the protocol sees to it.
+                let _ = link.send(to, datagram);
+            }
+        }
+        self.ready = 0;
+        self.datagrams.truncate(DATAGRAMS_KEPT_MAX);
     }
 }

@@ -15,6 +15,7 @@ use crate::time::Duration;
 use crate::wire::{RefuseReason, ReplyStatus, SealedVerdict};
 
 mod addresses;
+mod threads;
 mod peer;
 #[cfg(feature = "sim")]
 mod simulated;
@@ -137,6 +138,10 @@ struct Bench {
 
 impl Bench {
     fn with(change: impl FnOnce(Server) -> Server) -> Self {
+        Self::within(&reactor::world(), change)
+    }
+
+    fn within(world: &Arc<dyn World>, change: impl FnOnce(Server) -> Server) -> Self {
         let (sender, seen) = mpsc::channel();
         let (executions, release) = (Arc::<AtomicUsize>::default(), Arc::<Release>::default());
         let probe = Probe {
@@ -144,7 +149,7 @@ impl Bench {
             executions: Arc::clone(&executions),
             release: Arc::clone(&release),
         };
-        let server = Server::bind_in(&reactor::world(), "127.0.0.1:0").expect("a free port");
+        let server = Server::bind_in(world, "127.0.0.1:0").expect("a free port");
         let running = change(server.export(probe)).spawn().expect("starts");
         Self { running, seen, executions, release }
     }

@@ -6,16 +6,22 @@
 
 use std::sync::Arc;
 
+use crate::driver::NoThread;
 use crate::ids::GenerationId;
 use crate::protocol::{DurableTable, OpeningKey, ServerEvent};
 use crate::server::Ledger;
 use crate::server::dispatch::Contexts;
 use crate::server::state::{Errands, Shared, Turn};
 
-/// Starts the worker `number`, whose gate stands in the state.
-pub(super) fn hire(shared: &Arc<Shared>, number: usize) {
+/// Starts the worker `number`, whose place for a gate stands in the state.
+///
+/// # Errors
+///
+/// [`NoThread`]: there is none left to start.
+pub(super) fn hire(shared: &Arc<Shared>, number: usize) -> Result<(), NoThread> {
     let theirs = Arc::clone(shared);
-    shared.world.spawn(&format!("rpc-worker-{number}"), Box::new(move || work(&theirs, number)));
+    let body = Box::new(move || work(&theirs, number));
+    shared.world.spawn(&format!("rpc-worker-{number}"), body)
 }
 
 fn work(shared: &Arc<Shared>, number: usize) {
@@ -35,7 +41,8 @@ fn work(shared: &Arc<Shared>, number: usize) {
             state.core.generation_opened(now, key, table);
         }
         let question = state.questions.pop_front();
-        let work = if question.is_some() { None } else { state.next_work(now, &mut turn) };
+        let work =
+            if question.is_some() { None } else { state.next_work(now, &mut turn, &mut errands) };
         let until = state.drain(now, shared, &mut errands);
         errands.must_wake_receiver |= state.receiver_must_look(until);
         let must_end = state.is_stopping;

@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::cache::RowCache;
 use super::group::{Ended, Group, GroupStats, Job, Seat};
 use super::record::MetaRecord;
 use super::{Commit, RowKey, Rows, Store, StoreError, StoreErrorKind};
@@ -80,7 +81,7 @@ impl<S: Store> Durable<S> {
             })
         })?;
         let (server, incarnation) = taken;
-        let group = Group::new(waiting_jobs_max);
+        let group = Group::new(waiting_jobs_max, Arc::clone(&world));
         let is_fenced = AtomicBool::new(false);
         Ok(Self { store, world, group, server, incarnation, is_fenced, seats: Mutex::default() })
     }
@@ -106,6 +107,11 @@ impl<S: Store> Durable<S> {
     #[must_use]
     pub fn stats(&self) -> GroupStats {
         self.group.stats()
+    }
+
+    /// How long a commit took of late, from the last body's end to the flush's.
+    pub(crate) fn flush_takes(&self) -> Duration {
+        self.group.flush_takes()
     }
 
     /// Whether a later life is known to have taken the store.
@@ -137,15 +143,50 @@ impl<S: Store> Durable<S> {
     /// unless the error [is doubtful](StoreError::is_doubtful).
     pub fn commit(
         &self,
-        body: impl FnMut(&mut S::Tx<'_>) -> Commit + Send + 'static,
+        mut body: impl FnMut(&mut S::Tx<'_>) -> Commit + Send + 'static,
+    ) -> Result<Ended, StoreError> {
+        self.commit_job(None, move |tx: &mut S::Tx<'_>, _: &mut RowCache| body(tx))
+    }
+
+    /// As [`Durable::commit`], with a body that works with that row of the runtime's, through the
+    /// cache: see [`Job::key`].
+    ///
+    /// # Errors
+    ///
+    /// See there.
+    pub fn commit_row(
+        &self,
+        key: RowKey,
+        body: impl FnMut(&mut S::Tx<'_>, &mut RowCache) -> Commit + Send + 'static,
+    ) -> Result<Ended, StoreError> {
+        self.commit_job(Some(key), body)
+    }
+
+    fn commit_job(
+        &self,
+        key: Option<RowKey>,
+        body: impl FnMut(&mut S::Tx<'_>, &mut RowCache) -> Commit + Send + 'static,
     ) -> Result<Ended, StoreError> {
         let seat = self.seat();
-        let job = Attended { body, seat: Some(Arc::clone(&seat)) };
+        seat.expect_one();
+        let job = Attended { key, body, seat: Some(Arc::clone(&seat)) };
         self.admit(Box::new(job), Some(Arc::clone(&seat)));
-        let guard = |tx: &mut S::Tx<'_>| self.guard(tx);
-        let ended = self.group.attend(&seat, &self.store, &guard);
+        self.attend(&seat);
+        let ended = seat.take_ended().expect("it was told");
         self.seats.lock().unwrap_or_else(PoisonError::into_inner).push(seat);
         ended
+    }
+
+    /// As [`Durable::post`], for a thread that will [attend](Durable::attend) at that seat, which
+    /// the job tells of its end.
+    pub(crate) fn post_from(&self, job: Box<dyn Job<S>>, seat: Arc<Seat>) {
+        self.admit(job, Some(seat));
+    }
+
+    /// Waits until all jobs that were posted from that seat have ended, and helps.
+    pub(crate) fn attend(&self, seat: &Seat) {
+        let guard = |tx: &mut S::Tx<'_>| self.guard(tx);
+        self.group.attend(seat, &self.store, &guard);
     }
 
     /// Takes a job in without waiting; [`Durable::work`] sees that somebody runs it. The job is
@@ -241,6 +282,7 @@ fn number<S: Store>(tx: &mut S::Tx<'_>, key: RowKey) -> Result<Option<u64>, Stor
 
 /// The job of a thread that waits for it.
 struct Attended<F> {
+    key: Option<RowKey>,
     body: F,
     seat: Option<Arc<Seat>>,
 }
@@ -248,15 +290,19 @@ struct Attended<F> {
 impl<S, F> Job<S> for Attended<F>
 where
     S: Store,
-    F: FnMut(&mut S::Tx<'_>) -> Commit + Send,
+    F: FnMut(&mut S::Tx<'_>, &mut RowCache) -> Commit + Send,
 {
-    fn run(&mut self, tx: &mut S::Tx<'_>) -> Commit {
-        (self.body)(tx)
+    fn key(&self) -> Option<RowKey> {
+        self.key
+    }
+
+    fn run(&mut self, tx: &mut S::Tx<'_>, rows: &mut RowCache) -> Commit {
+        (self.body)(tx, rows)
     }
 
     fn ended(mut self: Box<Self>, how: Result<Ended, StoreError>) {
         if let Some(seat) = self.seat.take() {
-            seat.tell(how);
+            seat.tell_how(how);
         }
     }
 }
@@ -266,7 +312,7 @@ impl<F> Drop for Attended<F> {
     fn drop(&mut self) {
         if let Some(seat) = self.seat.take() {
             let error = StoreError::new(StoreErrorKind::Other, "the thread that led panicked");
-            seat.tell(Err(error.doubtful()));
+            seat.tell_how(Err(error.doubtful()));
         }
     }
 }

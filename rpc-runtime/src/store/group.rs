@@ -18,11 +18,19 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Commit, Store, StoreError, StoreErrorKind};
-use crate::driver::Gate;
+use super::{Commit, RowCache, RowKey, Store, StoreError, StoreErrorKind};
+use crate::driver::World;
+use crate::time::Duration;
+
+mod seat;
+
+pub(crate) use seat::Seat;
 
 /// The most jobs in one transaction.
-pub(super) const BATCH_JOBS_MAX: usize = 64;
+pub(crate) const BATCH_JOBS_MAX: usize = 64;
+
+/// By which part the last flush counts in the time that one takes of late.
+const FLUSH_TAKES_SHARE: u32 = 4;
 
 /// A batch that lost that many jobs is committed as far as it is known to be good, so that the
 /// others do not run again and again for the sake of jobs that fail.
@@ -50,9 +58,15 @@ impl fmt::Debug for Ended {
 
 /// A body and what is done when it has ended. Both happen on the thread of whoever leads.
 pub trait Job<S: Store>: Send {
+    /// The one row of the runtime's that it works with, if it reads and writes that through the
+    /// cache alone: it is read ahead and written behind, together with those of the others.
+    fn key(&self) -> Option<RowKey> {
+        None
+    }
+
     /// Works in a transaction. May run more than once, on a transaction of its own each time: what
     /// an earlier run found or did counts for nothing, so every run begins from the beginning.
-    fn run(&mut self, tx: &mut S::Tx<'_>) -> Commit;
+    fn run(&mut self, tx: &mut S::Tx<'_>, rows: &mut RowCache) -> Commit;
 
     /// Its last run's end. Not while the transaction is open; must not wait, for others wait for
     /// the thread that it is called on.
@@ -83,28 +97,18 @@ struct Waiting<S: Store> {
     seat: Option<Arc<Seat>>,
 }
 
-/// Where a thread waits for its own job, or to be told to lead.
-pub(super) struct Seat {
-    gate: Arc<dyn Gate>,
-    told: Mutex<Told>,
-}
-
-#[derive(Default)]
-struct Told {
-    lead: bool,
-    ended: Option<Result<Ended, StoreError>>,
-}
-
 struct Queue<S: Store> {
     waiting: VecDeque<Waiting<S>>,
     is_led: bool,
     stats: GroupStats,
+    flush_takes: Duration,
 }
 
 /// The queue of a store's jobs.
 pub(super) struct Group<S: Store> {
     queue: Mutex<Queue<S>>,
     waiting_max: usize,
+    world: Arc<dyn World>,
 }
 
 /// What the leader does last in a transaction: whether this life may still write.
@@ -112,9 +116,14 @@ pub(super) type Guard<'g, S> =
     &'g (dyn Fn(&mut <S as Store>::Tx<'_>) -> Result<(), StoreError> + Send + Sync);
 
 impl<S: Store> Group<S> {
-    pub(super) fn new(waiting_max: usize) -> Self {
-        let queue = Queue { waiting: VecDeque::new(), is_led: false, stats: GroupStats::default() };
-        Self { queue: Mutex::new(queue), waiting_max }
+    pub(super) fn new(waiting_max: usize, world: Arc<dyn World>) -> Self {
+        let queue = Queue {
+            waiting: VecDeque::new(),
+            is_led: false,
+            stats: GroupStats::default(),
+            flush_takes: Duration::ZERO,
+        };
+        Self { queue: Mutex::new(queue), waiting_max, world }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue<S>> {
@@ -123,6 +132,11 @@ impl<S: Store> Group<S> {
 
     pub(super) fn stats(&self) -> GroupStats {
         self.lock().stats
+    }
+
+    /// How long a commit took of late, from the last body's end to the flush's.
+    pub(super) fn flush_takes(&self) -> Duration {
+        self.lock().flush_takes
     }
 
     /// Takes a job in, to be run by whoever leads.
@@ -156,24 +170,17 @@ impl<S: Store> Group<S> {
         }
     }
 
-    /// Waits until the job of `seat` has ended; leads if nobody does, or when told to.
-    pub(super) fn attend(
-        &self,
-        seat: &Seat,
-        store: &S,
-        guard: Guard<'_, S>,
-    ) -> Result<Ended, StoreError> {
+    /// Waits until all jobs of `seat` have ended; leads if nobody does, or when told to.
+    pub(super) fn attend(&self, seat: &Seat, store: &S, guard: Guard<'_, S>) {
         loop {
-            let mut told = seat.lock();
-            let is_told_to_lead = std::mem::take(&mut told.lead);
-            if let Some(ended) = told.ended.take() {
+            let (has_ended, is_told_to_lead) = seat.look();
+            if has_ended {
                 assert!(!is_told_to_lead, "only the leader ends jobs, and it was to be this one");
-                return ended;
+                return;
             }
-            drop(told);
             let lead = if is_told_to_lead { Some(Lead { group: self }) } else { self.try_lead() };
             let Some(mut lead) = lead else {
-                seat.gate.wait(None);
+                seat.wait();
                 continue;
             };
             while !seat.has_ended() {
@@ -192,26 +199,6 @@ impl<S: Store> Group<S> {
         let is_free = !queue.is_led && !queue.waiting.is_empty();
         queue.is_led |= is_free;
         is_free.then(|| Lead { group: self })
-    }
-}
-
-impl Seat {
-    pub(super) fn new(gate: Arc<dyn Gate>) -> Arc<Self> {
-        Arc::new(Self { gate, told: Mutex::new(Told::default()) })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Told> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn has_ended(&self) -> bool {
-        self.lock().ended.is_some()
-    }
-
-    /// Tells the waiter how its job ended.
-    pub(super) fn tell(&self, ended: Result<Ended, StoreError>) {
-        self.lock().ended = Some(ended);
-        self.gate.open();
     }
 }
 
@@ -255,8 +242,7 @@ impl<'g, S: Store> Lead<'g, S> {
         drop(queue);
         let Some(seat) = seat else { return Some(self) };
         std::mem::forget(self); // the seat has it
-        seat.lock().lead = true;
-        seat.gate.open();
+        seat.tell_to_lead();
         None
     }
 
@@ -273,14 +259,20 @@ impl<'g, S: Store> Lead<'g, S> {
             lost: 0,
             one_by_one: false,
             stats: GroupStats::default(),
+            world: &*self.group.world,
+            flush_took: None,
         };
         while !batch.jobs.is_empty() {
             batch.step(store, guard);
         }
-        let Batch { again, stats, .. } = batch;
+        let Batch { again, stats, flush_took, .. } = batch;
         let mut queue = self.group.lock();
         for waiting in again.into_iter().rev() {
             queue.waiting.push_front(waiting);
+        }
+        if let Some(took) = flush_took {
+            let before = queue.flush_takes;
+            queue.flush_takes = before - before / FLUSH_TAKES_SHARE + took / FLUSH_TAKES_SHARE;
         }
         let total = &mut queue.stats;
         total.runs += stats.runs;
@@ -291,7 +283,7 @@ impl<'g, S: Store> Lead<'g, S> {
 }
 
 /// Jobs on their way through one transaction, or through several if some of them fail.
-struct Batch<S: Store> {
+struct Batch<'w, S: Store> {
     jobs: VecDeque<Waiting<S>>,
     /// How many of them to run in the next transaction.
     good: usize,
@@ -302,9 +294,12 @@ struct Batch<S: Store> {
     /// A transaction of several failed by the fault of one of them.
     one_by_one: bool,
     stats: GroupStats,
+    world: &'w dyn World,
+    /// How long the last commit took that succeeded.
+    flush_took: Option<Duration>,
 }
 
-impl<S: Store> Batch<S> {
+impl<S: Store> Batch<'_, S> {
     /// One transaction, and its consequences.
     fn step(&mut self, store: &S, guard: Guard<'_, S>) {
         let (stop, result) = self.attempt(store, guard);
@@ -339,16 +334,27 @@ impl<S: Store> Batch<S> {
     }
 
     fn attempt(&mut self, store: &S, guard: Guard<'_, S>) -> (Stop, Result<(), StoreError>) {
-        let Self { jobs, good, stats, .. } = self;
+        let Self { jobs, good, stats, world, .. } = self;
         let mut stop = Stop::No;
+        let mut commit_began = None;
         let result = store.transact(&mut |tx| {
             stop = Stop::No;
             stats.transactions += 1;
+            let keys = jobs.iter().take(*good).filter_map(|waiting| waiting.job.key());
+            let mut rows = match RowCache::read_ahead::<S>(tx, keys) {
+                Ok(rows) => rows,
+                Err(error) => return Commit::Failed(error),
+            };
             for (index, waiting) in jobs.iter_mut().take(*good).enumerate() {
                 stats.runs += 1;
+                if waiting.job.key().is_none()
+                    && let Err(error) = rows.write_behind::<S>(tx)
+                {
+                    return Commit::Failed(error);
+                }
                 // The body begins from the beginning in every run, and is asked nothing after its
                 // panic but to be told of it.
-                let ran = catch_unwind(AssertUnwindSafe(|| waiting.job.run(tx)));
+                let ran = catch_unwind(AssertUnwindSafe(|| waiting.job.run(tx, &mut rows)));
                 let failed = match ran {
                     Ok(Commit::Keep) => continue,
                     Ok(Commit::Undo) => (Stop::Undone(index), Commit::Undo),
@@ -358,8 +364,13 @@ impl<S: Store> Batch<S> {
                 stop = failed.0;
                 return failed.1;
             }
-            guard(tx).map_or_else(Commit::Failed, |()| Commit::Keep)
+            commit_began = Some(world.now());
+            let written = rows.write_behind::<S>(tx).and_then(|()| guard(tx));
+            written.map_or_else(Commit::Failed, |()| Commit::Keep)
         });
+        if let (Ok(()), Some(began)) = (&result, commit_began) {
+            self.flush_took = Some(began.until(self.world.now()));
+        }
         (stop, result)
     }
 

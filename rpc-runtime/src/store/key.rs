@@ -15,7 +15,7 @@ use crate::ids::{ClientId, GenerationId, SlotIndex};
 /// | `01`, client, generation, `01`, slot | [`RowKey::Slot`] |
 ///
 /// Numbers are big-endian, so that the order of the bytes is the order of the numbers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RowKey {
     /// The version of the rows' format.
     Format,

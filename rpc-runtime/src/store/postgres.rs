@@ -19,6 +19,7 @@ use postgres::error::SqlState;
 use postgres::types::{ToSql, Type};
 use postgres::{Client, Config, IsolationLevel, NoTls, Row, Transaction};
 
+use super::key::KeyBytes;
 use super::{Commit, RowKey, Rows, Store, StoreError, StoreErrorKind};
 use crate::time::Duration;
 
@@ -52,6 +53,10 @@ const GET: &str = "SELECT contents FROM rpc_runtime_rows WHERE key = $1";
 const GET_AND_HOLD: &str = "SELECT contents FROM rpc_runtime_rows WHERE key = $1 FOR UPDATE";
 const PUT: &str = "INSERT INTO rpc_runtime_rows (key, contents) VALUES ($1, $2) \
                    ON CONFLICT (key) DO UPDATE SET contents = excluded.contents";
+const GET_ALL: &str = "SELECT key, contents FROM rpc_runtime_rows WHERE key = ANY($1)";
+const PUT_ALL: &str = "INSERT INTO rpc_runtime_rows (key, contents) \
+                       SELECT * FROM unnest($1::bytea[], $2::bytea[]) \
+                       ON CONFLICT (key) DO UPDATE SET contents = excluded.contents";
 const DELETE: &str = "DELETE FROM rpc_runtime_rows WHERE key = $1";
 const SCAN: &str = "SELECT key, contents FROM rpc_runtime_rows \
                     WHERE key >= $1 AND key < $2 ORDER BY key LIMIT $3";
@@ -232,6 +237,24 @@ impl Store for Postgres {
     fn delete(tx: &mut Transaction<'_>, key: RowKey) -> Result<(), StoreError> {
         let key = key.to_bytes();
         tx.execute_typed(DELETE, &[(&key.as_slice(), Type::BYTEA)]).map_err(failed)?;
+        Ok(())
+    }
+
+    fn get_all(
+        tx: &mut Transaction<'_>,
+        keys: &[RowKey],
+    ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
+        let keys: Vec<_> = keys.iter().map(|key| key.to_bytes()).collect();
+        let keys: Vec<_> = keys.iter().map(KeyBytes::as_slice).collect();
+        read(&tx.query_typed(GET_ALL, &[(&keys, Type::BYTEA_ARRAY)]).map_err(failed)?)
+    }
+
+    fn put_all(tx: &mut Transaction<'_>, rows: &[(RowKey, &[u8])]) -> Result<(), StoreError> {
+        let keys: Vec<_> = rows.iter().map(|(key, _)| key.to_bytes()).collect();
+        let keys: Vec<_> = keys.iter().map(KeyBytes::as_slice).collect();
+        let rows: Vec<_> = rows.iter().map(|(_, row)| *row).collect();
+        let fields: [Field<'_>; 2] = [(&keys, Type::BYTEA_ARRAY), (&rows, Type::BYTEA_ARRAY)];
+        tx.execute_typed(PUT_ALL, &fields).map_err(failed)?;
         Ok(())
     }
 

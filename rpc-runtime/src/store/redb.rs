@@ -177,6 +177,26 @@ impl Store for Redb {
         Ok(())
     }
 
+    fn get_all(
+        tx: &mut WriteTransaction,
+        keys: &[RowKey],
+    ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
+        let table = tx.open_table(ROWS).map_err(failed)?;
+        let row = |key: &RowKey| {
+            let row = table.get(key.to_bytes().as_slice()).map_err(failed)?;
+            Ok(row.map(|row| (*key, row.value().to_vec())))
+        };
+        keys.iter().map(row).filter_map(Result::transpose).collect()
+    }
+
+    fn put_all(tx: &mut WriteTransaction, rows: &[(RowKey, &[u8])]) -> Result<(), StoreError> {
+        let mut table = tx.open_table(ROWS).map_err(failed)?;
+        for (key, row) in rows {
+            table.insert(key.to_bytes().as_slice(), *row).map_err(failed)?;
+        }
+        Ok(())
+    }
+
     fn scan(
         tx: &mut WriteTransaction,
         rows: Rows,

@@ -11,7 +11,8 @@ use crate::server::Server;
 
 #[test]
 fn postgresql_keeps_all_promises() {
-    let mut server = match Server::start() {
+    // Nobody cuts the power here.
+    let mut server = match Server::start(false) {
         Ok(server) => server,
         Err(why) => {
             eprintln!("skipped: {why}");

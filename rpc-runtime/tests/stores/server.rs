@@ -1,4 +1,4 @@
-//! A PostgreSQL server for a test: made in a folder of its own, gone with it.
+//! A PostgreSQL server for a test or a bench: made in a folder of its own, gone with it.
 #![expect(clippy::disallowed_methods, reason = "somebody has to read what the server says")]
 
 use std::fs;
@@ -16,12 +16,14 @@ pub(crate) struct Server {
     programs: PathBuf,
     /// Whose processes they are, if this one's may not be: the server refuses to be root's.
     owner: Option<(u32, u32)>,
+    does_flush: bool,
     running: Option<Child>,
 }
 
 impl Server {
-    /// Starts one, or says why not.
-    pub(crate) fn start() -> Result<Self, String> {
+    /// Starts one, or says why not. A server that does not flush keeps what it wrote over a crash
+    /// of its processes, though not of the machine.
+    pub(crate) fn start(does_flush: bool) -> Result<Self, String> {
         let programs = programs().ok_or("no PostgreSQL is installed (initdb, postgres)")?;
         let folder = TempDir::with_prefix("pg").map_err(|error| error.to_string())?;
         let mine = fs::metadata(folder.path()).map_err(|error| error.to_string())?;
@@ -33,7 +35,7 @@ impl Server {
         } else {
             None
         };
-        let mut server = Self { folder, programs, owner, running: None };
+        let mut server = Self { folder, programs, owner, does_flush, running: None };
         let mut make = server.command("initdb");
         make.args(["-A", "trust", "-U", "bank", "-E", "UTF8", "--locale=C", "--no-sync", "-D"]);
         let made = make.arg(server.data()).output().map_err(|error| error.to_string())?;
@@ -61,8 +63,10 @@ impl Server {
     pub(crate) fn run(&mut self) -> Result<(), String> {
         let mut command = self.command("postgres");
         command.arg("-D").arg(self.data()).arg("-k").arg(self.folder.path());
-        // Nobody cuts the power here; killed processes leave their writes with the system.
-        command.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=20"]);
+        command.args(["-c", "listen_addresses=", "-c", "max_connections=20"]);
+        if !self.does_flush {
+            command.args(["-c", "fsync=off"]);
+        }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| error.to_string())?;
         let mut says = BufReader::new(child.stderr.take().ok_or("it is piped")?);

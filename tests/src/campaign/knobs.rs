@@ -47,6 +47,14 @@ impl FromStr for Calls {
 }
 
 impl Calls {
+    /// What one caller's calls are of: some callers know one sort only.
+    pub(super) fn of_one_caller(self, rng: &mut dyn Rng) -> Self {
+        match self {
+            Self::All if rng.chance(0.4) => Self::Only(pick(rng, &SEMANTICS[1..])),
+            Self::All | Self::Only(_) => self,
+        }
+    }
+
     /// The method of the next call, and what it promises.
     pub(super) fn pick(self, rng: &mut dyn Rng) -> (u64, Semantics) {
         let any = METHODS[pick(rng, &[0, 1, 1, 2, 2, 2, 3, 3, 3])];

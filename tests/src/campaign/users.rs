@@ -14,11 +14,14 @@ use super::knobs::Calls;
 pub(super) struct Handlers {
     rng: Box<dyn Rng>,
     executions: u64,
+    /// Their work takes long, as a rule, so that callers are asked, give up or die meanwhile.
+    are_slow: bool,
 }
 
 impl Handlers {
-    pub(super) fn new(rng: Box<dyn Rng>) -> Self {
-        Self { rng, executions: 0 }
+    pub(super) fn new(mut rng: Box<dyn Rng>) -> Self {
+        let are_slow = rng.chance(0.3);
+        Self { rng, executions: 0, are_slow }
     }
 }
 
@@ -38,10 +41,11 @@ impl Behaviour for Handlers {
             _ => (HandlerEnd::Returned, 0),
         };
         reply.resize(reply.len() + length, 7);
-        let takes = match self.rng.below(10) {
-            0..=5 => 0,
-            6..=8 => self.rng.below(60_000),
-            _ => self.rng.below(1_500_000),
+        let takes = match (self.rng.below(10), self.are_slow) {
+            (0..=5, false) | (0..=1, true) => 0,
+            (6..=8, false) | (2..=3, true) => self.rng.below(60_000),
+            (_, false) => self.rng.below(1_500_000),
+            (_, true) => self.rng.below(4_000_000),
         };
         let takes = Duration::from_micros(takes);
         Work { takes, end, heeds_cancel: self.rng.chance(0.7) }
@@ -56,13 +60,16 @@ pub(super) struct Caller {
     left: u64,
     kinds: Calls,
     at_once: usize,
+    is_patient: bool,
     resting: bool,
 }
 
 impl Caller {
     pub(super) fn new(mut rng: Box<dyn Rng>, connections: usize, calls: u64, kinds: Calls) -> Self {
         let at_once = 1 + usize::try_from(rng.below(6)).unwrap_or(0);
-        Self { rng, connections, left: calls, kinds, at_once, resting: false }
+        let is_patient = rng.chance(0.3);
+        let kinds = kinds.of_one_caller(&mut *rng);
+        Self { rng, connections, left: calls, kinds, at_once, is_patient, resting: false }
     }
 }
 
@@ -79,13 +86,15 @@ impl Script for Caller {
         self.resting = false;
         self.left -= 1;
         let (method, semantics) = self.kinds.pick(&mut *self.rng);
-        let patience = Duration::from_micros(20_000 + self.rng.below(2_000_000));
+        let longest = if self.is_patient { 5_000_000 } else { 2_000_000 };
+        let patience = Duration::from_micros(20_000 + self.rng.below(longest));
         let spec = CallSpec {
             method: MethodFingerprint(method),
             name: u32::try_from(method).unwrap_or(0),
             semantics,
             deadline: now + patience,
             depth: u8::from(self.rng.chance(0.2)),
+            recorded: false,
         };
         let gives_up = self.rng.chance(0.15);
         let cancel_at = gives_up.then(|| now + Duration::from_micros(1 + self.rng.below(300_000)));

@@ -1,13 +1,14 @@
 //! Servers and clients of a story: how they come, go, and come back.
 
+use rpc_runtime::client::journal::Book;
 use rpc_runtime::ids::{ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
     Client, ClientCounters, ClientIdentity, Limits, MethodEntry, OrphanPolicy, OrphanStrategy,
     Server, ServerCounters, ServerIdentity, Target,
 };
-use rpc_runtime::sim::HostId;
-use rpc_runtime::sim::checker::Fact;
-use rpc_runtime::sim::nodes::{ClientNode, ServerNode};
+use rpc_runtime::sim::checker::{CallNumber, Fact};
+use rpc_runtime::sim::nodes::{ClientNode, Disk, ServerNode};
+use rpc_runtime::sim::{HostId, SimDisk};
 use rpc_runtime::time::{Duration, Instant};
 
 use super::World;
@@ -22,6 +23,7 @@ pub(super) struct ServerPlan {
     limits: Limits,
     strategy: OrphanStrategy,
     tempers: Tempers,
+    disk: Disk,
 }
 
 /// A client over its lives.
@@ -30,6 +32,8 @@ pub(super) struct ClientPlan {
     id: ClientId,
     target: Target,
     limits: Limits,
+    /// What its journal is on, if it keeps one.
+    disk: Option<SimDisk>,
 }
 
 /// How many handlers of a server run at a time, unless the limits say less.
@@ -48,7 +52,8 @@ impl World {
         set(&mut limits);
         let id = ServerId(1 + u64::from(host.0));
         let (strategy, tempers) = (OrphanStrategy::default(), Tempers::default());
-        self.servers.insert(host, ServerPlan { id, limits, strategy, tempers });
+        let disk = self.new_disk();
+        self.servers.insert(host, ServerPlan { id, limits, strategy, tempers, disk });
         self.place_server(host);
         host
     }
@@ -71,6 +76,12 @@ impl World {
         host
     }
 
+    /// A disk that is looked at when the story ends.
+    fn new_disk(&mut self) -> Disk {
+        self.disks.push(Disk::default());
+        self.disks[self.disks.len() - 1].clone()
+    }
+
     /// A client of a server.
     pub fn client(&mut self, name: &str, server: HostId) -> HostId {
         self.client_with(name, server, |_| {})
@@ -83,11 +94,28 @@ impl World {
         server: HostId,
         set: impl FnOnce(&mut Limits),
     ) -> HostId {
+        self.add_client(name, server, set, false)
+    }
+
+    /// A client of a server that keeps a journal.
+    pub fn keeping_client(&mut self, name: &str, server: HostId) -> HostId {
+        self.add_client(name, server, |_| {}, true)
+    }
+
+    fn add_client(
+        &mut self,
+        name: &str,
+        server: HostId,
+        set: impl FnOnce(&mut Limits),
+        keeps_journal: bool,
+    ) -> HostId {
         let host = self.add_host(name);
         let mut limits = Limits::default();
         set(&mut limits);
+        let seed = self.with(|control| control.seed());
+        let disk = keeps_journal.then(|| SimDisk::new(seed, u64::from(host.0)));
         let id = ClientId(100 + u64::from(host.0));
-        self.place_client_of(host, id, server, limits);
+        self.place_client_of(host, id, server, (limits, disk));
         host
     }
 
@@ -98,17 +126,23 @@ impl World {
         let life = self.incarnation(client);
         // A host counts its lives by itself: this one's are to be the later ones.
         while self.with(|control| control.incarnation(host)) <= life {}
-        self.place_client_of(host, id, server, Limits::default());
+        self.place_client_of(host, id, server, (Limits::default(), None));
         host
     }
 
-    fn place_client_of(&mut self, host: HostId, id: ClientId, server: HostId, limits: Limits) {
+    fn place_client_of(
+        &mut self,
+        host: HostId,
+        id: ClientId,
+        server: HostId,
+        (limits, disk): (Limits, Option<SimDisk>),
+    ) {
         let target = Target {
             address: server.address(),
             server: self.servers[&server].id,
             incarnation: Incarnation::NONE,
         };
-        self.clients.insert(host, ClientPlan { id, target, limits });
+        self.clients.insert(host, ClientPlan { id, target, limits, disk });
         let incarnation = self.with(|control| control.incarnation(host));
         self.place_client(host, incarnation);
     }
@@ -134,6 +168,10 @@ impl World {
             let calls = self.with_client(host, |node, _| node.calls());
             self.journal.note(self.simulation.now(), Fact::ClientGone { calls });
         }
+        let plan = self.clients.get(&host);
+        if let Some(disk) = plan.and_then(|plan| plan.disk.as_ref()) {
+            disk.crash();
+        }
         self.with(|control| control.crash(host));
     }
 
@@ -145,8 +183,10 @@ impl World {
 
     /// Another server comes to live where one has crashed.
     pub fn replace_server(&mut self, host: HostId) {
+        let disk = self.new_disk();
         let plan = self.servers.get_mut(&host).expect("a server");
         plan.id = ServerId(plan.id.0 + 1_000);
+        plan.disk = disk;
         self.restart_server(host);
     }
 
@@ -238,7 +278,7 @@ impl World {
     }
 
     fn place_server(&mut self, host: HostId) {
-        let ServerPlan { id, limits, strategy, tempers } = &self.servers[&host];
+        let ServerPlan { id, limits, strategy, tempers, disk } = &self.servers[&host];
         let orphans = OrphanPolicy::new(*strategy, limits.quantum);
         let entry = |(fingerprint, semantics): (u64, _)| MethodEntry {
             fingerprint: MethodFingerprint(fingerprint),
@@ -256,21 +296,37 @@ impl World {
             let machine = Server::new(identity, limits.clone(), methods, rng);
             let identity = (identity.id, identity.incarnation);
             let journal = self.journal.clone();
-            control.place(host, ServerNode::new(machine, identity, handlers, workers, journal));
+            let node = ServerNode::new(machine, identity, handlers, workers, journal);
+            control.place(host, node.with_disk(disk.clone()));
         });
     }
 
     fn place_client(&mut self, host: HostId, incarnation: Incarnation) {
-        let ClientPlan { id, target, limits } = &self.clients[&host];
-        let identity = ClientIdentity { id: *id, incarnation };
+        let ClientPlan { id, target, limits, disk } = &self.clients[&host];
         let bound = (target.server, target.incarnation);
         self.with(|control| {
             let (rng, now) = (Box::new(control.rng(host)), control.local(host));
+            let book = disk.as_ref().map(|disk| {
+                let file = Box::new(disk.open().expect("its former life is dead"));
+                Book::open(file, &mut control.rng(host)).expect("a simulated disk")
+            });
+            let mut identity = ClientIdentity { id: *id, incarnation };
+            if let Some(book) = &book {
+                identity = ClientIdentity { id: book.client(), incarnation: book.incarnation() };
+            }
             let machine = Client::new(identity, *target, limits.clone(), rng, now);
             let user = User(self.notebook.clone());
-            let node = ClientNode::new(vec![(machine, bound)], user, self.journal.clone());
+            let mut node = ClientNode::new(vec![(machine, bound)], user, self.journal.clone());
+            if let Some(book) = book {
+                node = node.keeping(book);
+            }
             control.place(host, node);
         });
+    }
+
+    /// The calls whose effects are on servers' disks, and how often.
+    pub(super) fn effects(&self) -> Vec<(CallNumber, u32)> {
+        self.disks.iter().flat_map(Disk::effects).collect()
     }
 
     /// Whether no call is under way, anywhere.

@@ -20,12 +20,20 @@ use crate::campaign::METHODS;
 pub struct Plan {
     semantics: Semantics,
     pub(super) patience: Duration,
+    recorded: bool,
 }
 
 /// A call that runs at most once, with ten seconds of patience.
 #[must_use]
 pub const fn once() -> Plan {
-    Plan { semantics: Semantics::AtMostOnce, patience: Duration::from_secs(10) }
+    let patience = Duration::from_secs(10);
+    Plan { semantics: Semantics::AtMostOnce, patience, recorded: false }
+}
+
+/// A call that takes effect exactly once.
+#[must_use]
+pub const fn durable() -> Plan {
+    Plan { semantics: Semantics::ExactlyOnce, ..once() }
 }
 
 /// A call that runs at least once, if anybody answers.
@@ -47,6 +55,12 @@ impl Plan {
         Self { patience, ..self }
     }
 
+    /// The same call, in the journal whatever its semantics.
+    #[must_use]
+    pub const fn recorded(self) -> Self {
+        Self { recorded: true, ..self }
+    }
+
     pub(super) fn at(self, now: Instant) -> Planned {
         let method = METHODS.iter().find(|(_, semantics)| *semantics == self.semantics);
         let method = method.expect("stories call what servers offer").0;
@@ -56,6 +70,7 @@ impl Plan {
             semantics: self.semantics,
             deadline: now + self.patience,
             depth: 0,
+            recorded: self.recorded,
         };
         Planned { connection: 0, spec, arguments: Vec::new(), cancel_at: None }
     }

@@ -79,17 +79,21 @@ fn stand_in_the_middle(front: &Arc<dyn Link>, back: Arc<dyn Link>, desk: Address
         }
     };
     let (there, known) = ((Arc::clone(front), Arc::clone(&back)), Arc::clone(&visitor));
-    here().spawn(
-        "there",
-        Box::new(move || {
-            pass(&*there.0, &*there.1, &|from| {
-                *known.lock().unwrap() = Some(from);
-                Some(desk)
-            });
-        }),
-    );
+    here()
+        .spawn(
+            "there",
+            Box::new(move || {
+                pass(&*there.0, &*there.1, &|from| {
+                    *known.lock().unwrap() = Some(from);
+                    Some(desk)
+                });
+            }),
+        )
+        .unwrap();
     let front = Arc::clone(front);
-    here().spawn("back", Box::new(move || pass(&*back, &*front, &|_| *visitor.lock().unwrap())));
+    here()
+        .spawn("back", Box::new(move || pass(&*back, &*front, &|_| *visitor.lock().unwrap())))
+        .unwrap();
 }
 
 /// Calls through the middle: all return what they should. Gives the client's counters.

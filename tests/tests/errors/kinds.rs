@@ -213,7 +213,7 @@ fn draining() {
         let busy = desk.start().dawdle(300);
         rest(Duration::from_millis(50));
         let drain = move || assert!(running.drain(Duration::from_secs(5)).is_complete());
-        here().spawn("drain", Box::new(drain));
+        here().spawn("drain", Box::new(drain)).unwrap();
         rest(Duration::from_millis(50));
         let error = desk.with(Options::new().retry(false)).count().unwrap_err();
         assert_eq!(busy.wait().unwrap(), 1, "what was accepted ends");

@@ -50,7 +50,7 @@ fn rejecting(place: &str, reason: RejectReason) -> String {
             }
         }
     };
-    here().spawn("rejecting", Box::new(serve));
+    here().spawn("rejecting", Box::new(serve)).unwrap();
     url
 }
 

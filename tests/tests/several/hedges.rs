@@ -1,5 +1,7 @@
 //! Hedged calls: the same call at a second server where the first takes long.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use super::*;
 use rpc_runtime::Call;
 
@@ -199,6 +201,32 @@ fn a_first_server_that_dies_costs_a_hedged_call_nothing() {
     }
 }
 
+/// Its calls are called off before their deadlines, so that none of them says that it is dead.
+#[test]
+fn a_silent_first_server_is_given_up_after_three_hedges() {
+    for seed in 0..10 {
+        for way in WAYS {
+            let part = |control: &mut Control, town: &Town| {
+                let town = town.clone();
+                control.at(at(1_000), move |control| town.part(control));
+            };
+            town(seed, &SHOPS, part, move |books| {
+                let channel = channel();
+                let (shop, who) = shop(&channel);
+                books.point_at(&who);
+                sleep_until(at(1_000));
+                for call in 1..100 {
+                    let started = sim::now();
+                    assert_ne!(way.find(&shop, call).unwrap(), who);
+                    let took = sim::now().since(started);
+                    assert!(took < ms(50), "call {call} took {took:?}, {way:?}, seed {seed}");
+                }
+                assert_eq!(hedges(&channel)[..2], [3, 3], "{way:?}, seed {seed}");
+            });
+        }
+    }
+}
+
 /// The join over both: an answer of one is the call's, and doubt about one is doubt about the call.
 #[test]
 fn where_neither_answers_the_call_is_in_doubt() {
@@ -311,5 +339,44 @@ fn one_seed_is_one_story() {
     };
     for seed in 0..5 {
         assert_eq!(story(seed), story(seed));
+    }
+}
+
+/// Threads that receive for all leave when it is time to hedge: the others must not wait for it.
+#[test]
+fn callers_whose_patience_ends_leave_nobody_behind() {
+    for seed in 0..20 {
+        for shops in 1..=2 {
+            let plan = |_: &mut Control, _: &Town| {};
+            town(seed, &SHOPS[..shops], plan, |books| {
+                let channel = channel();
+                let (shop, _) = shop(&channel);
+                books.all_take(ms(21)); // as long as it takes until a call is hedged
+                let ended = Arc::<AtomicU64>::default();
+                let (world, all) = (sim::current_world().unwrap(), 6);
+                for thread in 0..all {
+                    let (shop, ended) = (shop.clone(), Arc::clone(&ended));
+                    let body = move || {
+                        sim::sleep(Duration::from_micros(300 * thread));
+                        for call in 0..20 {
+                            let started = sim::now();
+                            let number = thread * 100 + call;
+                            if (thread + call) % 3 == 0 {
+                                shop.look(number).unwrap();
+                            } else {
+                                shop.find(number).unwrap();
+                            }
+                            let took = sim::now().since(started);
+                            assert!(took < ms(26), "seed {seed}: {took:?}");
+                        }
+                        ended.fetch_add(1, Ordering::Relaxed);
+                    };
+                    world.spawn("caller", Box::new(body)).unwrap();
+                }
+                while ended.load(Ordering::Relaxed) < all {
+                    sim::sleep(ms(10));
+                }
+            });
+        }
     }
 }

@@ -79,6 +79,7 @@ impl Script for Sequence {
             semantics: self.semantics,
             deadline: now + PATIENCE,
             depth: 0,
+            recorded: false,
         };
         Action::Call(Planned { connection: 0, spec, arguments: Vec::new(), cancel_at: None })
     }

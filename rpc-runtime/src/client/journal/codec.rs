@@ -4,7 +4,7 @@
 //! |---:|---|
 //! | 2 | `rJ` |
 //! | 1 | version, 1 |
-//! | 1 | kind: 1 life, 2 generation, 3 started, 4 ended |
+//! | 1 | kind: 1 life, 2 generation, 3 started, 4 ended, 5 withdrawn, 6 forgotten |
 //! | 4 | length of the body |
 //! | 4 | CRC-32 of the entry's place in the journal (8 bytes), version, kind, length and body |
 //! | … | body |
@@ -14,25 +14,57 @@
 //! side: a call whose end is lost is asked for once more. The place is part of the checksum, so that
 //! arguments which look like an entry are not taken for one.
 
-use std::collections::BTreeMap;
-
+use super::ledger::Ledger;
 use crate::ids::{
     CallId, ClientId, GenerationId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId,
     SlotIndex, Space,
 };
+use crate::protocol::{CallSpec, DoubtCause, Outcome, Record, StartedRecord};
 use crate::semantics::Semantics;
+use crate::time::Instant;
+use crate::wire::ReplyStatus;
 
 /// What a journal is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Entry {
     /// The client begins a life.
     Life(ClientId, Incarnation),
-    /// The client's durable slots at a server are those.
-    Generation(ServerId, GenerationId),
+    /// The client has durable slots at a server, whose last calls were those.
+    Generation(ServerId, GenerationId, Vec<(SlotIndex, Sequence)>),
     /// A call is about to be handed over.
     Started(StartedCall),
     /// What became of a call is about to be reported.
-    Ended(CallId, Verdict),
+    Ended(CallId, Ending),
+    /// A call was not handed over: it got another place.
+    Withdrawn(CallId),
+    /// The server has deleted those durable slots.
+    Forgotten(GenerationId),
+}
+
+impl Entry {
+    /// The entry for what a machine wants written of a call. Where and when is not the machine's to
+    /// know.
+    #[must_use]
+    pub fn of(call: CallId, record: Record) -> Self {
+        match record {
+            Record::Started(record) => Self::Started(StartedCall {
+                call,
+                server: record.server,
+                incarnation: record.incarnation,
+                method: record.spec.method,
+                name: record.spec.name,
+                semantics: record.spec.semantics,
+                digest: record.digest,
+                unix_ms: 0,
+                label: String::new(),
+                place: String::new(),
+                arguments: record.arguments,
+            }),
+            Record::Ended(outcome) => Self::Ended(call, Ending::of(&outcome)),
+            Record::Withdrawn => Self::Withdrawn(call),
+            Record::Forgotten => Self::Forgotten(GenerationId(call.session.0)),
+        }
+    }
 }
 
 /// A call that is about to be handed over: all it takes to ask for it, or send it, in another life.
@@ -50,27 +82,76 @@ pub struct StartedCall {
     pub name: u32,
     /// How often it may run.
     pub semantics: Semantics,
-    /// The random bits that tell it from another client's (protocol tables, amendment 3).
-    pub identity: u64,
-    /// The request's digest.
-    pub digest: u128,
-    /// Where the server was called: what the channel was opened with.
-    pub target: String,
+    /// The request's digest, which the random bits are part of that tell it from another client's
+    /// (protocol tables, 1b.3).
+    pub digest: u64,
+    /// When it was recorded, in milliseconds since 1970; for people, no protocol asks.
+    pub unix_ms: u64,
+    /// Service and method, such as `bank.transfer`.
+    pub label: String,
+    /// Where the server was called: the place that the channel was opened with.
+    pub place: String,
     /// The marshalled arguments.
     pub arguments: Vec<u8>,
 }
 
-/// What became of a call, as far as a later life cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// It returned, and the caller has the reply.
-    Returned,
-    /// It ran and failed.
-    Executed,
+impl StartedCall {
+    /// What it takes to send the call again, until `deadline`.
+    #[must_use]
+    pub fn to_record(&self, deadline: Instant) -> StartedRecord {
+        StartedRecord {
+            server: self.server,
+            incarnation: self.incarnation,
+            spec: CallSpec {
+                method: self.method,
+                name: self.name,
+                semantics: self.semantics,
+                deadline,
+                depth: 0,
+                recorded: true,
+            },
+            digest: self.digest,
+            arguments: self.arguments.clone(),
+        }
+    }
+}
+
+/// What became of a call, as a later life is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It returned; the body of its reply.
+    Returned(Vec<u8>),
+    /// It ran and has no result.
+    Failed(ReplyStatus, Vec<u8>),
     /// It did not run and never will.
     NotExecuted,
-    /// It stays unknown: the caller was told so, and the server can say no more.
-    Unknown,
+    /// Nobody can say any more.
+    Unknown(DoubtCause),
+}
+
+impl Ending {
+    /// What is written of an outcome that the machine wants written.
+    #[must_use]
+    pub fn of(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Returned(body) => Self::Returned(body.clone()),
+            Outcome::Failed { status, body } => Self::Failed(*status, body.clone()),
+            Outcome::Refused { .. }
+            | Outcome::Rejected { .. }
+            | Outcome::NotSent(_)
+            | Outcome::Sealed => Self::NotExecuted,
+            Outcome::Sent => Self::Unknown(DoubtCause::NoReply),
+            Outcome::InDoubt(cause) => Self::Unknown(*cause),
+        }
+    }
+
+    /// The bytes that it keeps.
+    pub(super) const fn len(&self) -> usize {
+        match self {
+            Self::Returned(body) | Self::Failed(_, body) => body.len(),
+            Self::NotExecuted | Self::Unknown(_) => 0,
+        }
+    }
 }
 
 const MAGIC: [u8; 2] = *b"rJ";
@@ -90,21 +171,26 @@ pub fn encode(entry: &Entry, place: u64, out: &mut Vec<u8>) {
         Entry::Generation(..) => 2,
         Entry::Started(_) => 3,
         Entry::Ended(..) => 4,
+        Entry::Withdrawn(_) => 5,
+        Entry::Forgotten(_) => 6,
     });
     out.extend_from_slice(&[0; 8]);
     match entry {
         Entry::Life(client, incarnation) => put(out, &[client.0, incarnation.0]),
-        Entry::Generation(server, generation) => put(out, &[server.0, generation.0]),
-        Entry::Started(started) => put_started(out, started),
-        Entry::Ended(call, verdict) => {
-            put_call(out, *call);
-            out.push(match verdict {
-                Verdict::Returned => 0,
-                Verdict::Executed => 1,
-                Verdict::NotExecuted => 2,
-                Verdict::Unknown => 3,
-            });
+        Entry::Generation(server, generation, slots) => {
+            put(out, &[server.0, generation.0]);
+            for (slot, sequence) in slots {
+                out.extend_from_slice(&slot.0.to_le_bytes());
+                put(out, &[sequence.0]);
+            }
         }
+        Entry::Started(started) => put_started(out, started),
+        Entry::Ended(call, ending) => {
+            put_call(out, *call);
+            put_ending(out, ending);
+        }
+        Entry::Withdrawn(call) => put_call(out, *call),
+        Entry::Forgotten(generation) => put(out, &[generation.0]),
     }
     let body_bytes = out.len() - start - HEAD_BYTES;
     assert!(body_bytes <= BODY_BYTES_MAX, "messages are bounded far below that");
@@ -141,12 +227,55 @@ fn put_started(out: &mut Vec<u8>, started: &StartedCall) {
         Semantics::AtMostOnce => 2,
         Semantics::ExactlyOnce => 3,
     });
-    put(out, &[started.identity]);
-    out.extend_from_slice(&started.digest.to_le_bytes());
-    let target_bytes = u32::try_from(started.target.len()).expect("an address is short");
-    out.extend_from_slice(&target_bytes.to_le_bytes());
-    out.extend_from_slice(started.target.as_bytes());
+    put(out, &[started.digest, started.unix_ms]);
+    for text in [&started.label, &started.place] {
+        let text_bytes = u32::try_from(text.len()).expect("names and addresses are short");
+        out.extend_from_slice(&text_bytes.to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
+    }
     out.extend_from_slice(&started.arguments);
+}
+
+/// Ends without a reply; those with one are the code of its status and [`RAN`].
+const NOT_EXECUTED: u8 = 0;
+const UNKNOWN: u8 = 16;
+const RAN: u8 = 32;
+
+const STATUSES: [ReplyStatus; 6] = [
+    ReplyStatus::Returned,
+    ReplyStatus::Panicked,
+    ReplyStatus::Cancelled,
+    ReplyStatus::CancelledPartial,
+    ReplyStatus::TooLarge,
+    ReplyStatus::HandlerFailed,
+];
+
+const CAUSES: [DoubtCause; 8] = [
+    DoubtCause::NoReply,
+    DoubtCause::ServerRestarted,
+    DoubtCause::SessionLost,
+    DoubtCause::Closed,
+    DoubtCause::Cancelled,
+    DoubtCause::RefusedAfterDoubt,
+    DoubtCause::GenerationEnded,
+    DoubtCause::JournalFailed,
+];
+
+/// The place of `item` in a list of eight at most.
+fn code<T: PartialEq>(list: &[T], item: &T) -> u8 {
+    let place = list.iter().position(|other| other == item).expect("the list is complete");
+    u8::try_from(place).expect("the list is short")
+}
+
+fn put_ending(out: &mut Vec<u8>, ending: &Ending) {
+    let (code, body): (u8, &[u8]) = match ending {
+        Ending::Returned(body) => (RAN, body),
+        Ending::Failed(status, body) => (RAN + code(&STATUSES, status), body),
+        Ending::NotExecuted => (NOT_EXECUTED, &[]),
+        Ending::Unknown(cause) => (UNKNOWN + code(&CAUSES, cause), &[]),
+    };
+    out.push(code);
+    out.extend_from_slice(body);
 }
 
 /// The checksum of an entry that begins and ends with `entry`.
@@ -191,18 +320,11 @@ fn decode(bytes: &[u8], place: u64) -> Found<'_> {
 fn entry(kind: u8, fields: &mut Fields<'_>) -> Option<Entry> {
     let entry = match kind {
         1 => Entry::Life(ClientId(fields.u64()?), Incarnation(fields.u64()?)),
-        2 => Entry::Generation(ServerId(fields.u64()?), GenerationId(fields.u64()?)),
+        2 => fields.generation()?,
         3 => Entry::Started(fields.started()?),
-        4 => Entry::Ended(
-            fields.call()?,
-            match fields.u8()? {
-                0 => Verdict::Returned,
-                1 => Verdict::Executed,
-                2 => Verdict::NotExecuted,
-                3 => Verdict::Unknown,
-                _ => return None,
-            },
-        ),
+        4 => Entry::Ended(fields.call()?, fields.ending()?),
+        5 => Entry::Withdrawn(fields.call()?),
+        6 => Entry::Forgotten(GenerationId(fields.u64()?)),
         _ => return None,
     };
     fields.rest.is_empty().then_some(entry)
@@ -258,12 +380,9 @@ impl Fields<'_> {
             3 => Semantics::ExactlyOnce,
             _ => return None,
         };
-        let (identity, digest) = (self.u64()?, u128::from_le_bytes(self.take()?));
-        let target_bytes = usize::try_from(self.u32()?).ok()?;
-        let (target, arguments) = self.rest.split_at_checked(target_bytes)?;
-        let target = std::str::from_utf8(target).ok()?.to_owned();
-        let arguments = arguments.to_vec();
-        self.rest = &[];
+        let (digest, unix_ms) = (self.u64()?, self.u64()?);
+        let (label, place) = (self.text()?, self.text()?);
+        let arguments = std::mem::take(&mut self.rest).to_vec();
         let started = StartedCall {
             call,
             server,
@@ -271,28 +390,43 @@ impl Fields<'_> {
             method,
             name,
             semantics,
-            identity,
             digest,
-            target,
+            unix_ms,
+            label,
+            place,
             arguments,
         };
         Some(started)
     }
-}
 
-/// What the entries of a journal add up to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ledger {
-    /// The client and its last life.
-    pub life: Option<(ClientId, Incarnation)>,
-    /// Its durable slots at each server.
-    pub generations: BTreeMap<ServerId, GenerationId>,
-    /// Calls that started and did not end.
-    pub pending: BTreeMap<CallId, StartedCall>,
-    /// Bytes that were no entry.
-    pub damaged_bytes: usize,
-    /// The version of an entry that a later release wrote, if there is one.
-    pub later_version: Option<u8>,
+    fn text(&mut self) -> Option<String> {
+        let text_bytes = usize::try_from(self.u32()?).ok()?;
+        let (text, rest) = self.rest.split_at_checked(text_bytes)?;
+        self.rest = rest;
+        std::str::from_utf8(text).ok().map(str::to_owned)
+    }
+
+    fn generation(&mut self) -> Option<Entry> {
+        let (server, generation) = (ServerId(self.u64()?), GenerationId(self.u64()?));
+        let mut slots = Vec::new();
+        while !self.rest.is_empty() {
+            slots.push((SlotIndex(self.u32()?), Sequence(self.u64()?)));
+        }
+        Some(Entry::Generation(server, generation, slots))
+    }
+
+    fn ending(&mut self) -> Option<Ending> {
+        let code = self.u8()?;
+        let body = std::mem::take(&mut self.rest).to_vec();
+        let at = |first: u8| usize::from(code - first);
+        match code {
+            NOT_EXECUTED if body.is_empty() => Some(Ending::NotExecuted),
+            UNKNOWN..RAN if body.is_empty() => CAUSES.get(at(UNKNOWN)).map(|c| Ending::Unknown(*c)),
+            RAN => Some(Ending::Returned(body)),
+            _ if code > RAN => STATUSES.get(at(RAN)).map(|status| Ending::Failed(*status, body)),
+            _ => None,
+        }
+    }
 }
 
 impl Ledger {
@@ -319,42 +453,6 @@ impl Ledger {
             };
         }
         ledger
-    }
-
-    /// Adds an entry.
-    pub fn add(&mut self, entry: Entry) {
-        match entry {
-            Entry::Life(client, incarnation) => self.life = Some((client, incarnation)),
-            Entry::Generation(server, generation) => {
-                self.generations.insert(server, generation);
-            }
-            Entry::Started(started) => {
-                self.pending.insert(started.call, started);
-            }
-            Entry::Ended(call, _) => {
-                self.pending.remove(&call);
-            }
-        }
-    }
-
-    /// The shortest journal that adds up to this.
-    #[must_use]
-    pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        let mut append = |entry| {
-            let place = bytes.len() as u64;
-            encode(&entry, place, &mut bytes);
-        };
-        if let Some((client, incarnation)) = self.life {
-            append(Entry::Life(client, incarnation));
-        }
-        for (&server, &generation) in &self.generations {
-            append(Entry::Generation(server, generation));
-        }
-        for started in self.pending.values() {
-            append(Entry::Started(started.clone()));
-        }
-        bytes
     }
 }
 

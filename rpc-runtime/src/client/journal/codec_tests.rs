@@ -14,31 +14,37 @@ fn call() -> impl Strategy<Value = CallId> {
     )
 }
 
+/// A generation is one server's.
+fn server_of(generation: u64) -> ServerId {
+    ServerId(generation + 1_000)
+}
+
 fn started() -> impl Strategy<Value = StartedCall> {
     let semantics = vec![Semantics::AtLeastOnce, Semantics::AtMostOnce, Semantics::ExactlyOnce];
     let semantics = prop::sample::select(semantics);
     let numbers: [std::ops::RangeInclusive<u64>; 4] = std::array::from_fn(|_| 0..=u64::MAX);
+    let texts = [".{0,20}", ".{0,20}"];
     let arguments = prop::collection::vec(any::<u8>(), 0..200);
-    (call(), numbers, any::<u32>(), semantics, any::<u128>(), ".{0,20}", arguments).prop_map(
+    (call(), numbers, any::<u32>(), semantics, texts, arguments).prop_map(
         |(
             call,
-            [server, incarnation, method, identity],
+            [incarnation, method, digest, unix_ms],
             name,
             semantics,
-            digest,
-            target,
+            [label, place],
             arguments,
         )| {
             StartedCall {
                 call,
-                server: ServerId(server),
+                server: server_of(call.session.0),
                 incarnation: Incarnation(incarnation),
                 method: MethodFingerprint(method),
                 name,
                 semantics,
-                identity,
                 digest,
-                target,
+                unix_ms,
+                label,
+                place,
                 arguments,
             }
         },
@@ -46,19 +52,37 @@ fn started() -> impl Strategy<Value = StartedCall> {
 }
 
 fn entry() -> impl Strategy<Value = Entry> {
-    let verdicts =
-        vec![Verdict::Returned, Verdict::Executed, Verdict::NotExecuted, Verdict::Unknown];
+    let body = || prop::collection::vec(any::<u8>(), 0..50);
+    let ending = prop_oneof![
+        body().prop_map(Ending::Returned),
+        (prop::sample::select(STATUSES[1..].to_vec()), body())
+            .prop_map(|(status, body)| Ending::Failed(status, body)),
+        Just(Ending::NotExecuted),
+        prop::sample::select(CAUSES.to_vec()).prop_map(Ending::Unknown),
+    ];
+    let slots = prop::collection::vec((0..3_u32, 1..4_u64), 0..4);
     prop_oneof![
         any::<(u64, u64)>().prop_map(|(a, b)| Entry::Life(ClientId(a), Incarnation(b))),
-        any::<(u64, u64)>().prop_map(|(a, b)| Entry::Generation(ServerId(a), GenerationId(b))),
+        (0..4_u64, slots).prop_map(|(generation, slots)| {
+            let slots = slots.into_iter().map(|(a, b)| (SlotIndex(a), Sequence(b))).collect();
+            Entry::Generation(server_of(generation), GenerationId(generation), slots)
+        }),
         started().prop_map(Entry::Started),
-        (call(), prop::sample::select(verdicts)).prop_map(|(c, v)| Entry::Ended(c, v)),
+        (call(), ending).prop_map(|(call, ending)| Entry::Ended(call, ending)),
+        call().prop_map(Entry::Withdrawn),
+        (0..4_u64).prop_map(|generation| Entry::Forgotten(GenerationId(generation))),
     ]
 }
 
 fn added(entries: &[Entry]) -> Ledger {
     let mut ledger = Ledger::default();
     entries.iter().cloned().for_each(|entry| ledger.add(entry));
+    ledger
+}
+
+fn damaged(entries: &[Entry], damaged_bytes: usize) -> Ledger {
+    let mut ledger = added(entries);
+    ledger.damaged_bytes = damaged_bytes;
     ledger
 }
 
@@ -96,7 +120,7 @@ proptest! {
         prop_assume!(!garbage.starts_with(&missing)); // that would make it whole
         bytes.extend_from_slice(&garbage);
         let damaged_bytes = torn_bytes + garbage.len();
-        prop_assert_eq!(Ledger::of(&bytes), Ledger { damaged_bytes, ..added(&entries[..whole]) });
+        prop_assert_eq!(Ledger::of(&bytes), damaged(&entries[..whole], damaged_bytes));
     }
 
     #[test]
@@ -112,13 +136,13 @@ proptest! {
         bytes[places[hit] + place.index(damaged_bytes)] ^= damage;
         let mut others = entries.clone();
         others.remove(hit);
-        prop_assert_eq!(Ledger::of(&bytes), Ledger { damaged_bytes, ..added(&others) });
+        prop_assert_eq!(Ledger::of(&bytes), damaged(&others, damaged_bytes));
     }
 
     #[test]
     fn hostile_bytes_neither_panic_nor_add_anything(bytes: Vec<u8>) {
         let ledger = Ledger::of(&bytes);
-        prop_assert_eq!(ledger, Ledger { damaged_bytes: bytes.len(), ..Ledger::default() });
+        prop_assert_eq!(ledger, damaged(&[], bytes.len()));
     }
 }
 
@@ -136,7 +160,7 @@ fn arguments_that_look_like_an_entry_are_none_even_in_a_damaged_one() {
     let call = CallId { session: SessionId(1), sequence: Sequence(1), ..CallId::UNSENT };
     let mut arguments = Vec::new();
     for place in [0, 12, 100] {
-        encode(&Entry::Ended(call, Verdict::NotExecuted), place, &mut arguments);
+        encode(&Entry::Ended(call, Ending::NotExecuted), place, &mut arguments);
     }
     let started = |call, arguments| StartedCall {
         call,
@@ -145,9 +169,10 @@ fn arguments_that_look_like_an_entry_are_none_even_in_a_damaged_one() {
         method: MethodFingerprint(1),
         name: 1,
         semantics: Semantics::ExactlyOnce,
-        identity: 1,
         digest: 1,
-        target: String::new(),
+        unix_ms: 1,
+        label: String::new(),
+        place: String::new(),
         arguments,
     };
     let first = started(call, Vec::new());
@@ -155,5 +180,6 @@ fn arguments_that_look_like_an_entry_are_none_even_in_a_damaged_one() {
     let entries = [Entry::Started(first), Entry::Started(started(other, arguments))];
     let (mut bytes, places) = encoded(&entries);
     bytes[places[1]] ^= 1;
-    assert!(Ledger::of(&bytes).pending.contains_key(&call));
+    let ledger = Ledger::of(&bytes);
+    assert!(ledger.open().map(|open| open.call).eq([call]), "its end is none");
 }

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::JournalError;
+use crate::time::Duration;
 
 /// Where a journal is kept. Open in one process at a time.
 pub trait JournalFile: Send + Sync + fmt::Debug {
@@ -42,6 +43,11 @@ pub trait JournalFile: Send + Sync + fmt::Debug {
     ///
     /// The old bytes are there.
     fn replace(&self, bytes: &[u8]) -> Result<(), JournalError>;
+
+    /// How long a flush takes in a simulated world, where time does not pass by itself.
+    fn flush_takes(&self) -> Duration {
+        Duration::ZERO
+    }
 }
 
 /// A file on a disk.
@@ -146,7 +152,7 @@ fn said(error: &io::Error) -> JournalError {
 /// A simulated file, for simulated crashes.
 #[cfg(feature = "sim")]
 mod simulated {
-    use super::{JournalError, JournalFile};
+    use super::{Duration, JournalError, JournalFile};
     use crate::sim::disk::{DiskError, SimFile};
 
     impl JournalFile for SimFile {
@@ -164,6 +170,10 @@ mod simulated {
 
         fn replace(&self, bytes: &[u8]) -> Result<(), JournalError> {
             Self::replace(self, bytes).map_err(said)
+        }
+
+        fn flush_takes(&self) -> Duration {
+            self.disk().flush_takes()
         }
     }
 

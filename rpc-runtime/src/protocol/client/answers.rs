@@ -28,6 +28,7 @@ impl Client {
             Pdu::Cookie(cookie) => return self.on_cookie(now, envelope, cookie),
             Pdu::Welcome(welcome) => return self.on_welcome(now, envelope, welcome),
             Pdu::Reject(reject) => return self.on_reject(now, reject),
+            Pdu::NoSession(_) if self.on_former(now, envelope, pdu) => return,
             Pdu::NoSession(_) => return self.on_no_session(now, envelope),
             Pdu::Extend(extend) => return self.on_extend(now, envelope, extend),
             Pdu::Reply(_)
@@ -54,6 +55,9 @@ impl Client {
         let current = self.session().is_some_and(|session| {
             session.id == envelope.session && session.incarnation == envelope.incarnation
         });
+        if !current && self.on_former(now, envelope, pdu) {
+            return;
+        }
         if !current || envelope.space == Space::Maybe {
             self.counters.stale += 1;
             return;
@@ -148,7 +152,10 @@ impl Client {
             | ReplyStatus::TooLarge
             | ReplyStatus::HandlerFailed => Outcome::Failed { status: reply.status, body },
         };
-        self.table(space).set_unacknowledged(index, true);
+        // What is recorded is acknowledged only once its end is written down.
+        if !self.table(space).slots[index].recorded {
+            self.table(space).set_unacknowledged(index, true);
+        }
         self.settle(now, place, outcome);
     }
 
@@ -172,9 +179,12 @@ impl Client {
         match self.table(space).slots[index].state {
             State::Busy(key) => {
                 let call = &self.calls[key.index];
-                let (depth, outcome) = (call.spec.depth, call.joined(outcome));
-                self.table(space).leave(index, depth, false);
-                self.end(now, key, outcome);
+                if call.stage != Stage::Busy(index) {
+                    self.counters.stale += 1; // its end, or its start, is being written down
+                    return;
+                }
+                let outcome = call.joined(outcome);
+                self.conclude(now, key, Some(index), outcome);
             }
             State::Linger => {
                 let slot = &mut self.table(space).slots[index];
@@ -182,7 +192,7 @@ impl Client {
                 let resolver = slot.resolver.take();
                 slot.state = State::Resolved(outcome.clone());
                 if let Some(resolver) = resolver {
-                    self.end(now, resolver, outcome);
+                    self.conclude(now, resolver, None, outcome);
                 } else if self.calls.is_empty() {
                     self.fall_quiet(now);
                 }
@@ -203,6 +213,9 @@ impl Client {
             return; // its timer sends it again
         }
         let call = &mut self.calls[key.index];
+        if call.stage != Stage::Busy(index) {
+            return;
+        }
         call.working_seen = true;
         call.probes_unanswered = 0;
         if !call.probing {
@@ -218,7 +231,8 @@ impl Client {
         let place = (space, unseen.slot, unseen.sequence);
         let Some(index) = self.expected(place) else { return };
         let State::Busy(key) = self.table(space).slots[index].state else { return };
-        let probing = self.calls[key.index].probing;
+        let call = &self.calls[key.index];
+        let probing = call.probing && call.stage == Stage::Busy(index);
         // Only an answer to a probe: a forged or late one must not make requests.
         if let (Link::Live(session), true) = (self.link, probing) {
             self.send_request(now, &session, key.index);

@@ -2,7 +2,7 @@
 
 use super::super::timers::TimerId;
 use super::{CallSpec, NotSentCause, Outcome};
-use crate::ids::{CallId, MethodFingerprint};
+use crate::ids::{CallId, Incarnation, MethodFingerprint, ServerId};
 use crate::protocol::DoubtCause;
 use crate::semantics::Semantics;
 use crate::time::Instant;
@@ -34,6 +34,14 @@ pub(super) struct Call {
     pub(super) in_doubt: bool,
     /// HELLOs that the connection had sent when the call was started.
     pub(super) hellos_before: u32,
+    /// Whether it is written down before it is handed over, and its end before that is told.
+    pub(super) recorded: bool,
+    /// How it ended, while that is written down.
+    pub(super) outcome: Option<Box<Outcome>>,
+    /// Whom a session was with that the question is about and that is not this life's.
+    pub(super) former: Option<(ServerId, Incarnation)>,
+    /// Whether the question calls the call off, too.
+    pub(super) stops: bool,
 }
 
 /// Where a call stands.
@@ -41,10 +49,14 @@ pub(super) struct Call {
 pub(super) enum Stage {
     /// For a session or a slot.
     Waiting,
+    /// It has this slot, and is written down before it is handed over.
+    Recording(usize),
     /// Handed over, in this slot.
     Busy(usize),
     /// Not a call but the question what became of one.
     Resolving,
+    /// It has ended, which is written down before it is told; until then it keeps its slot.
+    Closing(Option<usize>),
 }
 
 impl Call {
@@ -66,6 +78,10 @@ impl Call {
             probes_unanswered: 0,
             in_doubt: false,
             hellos_before: hellos,
+            recorded: false,
+            outcome: None,
+            former: None,
+            stops: false,
         }
     }
 
@@ -77,6 +93,7 @@ impl Call {
             semantics: Semantics::AtMostOnce,
             deadline,
             depth: 0,
+            recorded: false,
         };
         Self { id, ..Self::new(now, spec, Stage::Resolving, hellos) }
     }
@@ -95,7 +112,8 @@ impl Call {
             | NotSentCause::Draining
             | NotSentCause::Expired
             | NotSentCause::ConnectionClosed
-            | NotSentCause::Unsupported => DoubtCause::NoReply,
+            | NotSentCause::Unsupported
+            | NotSentCause::JournalFailed => DoubtCause::NoReply,
         })
     }
 

@@ -8,10 +8,10 @@
 use super::call::Stage;
 use super::session::{Link, Session};
 use super::slots::{SlotTable, State};
-use super::{CallKey, Client};
+use super::{CallKey, Client, ClientEvent};
 use crate::hash::{Hasher, SipKey};
-use crate::ids::{GenerationId, Incarnation, ServerId, SessionId, Space};
-use crate::protocol::{DoubtCause, NotSentCause, Outcome};
+use crate::ids::{CallId, GenerationId, Incarnation, ServerId, SessionId, Space};
+use crate::protocol::{DoubtCause, NotSentCause, Outcome, Record};
 use crate::semantics::Semantics;
 use crate::time::Instant;
 
@@ -23,9 +23,11 @@ const DIGEST_KEY_BITS: u64 = 0x6475_7261_626c_6531;
 pub(super) struct Durable {
     /// Whether a call ever asked for them.
     pub(super) is_wanted: bool,
+    /// Whether the journal is being asked for them.
+    pub(super) is_asked: bool,
     pub(super) generation: GenerationId,
     /// Whose store the generation is in.
-    server: ServerId,
+    pub(super) server: ServerId,
     pub(super) slots: SlotTable,
 }
 
@@ -50,7 +52,8 @@ impl Client {
     /// Whether something waits for an answer that any session with the generation can give.
     pub(super) fn is_durable_pending(&self) -> bool {
         let pending = |call: &super::Call| match call.stage {
-            Stage::Waiting => false,
+            // What is being written down waits for that first.
+            Stage::Waiting | Stage::Recording(_) | Stage::Closing(_) => false,
             Stage::Busy(_) | Stage::Resolving => call.id.space == Space::Durable,
         };
         self.durable.is_wanted && self.calls.iter().any(|(_, call)| pending(call))
@@ -63,7 +66,13 @@ impl Client {
             return;
         }
         if session.generation != self.durable.generation {
-            if self.durable.generation.is_some() {
+            // Another server, or one that has lost its store for now, says nothing of the slots that
+            // the journal remembers.
+            let is_elsewhere =
+                session.server != self.durable.server || !session.generation.is_some();
+            if self.keeps_journal && is_elsewhere {
+                self.abandon_durable(now, DoubtCause::SessionLost);
+            } else if self.durable.generation.is_some() {
                 self.end_generation(now);
             }
             self.durable.generation = session.generation;
@@ -82,7 +91,7 @@ impl Client {
             let Some(call) = self.calls.get_mut(key.index) else { continue };
             call.tries = 1;
             match call.stage {
-                Stage::Waiting => {}
+                Stage::Waiting | Stage::Recording(_) | Stage::Closing(_) => {}
                 Stage::Busy(_) => self.send_request(now, session, key.index),
                 Stage::Resolving => self.send_seal(now, session, key.index),
             }
@@ -101,8 +110,26 @@ impl Client {
 
     /// The server has deleted the generation: nobody will ever know.
     fn end_generation(&mut self, now: Instant) {
+        if self.keeps_journal {
+            let call = CallId { session: self.durable_name(), ..CallId::UNSENT };
+            let (key, record) = (CallKey::NONE, Record::Forgotten);
+            self.outbox.event(ClientEvent::Record { key, call, record });
+        }
+        self.abandon_durable(now, DoubtCause::GenerationEnded);
+    }
+
+    /// The slots are not to be had any more: what was sent is in doubt, what was not gets others.
+    fn abandon_durable(&mut self, now: Instant, cause: DoubtCause) {
         for key in self.durable_keys() {
-            self.end(now, key, Outcome::InDoubt(DoubtCause::GenerationEnded));
+            let Some(call) = self.calls.get_mut(key.index) else { continue };
+            match call.stage {
+                Stage::Waiting => {}
+                Stage::Recording(_) => self.withdraw(key),
+                Stage::Closing(_) => call.stage = Stage::Closing(None),
+                Stage::Busy(_) | Stage::Resolving => {
+                    self.conclude(now, key, None, Outcome::InDoubt(cause));
+                }
+            }
         }
         for body in self.durable.slots.clear() {
             self.pool.give(body);
@@ -125,7 +152,9 @@ impl Client {
     fn durable_keys(&self) -> Vec<CallKey> {
         let handed = |call: &super::Call| match call.stage {
             Stage::Waiting => false,
-            Stage::Busy(_) | Stage::Resolving => call.id.space == Space::Durable,
+            Stage::Recording(_) | Stage::Busy(_) | Stage::Resolving | Stage::Closing(_) => {
+                call.id.space == Space::Durable
+            }
         };
         let calls = self.calls.iter().filter(|(_, call)| handed(call));
         calls.map(|(index, call)| CallKey { index, generation: call.generation }).collect()
@@ -164,11 +193,21 @@ impl Client {
 
     /// Asks for a generation with the session that is open, if there is one.
     pub(super) fn want_durable(&mut self, now: Instant) {
-        self.durable.is_wanted = true;
         let session = match self.link {
             Link::Live(session) => Some(session),
             Link::None | Link::Opening(_) => None,
         };
+        if let Some(Session { server, .. }) = session
+            && self.keeps_journal
+            && !self.durable.generation.is_some()
+        {
+            // The journal may have some; `generation_found` goes on.
+            if !std::mem::replace(&mut self.durable.is_asked, true) {
+                self.outbox.event(ClientEvent::WantGeneration { server });
+            }
+            return;
+        }
+        self.durable.is_wanted = true;
         self.open(now, session);
     }
 }

@@ -7,7 +7,7 @@ use super::{CallKey, Client, TimerKey};
 use crate::ids::{CallId, Space};
 use crate::protocol::{DoubtCause, Outcome};
 use crate::time::Instant;
-use crate::wire::{Pdu, Seal};
+use crate::wire::{Cancel, Pdu, Seal};
 
 impl Client {
     /// Asks what became of `id`: the server answers with the stored reply, or promises never to run
@@ -16,7 +16,17 @@ impl Client {
     /// [`CallId::UNSENT`] names no call, and so denies none: whoever had it from a call that waited
     /// for a place cannot know what became of that call since.
     pub fn resolve(&mut self, now: Instant, id: CallId, deadline: Instant) -> CallKey {
-        let key = self.insert(Call::resolve(now, id, deadline, self.hellos_sent));
+        self.ask(now, id, deadline, false)
+    }
+
+    /// As [`Client::resolve`], and work that is under way for the call is called off.
+    pub fn call_off(&mut self, now: Instant, id: CallId, deadline: Instant) -> CallKey {
+        self.ask(now, id, deadline, true)
+    }
+
+    fn ask(&mut self, now: Instant, id: CallId, deadline: Instant, stops: bool) -> CallKey {
+        let question = Call::resolve(now, id, deadline, self.hellos_sent);
+        let key = self.insert(Call { stops, ..question });
         let is_known = match id.space {
             Space::Session => self.session().is_some_and(|session| session.id == id.session),
             Space::Durable => {
@@ -38,11 +48,13 @@ impl Client {
         };
         match &slot.state {
             State::Resolved(outcome) => {
-                let outcome = outcome.clone();
-                self.end(now, key, outcome);
+                let (outcome, recorded) = (outcome.clone(), slot.recorded);
+                self.calls[key.index].recorded = recorded;
+                self.conclude(now, key, None, outcome);
             }
             State::Linger if slot.resolver.is_none() && !closed => {
                 slot.resolver = Some(key);
+                self.calls[key.index].recorded = slot.recorded;
                 let timer = self.timers.add(TimerKey::Call(key.index));
                 self.calls[key.index].timer = Some(timer);
                 self.timers.set(timer, deadline);
@@ -66,12 +78,16 @@ impl Client {
     }
 
     pub(super) fn send_seal(&mut self, now: Instant, session: &Session, index: usize) {
-        let envelope = self.envelope(session, self.calls[index].id.space);
+        let Some(envelope) = self.envelope_of_question(now, session, index) else { return };
         let call = &mut self.calls[index];
         call.transmissions += 1;
-        let (slot, sequence) = (call.id.slot, call.id.sequence);
-        let seal = Pdu::Seal(Seal { slot, sequence, stamp: now.as_micros() });
-        self.outbox.send(self.target.address, &envelope, &seal);
+        let (slot, sequence, stamp) = (call.id.slot, call.id.sequence, now.as_micros());
+        let question = if call.stops {
+            Pdu::Cancel(Cancel { slot, sequence, stamp })
+        } else {
+            Pdu::Seal(Seal { slot, sequence, stamp })
+        };
+        self.outbox.send(self.target.address, &envelope, &question);
         let wait = self.trip.wait(call.tries, &mut *self.rng);
         call.tries += 1;
         if let Some(timer) = call.timer {

@@ -252,6 +252,7 @@ impl Client {
                 self.link = Link::Live(session);
                 self.counters.sessions_opened += 1;
                 self.adopt_generation(now, &session, true);
+                self.ask_former(now, &session);
             }
         }
         self.known = (server, incarnation);
@@ -279,6 +280,9 @@ impl Client {
             self.lose_session(now, lost, doubt(restarted));
         }
         self.link = Link::None;
+        if reason == RejectReason::StaleBinding {
+            self.outlive_former(now, server, highest);
+        }
         match reason {
             RejectReason::NoRoom => {
                 let wait = push_back.max(self.trip.timeout());
@@ -347,7 +351,8 @@ impl Client {
 
     pub(super) fn say_bye(&mut self) {
         if let Some(&session) = self.session() {
-            let forget = self.closed && self.is_durable_settled();
+            // With a journal, the next life goes on with the generation.
+            let forget = self.closed && !self.keeps_journal && self.is_durable_settled();
             let reason = if forget { ByeReason::Forget } else { ByeReason::Done };
             let bye = Pdu::Bye(Bye { reason, pad: [0; 3] });
             let envelope = self.envelope(&session, Space::Session);
@@ -363,7 +368,9 @@ impl Client {
         let Some(call) = self.call(key) else { return };
         let outcome = match call.stage {
             Stage::Waiting => call.unsent(NotSentCause::ConnectionClosed),
-            Stage::Busy(_) | Stage::Resolving => Outcome::InDoubt(DoubtCause::Cancelled),
+            Stage::Recording(_) | Stage::Busy(_) | Stage::Resolving | Stage::Closing(_) => {
+                Outcome::InDoubt(DoubtCause::Cancelled)
+            }
         };
         self.end(now, key, outcome);
     }
@@ -377,6 +384,11 @@ impl Client {
             let Some(call) = self.calls.get_mut(key.index) else { continue };
             match (call.stage, call.spec.semantics) {
                 (Stage::Waiting, _) => {}
+                (Stage::Recording(_) | Stage::Closing(_), _) if call.id.space == Space::Durable => {
+                }
+                (Stage::Recording(_), _) => self.withdraw(key),
+                (Stage::Closing(_), _) => call.stage = Stage::Closing(None),
+                (Stage::Resolving, _) if call.former.is_some() => self.keep_durable(key),
                 (Stage::Busy(_) | Stage::Resolving, _) if call.id.space == Space::Durable => {
                     self.keep_durable(key);
                 }
@@ -393,9 +405,9 @@ impl Client {
                 (
                     Stage::Busy(_),
                     Semantics::Maybe | Semantics::AtMostOnce | Semantics::ExactlyOnce,
-                ) => self.end(now, key, Outcome::InDoubt(cause)),
+                ) => self.conclude(now, key, None, Outcome::InDoubt(cause)),
                 (Stage::Resolving, _) => {
-                    self.end(now, key, Outcome::InDoubt(DoubtCause::SessionLost));
+                    self.conclude(now, key, None, Outcome::InDoubt(DoubtCause::SessionLost));
                 }
             }
         }

@@ -2,11 +2,11 @@
 
 use std::collections::VecDeque;
 
-use super::call::Stage;
+use super::call::{Call, Stage};
 use super::session::{Link, Session};
 use super::{CallKey, Client};
 use crate::ids::{CallId, Sequence, SlotIndex, Space};
-use crate::protocol::{DoubtCause, Outcome};
+use crate::protocol::{ClientSlot, DoubtCause, Outcome};
 use crate::semantics::Semantics;
 use crate::time::Instant;
 use crate::wire::{Ack, Cancel, Pdu, Ping, Request, Seal};
@@ -35,6 +35,8 @@ pub(super) struct Slot {
     pub(super) in_doubt: bool,
     /// Who asks what became of `sequence`.
     pub(super) resolver: Option<CallKey>,
+    /// Whether the call of `sequence` is in the journal.
+    pub(super) recorded: bool,
 }
 
 /// Where a slot stands.
@@ -58,7 +60,7 @@ impl SlotTable {
         if depth == 0 && self.busy_outermost >= (slots_max - slots_max / 4).max(1) {
             return None;
         }
-        let index = self.free.pop().or_else(|| {
+        let index = self.take_free(slots_max).or_else(|| {
             if self.slots.len() < slots_max {
                 self.slots.push(Slot::default());
                 return Some(self.slots.len() - 1);
@@ -67,6 +69,48 @@ impl SlotTable {
         })?;
         self.busy_outermost += usize::from(depth == 0);
         Some(index)
+    }
+
+    /// A free slot, of those that the session grants: an earlier one may have granted more.
+    fn take_free(&mut self, slots_max: usize) -> Option<usize> {
+        if self.free.last().is_none_or(|&last| last < slots_max) {
+            return self.free.pop();
+        }
+        let place = self.free.iter().rposition(|&index| index < slots_max)?;
+        Some(self.free.remove(place))
+    }
+
+    /// Goes on with the slots of an earlier life.
+    pub(super) fn restore(&mut self, slots: &[ClientSlot]) {
+        let index = |slot: &ClientSlot| usize::try_from(slot.slot.0).unwrap_or(usize::MAX);
+        let used = slots.iter().map(|slot| index(slot) + 1).max().unwrap_or(0);
+        self.slots.resize_with(used, Slot::default);
+        for slot in slots {
+            let restored = &mut self.slots[index(slot)];
+            restored.sequence = slot.sequence;
+            restored.recorded = true;
+            if slot.is_open {
+                restored.state = State::Linger;
+                self.lingering.push_back(index(slot));
+            }
+        }
+        let is_free = |index: &usize| matches!(self.slots[*index].state, State::Free);
+        self.free = (0..used).rev().filter(is_free).collect();
+    }
+
+    /// The call that a slot lingers for is under way again.
+    pub(super) fn take_back(&mut self, index: usize, key: CallKey, depth: u8) {
+        self.lingering.retain(|&lingering| lingering != index);
+        self.busy_outermost += usize::from(depth == 0);
+        self.slots[index].state = State::Busy(key);
+    }
+
+    /// The end of that call is written down: its reply may be acknowledged.
+    pub(super) fn may_acknowledge(&mut self, id: CallId) {
+        let index = usize::try_from(id.slot.0).unwrap_or(usize::MAX);
+        if self.slots.get(index).is_some_and(|slot| slot.sequence == id.sequence) {
+            self.set_unacknowledged(index, true);
+        }
     }
 
     /// A call in `index` has ended; `lingers` if without an answer.
@@ -109,7 +153,7 @@ impl SlotTable {
 #[cfg(test)]
 impl SlotTable {
     /// Every slot is free, lingers or has a call, and is counted as what it is.
-    pub(super) fn check(&self, calls: &slab::Slab<super::Call>) {
+    pub(super) fn check(&self, calls: &slab::Slab<Call>) {
         let mut places: Vec<usize> = self.free.iter().chain(&self.lingering).copied().collect();
         let (mut busy_outermost, mut unacknowledged) = (0, 0);
         for (index, slot) in self.slots.iter().enumerate() {
@@ -120,8 +164,11 @@ impl SlotTable {
                 State::Linger | State::Resolved(_) => assert_eq!(lists, (false, true)),
                 State::Busy(key) => {
                     let call = &calls[key.index];
-                    let expected = (key.generation, Stage::Busy(index), slot.sequence);
-                    assert_eq!((call.generation, call.stage, call.id.sequence), expected);
+                    let expected = (key.generation, slot.sequence);
+                    assert_eq!((call.generation, call.id.sequence), expected);
+                    let stages = [Stage::Busy(index), Stage::Recording(index)];
+                    let closing = Stage::Closing(Some(index));
+                    assert!(stages.contains(&call.stage) || call.stage == closing);
                     busy_outermost += usize::from(call.spec.depth == 0);
                     places.push(index);
                 }
@@ -144,8 +191,8 @@ impl Client {
     pub(super) fn pump(&mut self, now: Instant) {
         match self.link {
             Link::None => {
-                let is_needed =
-                    !self.waiting.is_empty() || (!self.closed && self.is_durable_pending());
+                let is_needed = !self.waiting.is_empty()
+                    || (!self.closed && (self.is_durable_pending() || self.is_former_pending()));
                 // After some refusals the timer says when to ask again.
                 if is_needed && !self.timers.is_set(self.hello_timer) {
                     self.open(now, None);
@@ -197,9 +244,10 @@ impl Client {
         (space, index): (Space, usize),
     ) {
         self.table(space).set_unacknowledged(index, false);
-        let in_doubt = self.calls[key.index].in_doubt;
+        let Call { in_doubt, recorded, .. } = self.calls[key.index];
         let slot = &mut self.table(space).slots[index];
         slot.in_doubt = in_doubt;
+        slot.recorded = recorded;
         let resolver = slot.resolver.take();
         slot.sequence = slot.sequence.next();
         let kept = std::mem::replace(&mut slot.state, State::Busy(key));
@@ -208,7 +256,7 @@ impl Client {
             self.pool.give(body);
         }
         if let Some(resolver) = resolver {
-            self.end(now, resolver, Outcome::InDoubt(DoubtCause::Closed));
+            self.conclude(now, resolver, None, Outcome::InDoubt(DoubtCause::Closed));
         }
         let slot = SlotIndex(u32::try_from(index).expect("slots are numbered in 32 bits"));
         let name = match space {
@@ -218,7 +266,11 @@ impl Client {
         let call = &mut self.calls[key.index];
         call.stage = Stage::Busy(index);
         call.id = CallId { session: name, space, slot, sequence };
-        self.send_request(now, session, key.index);
+        if recorded {
+            self.record_start(session, key, index);
+        } else {
+            self.send_request(now, session, key.index);
+        }
     }
 
     fn send_maybe(&mut self, now: Instant, session: &Session, key: CallKey) {
@@ -296,9 +348,12 @@ impl Client {
                 let outcome = self.overdue(key);
                 self.end(now, key, outcome);
             }
-            (Stage::Busy(slot), true) => self.give_up(now, key, slot, DoubtCause::NoReply),
+            (Stage::Recording(slot) | Stage::Busy(slot), true) => {
+                self.give_up(now, key, slot, DoubtCause::NoReply);
+            }
+            (Stage::Closing(_), true) => self.tell(now, key, false),
             (Stage::Resolving, _) => self.on_resolve_timer(now, key, overdue),
-            (Stage::Waiting, false) => {
+            (Stage::Waiting | Stage::Recording(_) | Stage::Closing(_), false) => {
                 if let Some(timer) = timer {
                     self.timers.set(timer, deadline);
                 }
@@ -321,7 +376,7 @@ impl Client {
         let Link::Live(session) = self.link else { return };
         for key in self.keys() {
             match self.calls[key.index].stage {
-                Stage::Waiting => {}
+                Stage::Waiting | Stage::Recording(_) | Stage::Closing(_) => {}
                 Stage::Busy(_) => {
                     self.calls[key.index].tries = 1;
                     self.send_request(now, &session, key.index);
@@ -347,7 +402,8 @@ impl Client {
                 | DoubtCause::SessionLost
                 | DoubtCause::Closed
                 | DoubtCause::RefusedAfterDoubt
-                | DoubtCause::GenerationEnded => Pdu::Seal(Seal { slot: index, sequence, stamp }),
+                | DoubtCause::GenerationEnded
+                | DoubtCause::JournalFailed => Pdu::Seal(Seal { slot: index, sequence, stamp }),
             };
             let envelope = self.envelope(&session, space);
             self.outbox.send(self.target.address, &envelope, &pdu);

@@ -14,6 +14,7 @@ mod hostile;
 mod orphans;
 mod pairs;
 mod peer;
+mod recorded;
 mod resolve;
 mod room;
 mod round_trip;
@@ -186,6 +187,10 @@ struct Bench {
     asked: Option<Asked>,
     /// The sessions named in the headers of what was said last.
     said_in: Vec<SessionId>,
+    /// What it wants written down.
+    records: Vec<(CallKey, CallId, Record)>,
+    /// Servers at which it wants durable slots.
+    wanted: Vec<ServerId>,
 }
 
 impl Bench {
@@ -207,6 +212,8 @@ impl Bench {
             ended: Vec::new(),
             asked: None,
             said_in: Vec::new(),
+            records: Vec::new(),
+            wanted: Vec::new(),
         }
     }
 
@@ -263,6 +270,7 @@ impl Bench {
             semantics: Semantics::AtMostOnce,
             deadline: self.now + PATIENCE,
             depth: 0,
+            recorded: false,
         }
     }
 
@@ -311,6 +319,12 @@ impl Bench {
                     assert!(!ran || arguments.is_empty(), "what ran is not made again");
                     self.client.recycle(arguments);
                     self.ended.push(Ended { key, call, outcome, evidence });
+                }
+                Output::Event(ClientEvent::Record { key, call, record }) => {
+                    self.records.push((key, call, record));
+                }
+                Output::Event(ClientEvent::WantGeneration { server }) => {
+                    self.wanted.push(server);
                 }
                 Output::Transmit { to } => {
                     assert_eq!(to, THERE);

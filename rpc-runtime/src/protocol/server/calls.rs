@@ -302,14 +302,11 @@ impl Server {
 
     fn begin_maybe(&mut self, now: Instant, id: SessionId, not_after: Instant) -> bool {
         let Some(session) = self.sessions.get_mut(&id) else { return false };
-        if session.fenced || now >= not_after {
-            self.counters.maybe_dropped += 1;
-            session.live_calls -= 1;
-            session.last_heard = session.last_heard.max(now);
-            self.close_if_done(id);
-            return false;
+        let is_in_vain = session.fenced || now >= not_after;
+        if is_in_vain {
+            self.drop_queued_maybe(now, id);
         }
-        true
+        !is_in_vain
     }
 
     fn begin_in_slot(
@@ -329,17 +326,7 @@ impl Server {
             self.watch(now, id, index);
             return begins;
         }
-        // An execution that was promised nothing is refused; a further one is just not made.
-        let first = slot.attempt == 1;
-        slot.state = if first { refused(RefuseReason::Expired) } else { State::Forgotten };
-        session.live_calls -= 1;
-        session.last_heard = session.last_heard.max(now);
-        self.counters.refused += u64::from(first);
-        self.settle(id, index);
-        if first {
-            self.answer(now, id, Ask { slot: index, sequence, stamp: 0, transmission: 0 });
-        }
-        self.close_if_done(id);
+        self.refuse_queued(now, id, index, RefuseReason::Expired, Duration::ZERO);
         false
     }
 
@@ -368,7 +355,7 @@ impl Server {
         slot.state = match (bad_arguments, slot.attempt) {
             (true, 1) => {
                 self.counters.refused += 1;
-                refused(RefuseReason::BadArguments)
+                refused(RefuseReason::BadArguments, Duration::ZERO)
             }
             (true | false, _) => State::Done(Stored { status, body, handler_us }),
         };
@@ -435,8 +422,8 @@ impl Server {
 }
 
 /// The end of a call that was accepted and not begun.
-const fn refused(reason: RefuseReason) -> State {
-    State::Refused { reason, push_back: Duration::ZERO, name: 0 }
+pub(super) const fn refused(reason: RefuseReason, push_back: Duration) -> State {
+    State::Refused { reason, push_back, name: 0 }
 }
 
 /// Room that a call's reply takes in the store: `at_least_once` stores none.

@@ -213,7 +213,7 @@ impl Server {
         (known.session == Some(id)).then_some(generation)
     }
 
-    fn durable_slot(&mut self, (generation, index): Place) -> Option<&mut Slot> {
+    pub(super) fn durable_slot(&mut self, (generation, index): Place) -> Option<&mut Slot> {
         self.durable.generations.get_mut(&generation)?.slot(index)
     }
 
@@ -280,7 +280,7 @@ const fn durable_call_id((generation, slot): Place, sequence: Sequence) -> CallI
     CallId { session: SessionId(generation.0), space: Space::Durable, slot, sequence }
 }
 
-const fn durable_place(call: CallId) -> Place {
+pub(super) const fn durable_place(call: CallId) -> Place {
     (GenerationId(call.session.0), call.slot)
 }
 

@@ -431,6 +431,13 @@ impl Bench {
         assert_eq!(self.try_begin(), Begin::Run);
     }
 
+    /// Nobody is there to run the call that waits longest.
+    fn turn_away(&mut self) {
+        let call = self.queue.remove(0);
+        self.server.turn_away(self.now, call.ticket);
+        self.server.recycle(call.arguments);
+    }
+
     fn try_begin(&mut self) -> Begin {
         let call = self.queue.remove(0);
         let begin = self.server.begin(self.now, call.ticket);

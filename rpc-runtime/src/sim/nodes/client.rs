@@ -7,11 +7,13 @@ use super::super::checker::{CallNumber, Fact, Verdict};
 use super::super::node::{Node, NodeOutput};
 use super::Journal;
 use crate::address::Address;
+use crate::client::journal::codec::Entry;
+use crate::client::journal::{Book, StartedCall};
 use crate::error::Execution;
-use crate::ids::{CallId, Incarnation, ServerId};
-use crate::protocol::Outcome;
-use crate::protocol::Output;
-use crate::protocol::{CallKey, CallSpec, Client, ClientEvent};
+use crate::ids::{CallId, GenerationId, Incarnation, ServerId, Space};
+use crate::protocol::{
+    CallKey, CallSpec, Client, ClientEvent, FormerCall, Outcome, Output, Record,
+};
 use crate::time::Instant;
 
 /// A call that a [`Script`] wants made.
@@ -75,6 +77,8 @@ pub struct ClientNode<S> {
     connections: Vec<Connection>,
     script: S,
     journal: Journal,
+    /// What the client must not forget when it dies.
+    book: Option<Book>,
     idle_until: Option<Instant>,
     awaiting: bool,
 }
@@ -95,7 +99,82 @@ impl<S: Script> ClientNode<S> {
                 retransmissions: 0,
             })
             .collect();
-        Self { connections, script, journal, idle_until: None, awaiting: false }
+        Self { connections, script, journal, book: None, idle_until: None, awaiting: false }
+    }
+
+    /// Has the machines' calls recorded in `book`, whose client they are.
+    #[must_use]
+    pub fn keeping(mut self, book: Book) -> Self {
+        for connection in &mut self.connections {
+            connection.machine.keep_journal();
+        }
+        Self { book: Some(book), ..self }
+    }
+
+    /// The client's book, if it keeps one.
+    #[must_use]
+    pub const fn book(&self) -> Option<&Book> {
+        self.book.as_ref()
+    }
+
+    /// Asks what became of a call of a former life, or has it run if it did not.
+    pub fn settle(
+        &mut self,
+        now: Instant,
+        call: CallNumber,
+        started: &StartedCall,
+        (until, completes): (Instant, bool),
+    ) {
+        let (Some(book), Some(connection)) = (&self.book, self.connections.first_mut()) else {
+            return;
+        };
+        let (id, machine) = (started.call, &mut connection.machine);
+        let key = if id.space == Space::Durable {
+            if let Some(table) = book.ledger().table(GenerationId(id.session.0)) {
+                machine.restore(now, table);
+            }
+            if completes {
+                machine.complete(now, id, started.to_record(until), until)
+            } else {
+                machine.resolve(now, id, until)
+            }
+        } else {
+            let StartedCall { server, incarnation, .. } = *started;
+            let former = FormerCall { call: id, server, incarnation };
+            machine.resolve_former(now, former, until, false)
+        };
+        connection.open.insert(key, Open { call, cancel_at: None, resolving: true });
+    }
+
+    /// Writes down what a machine wants written; the disk takes no time here.
+    fn on_record(
+        &mut self,
+        now: Instant,
+        index: usize,
+        (key, call, record): (CallKey, CallId, Record),
+    ) {
+        let (Some(book), Some(connection)) = (&self.book, self.connections.get_mut(index)) else {
+            return;
+        };
+        let (is_start, is_end) =
+            (matches!(record, Record::Started(_)), matches!(record, Record::Ended(_)));
+        let is_written = book.write(&[Entry::of(call, record)]).iter().all(Result::is_ok);
+        if is_start {
+            connection.machine.started_recorded(now, key, call, is_written);
+        } else if is_end {
+            connection.machine.ended_recorded(now, key, call, is_written);
+        }
+    }
+
+    /// Gives a machine durable slots of a former life.
+    fn on_wanted(&mut self, now: Instant, index: usize, server: ServerId) {
+        let held: Vec<GenerationId> = self.machines().map(|machine| machine.generation()).collect();
+        let (Some(book), Some(connection)) = (&self.book, self.connections.get_mut(index)) else {
+            return;
+        };
+        let ledger = book.ledger();
+        let free = ledger.generations_at(server).into_iter().find(|one| !held.contains(one));
+        connection.machine.generation_found(now, free.and_then(|one| ledger.table(one)));
     }
 
     /// Calls under way, those being resolved left out.
@@ -201,7 +280,13 @@ impl<S: Script> ClientNode<S> {
     }
 
     fn on_event(&mut self, now: Instant, index: usize, event: ClientEvent) {
-        let ClientEvent::Ended { key, call: id, outcome, .. } = event;
+        let (key, id, outcome) = match event {
+            ClientEvent::Ended { key, call, outcome, .. } => (key, call, outcome),
+            ClientEvent::Record { key, call, record } => {
+                return self.on_record(now, index, (key, call, record));
+            }
+            ClientEvent::WantGeneration { server } => return self.on_wanted(now, index, server),
+        };
         let Some(connection) = self.connections.get_mut(index) else { return };
         let Some(open) = connection.open.remove(&key) else { return };
         let verdict = verdict(&outcome);

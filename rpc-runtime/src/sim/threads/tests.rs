@@ -324,7 +324,7 @@ fn a_gate_lets_one_through_for_each_call_and_remembers_one() {
                     gate.wait(None);
                     passed.fetch_add(1, Ordering::Relaxed);
                 };
-                here().spawn("waiter", Box::new(body));
+                here().spawn("waiter", Box::new(body)).unwrap();
             }
             sleep(ms(1));
             gate.open();
@@ -350,13 +350,15 @@ fn waking_a_link_ends_its_wait_or_the_next() {
             link.wake();
             assert_eq!(link.receive(&mut [0; 9], None), Received::Nothing);
             let waker = Arc::clone(&link);
-            here().spawn(
-                "waker",
-                Box::new(move || {
-                    sleep(ms(3));
-                    waker.wake();
-                }),
-            );
+            here()
+                .spawn(
+                    "waker",
+                    Box::new(move || {
+                        sleep(ms(3));
+                        waker.wake();
+                    }),
+                )
+                .unwrap();
             assert_eq!(link.receive(&mut [0; 9], None), Received::Nothing);
             assert_eq!(now(), Instant::START + ms(3));
             let until = now() + ms(4);

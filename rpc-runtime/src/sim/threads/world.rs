@@ -12,7 +12,7 @@ use super::super::schedule::Control;
 use super::table::ThreadId;
 use super::{Body, Shared};
 use crate::address::Address;
-use crate::driver::{Gate, Link, LinkError, Received, Sent, World};
+use crate::driver::{Gate, Link, LinkError, NoThread, Received, Sent, World};
 use crate::ids::Incarnation;
 use crate::random::Rng;
 use crate::time::Instant;
@@ -89,11 +89,12 @@ impl World for HostWorld {
         Arc::new(SimGate { shared, host: self.host, state: Mutex::default() })
     }
 
-    fn spawn(&self, name: &str, body: Body) {
+    fn spawn(&self, name: &str, body: Body) -> Result<(), NoThread> {
         let mut entry = self.shared.enter();
         if entry.control.is_alive(self.host, self.life) {
             entry.control.spawn(self.host, name, false, body);
         }
+        Ok(()) // what a host that has crashed starts just never runs
     }
 
     fn listen(&self, place: &str) -> Result<Arc<dyn Link>, LinkError> {

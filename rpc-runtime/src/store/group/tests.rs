@@ -54,14 +54,16 @@ fn together(count: u64, bank: &Arc<Bank>, body: impl Fn(u64, &Bank) + Clone + Se
     for index in 0..count {
         let (bank, body) = (Arc::clone(bank), body.clone());
         let (done, gate) = (Arc::clone(&done), Arc::clone(&gate));
-        world().spawn(
-            &format!("caller {index}"),
-            Box::new(move || {
-                body(index, &bank);
-                done.fetch_add(1, Ordering::Relaxed);
-                gate.open();
-            }),
-        );
+        world()
+            .spawn(
+                &format!("caller {index}"),
+                Box::new(move || {
+                    body(index, &bank);
+                    done.fetch_add(1, Ordering::Relaxed);
+                    gate.open();
+                }),
+            )
+            .unwrap();
     }
     while done.load(Ordering::Relaxed) < count {
         gate.wait(None);
@@ -159,7 +161,7 @@ impl AndThenPut for Commit {
 struct Posted(mpsc::Sender<bool>);
 
 impl Job<MemoryStore> for Posted {
-    fn run(&mut self, tx: &mut MemoryTx) -> Commit {
+    fn run(&mut self, tx: &mut MemoryTx, _: &mut RowCache) -> Commit {
         add_one(tx, b"sum")
     }
 
@@ -218,18 +220,20 @@ fn a_later_life_fences_an_earlier_one_even_in_mid_transaction() {
         let zombie = Arc::clone(&first);
         let gate = world().gate();
         let awake = Arc::clone(&gate);
-        world().spawn(
-            "zombie",
-            Box::new(move || {
-                let ended = zombie.commit(|tx| {
-                    let commit = add_one(tx, b"sum");
-                    sim::sleep(Duration::from_secs(100));
-                    commit
-                });
-                assert_eq!(ended.unwrap_err().kind(), StoreErrorKind::Fenced);
-                awake.open();
-            }),
-        );
+        world()
+            .spawn(
+                "zombie",
+                Box::new(move || {
+                    let ended = zombie.commit(|tx| {
+                        let commit = add_one(tx, b"sum");
+                        sim::sleep(Duration::from_secs(100));
+                        commit
+                    });
+                    assert_eq!(ended.unwrap_err().kind(), StoreErrorKind::Fenced);
+                    awake.open();
+                }),
+            )
+            .unwrap();
         sim::sleep(Duration::from_secs(10));
         let second = Durable::open(store.clone(), world()).unwrap();
         assert_eq!(second.server(), first.server());
@@ -248,7 +252,7 @@ fn a_later_life_fences_an_earlier_one_even_in_mid_transaction() {
 fn a_leader_whose_job_panics_at_its_end_leaves_nobody_waiting() {
     struct Bad;
     impl Job<MemoryStore> for Bad {
-        fn run(&mut self, _: &mut MemoryTx) -> Commit {
+        fn run(&mut self, _: &mut MemoryTx, _: &mut RowCache) -> Commit {
             Commit::Keep
         }
         fn ended(self: Box<Self>, _: Result<Ended, StoreError>) {
@@ -259,14 +263,16 @@ fn a_leader_whose_job_panics_at_its_end_leaves_nobody_waiting() {
         let bank =
             Arc::new(Durable::open(MemoryStore::open(&slow_disk(1)).unwrap(), world()).unwrap());
         let leader = Arc::clone(&bank);
-        world().spawn(
-            "leader",
-            Box::new(move || {
-                leader.post(Box::new(Bad));
-                let died = catch_unwind(AssertUnwindSafe(|| leader.work()));
-                assert!(died.is_err());
-            }),
-        );
+        world()
+            .spawn(
+                "leader",
+                Box::new(move || {
+                    leader.post(Box::new(Bad));
+                    let died = catch_unwind(AssertUnwindSafe(|| leader.work()));
+                    assert!(died.is_err());
+                }),
+            )
+            .unwrap();
         together(10, &bank, |_, bank| {
             let ended = bank.commit(|tx| add_one(tx, b"sum"));
             assert!(ended.is_ok() || ended.unwrap_err().is_doubtful());

@@ -47,7 +47,7 @@ fn start(world: &Simulation, disk: &SimDisk, told: &Arc<Vec<AtomicU64>>) {
                         sleep(Duration::from_micros(100));
                     }
                 };
-                world.spawn("caller", Box::new(body));
+                world.spawn("caller", Box::new(body)).unwrap();
             }
         });
     });

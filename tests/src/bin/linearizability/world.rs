@@ -271,7 +271,14 @@ fn plan_call(control: &mut Control, rng: &mut dyn Rng, client: HostId, day: &Day
     control.at(moment(rng), move |control| {
         control.node(client, |node: &mut ClientNode<User>, now| {
             let deadline = now + patience;
-            let spec = CallSpec { method: METHOD, name: 1, semantics, deadline, depth: 0 };
+            let spec = CallSpec {
+                method: METHOD,
+                name: 1,
+                semantics,
+                deadline,
+                depth: 0,
+                recorded: false,
+            };
             let cancel_at = gives_up.map(|after| now + after);
             let planned = Planned { connection: 0, spec, arguments: op.encode(), cancel_at };
             // Its end comes as an event, never before this returns.

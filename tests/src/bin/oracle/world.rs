@@ -155,6 +155,7 @@ impl Script for User {
             semantics: self.trial.semantics,
             deadline: now + self.trial.patience,
             depth: 0,
+            recorded: false,
         };
         Action::Call(Planned { connection: 0, spec, arguments: Vec::new(), cancel_at: None })
     }

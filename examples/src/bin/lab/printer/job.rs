@@ -182,13 +182,12 @@ impl Printer for Stage {
         match self.order {
             Order::MessagePrintCrash | Order::MessageCrash | Order::CrashBeforeMessage => {
                 let paper = Arc::clone(&self.paper);
-                here().spawn(
-                    "printing",
-                    Box::new(move || {
-                        sim::sleep(STEP);
-                        paper.fetch_add(1, Ordering::Relaxed);
-                    }),
-                );
+                let print = move || {
+                    sim::sleep(STEP);
+                    paper.fetch_add(1, Ordering::Relaxed);
+                };
+                let spawned = here().spawn("printing", Box::new(print));
+                spawned.expect("the simulator has threads");
             }
             Order::PrintMessageCrash | Order::PrintCrash | Order::CrashBeforePrint => {
                 self.paper.fetch_add(1, Ordering::Relaxed);

@@ -236,7 +236,9 @@ impl World {
 
     /// A call, or a question, ends once, in time, and what is said of it is true.
     fn judge(&mut self, ended: ClientEvent) {
-        let ClientEvent::Ended { key, call, outcome, .. } = ended;
+        let ClientEvent::Ended { key, call, outcome, .. } = ended else {
+            panic!("it keeps no journal")
+        };
         let wait = self.waits.remove(&key).expect("ends once");
         assert!(self.now <= wait.until, "ended late");
         let number = wait.number;
@@ -264,7 +266,8 @@ impl World {
         let semantics = SEMANTICS[method];
         self.facts.push(Fact { semantics, deadline, begun: 0, denied: false });
         let method = MethodFingerprint(100 + method as u64);
-        let spec = CallSpec { method, name: 10, semantics, deadline, depth };
+        let recorded = false;
+        let spec = CallSpec { method, name: 10, semantics, deadline, depth, recorded };
         let arguments = number.to_le_bytes().to_vec();
         let key = self.client.start(self.now, spec, arguments);
         self.waits.insert(key, Wait { number, until: deadline });

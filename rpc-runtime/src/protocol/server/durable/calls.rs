@@ -4,6 +4,7 @@ use super::{Place, durable_call_id, durable_place};
 use crate::ids::{Sequence, SessionId, Space};
 use crate::protocol::HandlerEnd;
 use crate::protocol::server::answers::{Ask, fitted};
+use crate::protocol::server::calls::refused;
 use crate::protocol::server::slot::{Live, State, Stored};
 use crate::protocol::server::{Execute, Server, ServerEvent, Ticket, TimerKey};
 use crate::time::{Duration, Instant};
@@ -146,13 +147,25 @@ impl Server {
         if now < live.not_after {
             return slot.begin();
         }
-        let (reason, push_back) = (RefuseReason::Expired, Duration::ZERO);
-        slot.state = State::Refused { reason, push_back, name: 0 };
-        self.counters.refused += 1;
-        self.settle_durable(place);
-        let ask = Ask { slot: place.1, sequence, stamp: 0, transmission: 0 };
-        self.answer_durable(now, place, ask);
+        self.refuse_queued_durable(now, place, RefuseReason::Expired, Duration::ZERO);
         false
+    }
+
+    /// Refuses a durable call that was accepted and not begun.
+    pub(in crate::protocol::server) fn refuse_queued_durable(
+        &mut self,
+        now: Instant,
+        place: Place,
+        reason: RefuseReason,
+        push_back: Duration,
+    ) {
+        let Some(slot) = self.durable_slot(place) else { return };
+        let sequence = slot.last;
+        slot.state = refused(reason, push_back);
+        self.counters.refused += 1;
+        let ask = Ask { slot: place.1, sequence, stamp: 0, transmission: 0 };
+        self.settle_durable(place);
+        self.answer_durable(now, place, ask);
     }
 
     /// A durable execution has ended and what it ended in is committed, or, for
@@ -180,8 +193,7 @@ impl Server {
                 return self.settle_durable(place);
             }
             HandlerEnd::BadArguments => {
-                let (reason, push_back) = (RefuseReason::BadArguments, Duration::ZERO);
-                slot.state = State::Refused { reason, push_back, name: 0 };
+                slot.state = refused(RefuseReason::BadArguments, Duration::ZERO);
                 self.counters.refused += 1;
                 self.pool.give(body);
             }

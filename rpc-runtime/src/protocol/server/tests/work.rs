@@ -24,6 +24,49 @@ fn server_slot_dispatch_past_not_after_of_a_second_run_says_nothing() {
 }
 
 #[test]
+fn server_slot_turned_away_is_refused_for_good_and_the_slot_goes_on() {
+    let mut bench = Bench::prepared(Prepared::Queued);
+    bench.turn_away();
+    let reason = RefuseReason::Overload;
+    let told = Said::Refuse { sequence: LAST, reason, push_back_ms: 50 };
+    assert_eq!(bench.said(), std::slice::from_ref(&told));
+    assert_eq!(bench.duplicate(LAST), [told]);
+    assert_eq!((bench.counters().refused, bench.counters().begun), (1, 0));
+    assert_eq!(bench.request(LAST + 1), []);
+    assert_eq!(bench.serve(), [returned(LAST + 1, 1)]);
+}
+
+#[test]
+fn server_slot_turned_away_after_it_was_sealed_stays_sealed() {
+    let mut bench = Bench::prepared(Prepared::Queued);
+    assert_eq!(bench.seal(LAST), [promised(LAST)]);
+    bench.turn_away();
+    assert_eq!(bench.said(), []);
+    assert_eq!(bench.duplicate(LAST), [promised(LAST)]);
+}
+
+#[test]
+fn server_slot_further_execution_turned_away_is_not_refused() {
+    let mut bench = Bench::prepared(Prepared::Ran);
+    bench.request_again(LAST);
+    bench.turn_away();
+    assert_eq!(bench.said(), [], "it has run once: whoever asks again may find somebody");
+    assert_eq!(bench.counters().refused, 0);
+    bench.request_again(LAST);
+    assert_eq!(bench.queue.len(), 1);
+}
+
+#[test]
+fn maybe_turned_away_is_dropped_and_counted() {
+    let mut bench = Bench::new();
+    assert_eq!(maybe(&mut bench, 1), []);
+    bench.turn_away();
+    assert_eq!(bench.said(), []);
+    assert_eq!(bench.counters().maybe_dropped, 1);
+    assert!(bench.server.sessions.values().all(|session| session.live_calls == 0));
+}
+
+#[test]
 fn server_slot_dispatch_in_a_fenced_session_does_not_begin() {
     let mut bench = Bench::prepared(Prepared::Queued);
     bench.come_back();

@@ -1,0 +1,106 @@
+//! What a turn of the lock leaves to be done once the lock is released.
+//!
+//! Datagrams first, then the threads that go on by it, and wakers last: those are others' code, which
+//! may panic, take its time, or make a call of its own. Whoever runs them has neither the lock nor
+//! the lead.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::Waker;
+
+use super::connection::Connection;
+use super::recording::JournalErrands;
+use super::route::Loss;
+use crate::address::Address;
+use crate::driver::{Gate, Link};
+
+/// Buffers for datagrams kept for reuse.
+const DATAGRAMS_KEPT_MAX: usize = 64;
+
+/// What is to be done once the lock is released.
+#[derive(Debug, Default)]
+pub(super) struct Errands {
+    /// Buffers; the first `ready` of them hold datagrams and their destinations.
+    datagrams: Vec<(Option<Address>, Vec<u8>)>,
+    ready: usize,
+    pub(super) gates: Vec<Arc<dyn Gate>>,
+    pub(super) wakers: Vec<Waker>,
+    /// Wakers that are not woken: what dropping them does is others' code too.
+    discarded: Vec<Waker>,
+    pub(super) must_wake_leader: bool,
+    pub(super) background: Option<Background>,
+    /// What the ends of calls say of the server, if any ended.
+    pub(super) loss: Option<Option<Loss>>,
+    pub(super) journal: JournalErrands,
+}
+
+/// How the background thread is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Background {
+    /// It sleeps.
+    Wake,
+    /// There is none yet.
+    Start,
+}
+
+impl Errands {
+    /// The buffer for the next datagram.
+    pub(super) fn datagram(&mut self) -> &mut Vec<u8> {
+        if self.ready == self.datagrams.len() {
+            self.datagrams.push((None, Vec::new()));
+        }
+        &mut self.datagrams[self.ready].1
+    }
+
+    /// The buffer holds a datagram.
+    pub(super) fn send_to(&mut self, to: Address) {
+        self.datagrams[self.ready].0 = Some(to);
+        self.ready += 1;
+    }
+
+    /// Drops the waker later.
+    pub(super) fn discard(&mut self, waker: Option<Waker>) {
+        self.discarded.extend(waker);
+    }
+
+    /// Does all that is to be done. The lock must not be held.
+    pub(super) fn run(&mut self, connection: &Arc<Connection>) {
+        self.send(&*connection.link);
+        for gate in self.gates.drain(..) {
+            gate.open();
+        }
+        if std::mem::take(&mut self.must_wake_leader) {
+            connection.link.wake();
+        }
+        match self.background.take() {
+            None => {}
+            Some(Background::Wake) => connection.background.open(),
+            Some(Background::Start) => connection.start_background(),
+        }
+        if let Some(loss) = self.loss.take() {
+            connection.set_loss(loss);
+        }
+        connection.run_journal(&mut self.journal);
+        self.wakers.drain(..).for_each(wake);
+        for waker in self.discarded.drain(..) {
+            let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));
+        }
+    }
+
+    pub(super) fn send(&mut self, link: &dyn Link) {
+        for (to, datagram) in &mut self.datagrams[..self.ready] {
+            if let Some(to) = to.take() {
+                // A datagram that did not leave is one that was lost: the protocol sees to it.
+                let _ = link.send(to, datagram);
+            }
+        }
+        self.ready = 0;
+        self.datagrams.truncate(DATAGRAMS_KEPT_MAX);
+    }
+}
+
+/// Wakes a waker. Its panic, of which the panic hook has told, is none of the thread's that happens
+/// to call it.
+pub(super) fn wake(waker: Waker) {
+    let _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+}

@@ -1,0 +1,352 @@
+//! Who keeps a process's journal: one thread writes what all connections want written, many entries
+//! with one flush, and tells them when it is on the disk.
+//!
+//! ```text
+//!   connection ─ post ─► queue ─► writer: append all, flush once ─► the connections go on
+//! ```
+//!
+//! Also knows which connection uses which durable slots: no two share a generation.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use super::book::Book;
+use super::codec::Entry;
+use super::ledger::Call;
+use super::{JournalError, JournalStats};
+use crate::client::connection::Connection;
+use crate::client::marshalled::MethodName;
+use crate::driver::{Gate, World};
+use crate::ids::{CallId, GenerationId, Incarnation, ServerId, Space};
+use crate::protocol::{CallKey, ClientTable, Record};
+use crate::time::Duration;
+
+/// A process's journal.
+pub(in crate::client) struct Keeper {
+    book: Book,
+    world: Arc<dyn World>,
+    /// Where the writer sleeps.
+    gate: Arc<dyn Gate>,
+    state: Mutex<State>,
+    /// Held while durable slots are given to a connection.
+    claiming: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct State {
+    queue: Vec<Job>,
+    writer: Writer,
+    /// The names of methods, by their hashes.
+    labels: BTreeMap<u32, MethodName>,
+    connections: Vec<Weak<Connection>>,
+    /// This life, higher than the book's if a server had seen a higher one.
+    incarnation: Incarnation,
+    stats: JournalStats,
+    /// Why something could not be written, last.
+    trouble: Option<JournalError>,
+}
+
+/// What the writer does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writer {
+    Absent,
+    Awake,
+    Asleep,
+}
+
+/// Something to be written, and who waits for it.
+#[derive(Debug)]
+struct Job {
+    entry: Entry,
+    waits: Option<(Weak<Connection>, Written)>,
+}
+
+/// What a connection asked to have written is on the disk, or cannot be.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::client) struct Written {
+    pub(in crate::client) key: CallKey,
+    pub(in crate::client) call: CallId,
+    pub(in crate::client) is_start: bool,
+    pub(in crate::client) is_written: bool,
+}
+
+impl Keeper {
+    pub(super) fn new(book: Book, world: Arc<dyn World>) -> Arc<Self> {
+        let state = State {
+            queue: Vec::new(),
+            writer: Writer::Absent,
+            labels: BTreeMap::new(),
+            connections: Vec::new(),
+            incarnation: book.incarnation(),
+            stats: JournalStats { cut_bytes: book.cut_bytes(), ..JournalStats::default() },
+            trouble: None,
+        };
+        let gate = world.gate();
+        let (state, claiming) = (Mutex::new(state), Mutex::default());
+        Arc::new(Self { book, world, gate, state, claiming })
+    }
+
+    pub(in crate::client) const fn book(&self) -> &Book {
+        &self.book
+    }
+
+    pub(in crate::client) fn incarnation(&self) -> Incarnation {
+        self.lock().incarnation
+    }
+
+    pub(super) fn stats(&self) -> JournalStats {
+        self.lock().stats
+    }
+
+    /// Why something could not be written, last.
+    pub(in crate::client) fn trouble(&self) -> Option<JournalError> {
+        self.lock().trouble.clone()
+    }
+
+    /// A connection keeps this journal.
+    pub(in crate::client) fn enrol(&self, connection: &Arc<Connection>) {
+        let mut state = self.lock();
+        state.connections.retain(|connection| connection.strong_count() > 0);
+        state.connections.push(Arc::downgrade(connection));
+    }
+
+    /// The connections that keep it.
+    fn connections(&self) -> Vec<Arc<Connection>> {
+        let connections: Vec<_> = self.lock().connections.clone();
+        connections.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The name behind the hash, for the entries of this method's calls.
+    pub(in crate::client) fn learn(&self, hash: u32, name: MethodName) {
+        self.lock().labels.entry(hash).or_insert(name);
+    }
+
+    /// Takes in what a connection wants written.
+    pub(in crate::client) fn post(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        records: impl Iterator<Item = (CallKey, CallId, Record)>,
+    ) {
+        let life = connection.lock().core.incarnation();
+        let mut state = self.lock();
+        if life > state.incarnation {
+            state.incarnation = life;
+            let entry = Entry::Life(self.book.client(), life);
+            state.queue.push(Job { entry, waits: None });
+        }
+        for (key, call, record) in records {
+            let is_start = matches!(record, Record::Started(_));
+            let waits = matches!(record, Record::Started(_) | Record::Ended(_));
+            let entry = self.entry(&state.labels, connection, call, record);
+            if let Entry::Started(started) = &entry
+                && call.space == Space::Durable
+            {
+                // At once: whoever takes these slots over numbers calls behind this one.
+                let generation = GenerationId(call.session.0);
+                self.book.ledger().mark(started.server, generation, call.slot, call.sequence);
+            }
+            let written = Written { key, call, is_start, is_written: false };
+            let waits = waits.then(|| (Arc::downgrade(connection), written));
+            state.queue.push(Job { entry, waits });
+        }
+        let before = std::mem::replace(&mut state.writer, Writer::Awake);
+        drop(state);
+        match before {
+            Writer::Awake => {}
+            Writer::Asleep => self.gate.open(),
+            Writer::Absent => {
+                let (keeper, gate) = (Arc::downgrade(self), Arc::clone(&self.gate));
+                let body = Box::new(move || write(&keeper, &gate));
+                if self.world.spawn("rpc-journal", body).is_err() {
+                    self.write_here();
+                }
+            }
+        }
+    }
+
+    fn entry(
+        &self,
+        labels: &BTreeMap<u32, MethodName>,
+        connection: &Connection,
+        call: CallId,
+        record: Record,
+    ) -> Entry {
+        let label = match &record {
+            Record::Started(started) => labels.get(&started.spec.name).map(|name| name.text()),
+            Record::Ended(_) | Record::Withdrawn | Record::Forgotten => None,
+        };
+        let mut entry = Entry::of(call, record);
+        if let Entry::Started(started) = &mut entry {
+            started.unix_ms = self.world.unix_ms();
+            started.label = label.unwrap_or_default();
+            started.place.clone_from(&connection.place);
+        }
+        entry
+    }
+
+    /// Does the writer's work where no thread is to be had; the next caller tries again to have one.
+    fn write_here(&self) {
+        loop {
+            while self.write_once() {}
+            let mut state = self.lock();
+            if state.queue.is_empty() {
+                state.writer = Writer::Absent;
+                return;
+            }
+            state.writer = Writer::Awake;
+        }
+    }
+
+    /// Writes what waits; says whether something did.
+    fn write_once(&self) -> bool {
+        let jobs = {
+            let mut state = self.lock();
+            if state.queue.is_empty() {
+                state.writer = Writer::Asleep;
+                return false;
+            }
+            std::mem::take(&mut state.queue)
+        };
+        let (entries, waits): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.entry, job.waits)).unzip();
+        let appended = self.book.append(&entries);
+        let flush_takes = self.book.flush_takes();
+        if flush_takes > Duration::ZERO {
+            let until = self.world.now() + flush_takes;
+            let gate = self.world.gate();
+            while self.world.now() < until {
+                gate.wait(Some(until));
+            }
+        }
+        let flushed = self.book.flush();
+        {
+            let mut state = self.lock();
+            state.stats.flushes += 1;
+            state.stats.entries += entries.len() as u64;
+            let failed = appended.iter().find_map(|one| one.as_ref().err());
+            if let Some(error) = flushed.as_ref().err().or(failed) {
+                state.trouble = Some(error.clone());
+                state.stats.failed += 1;
+            }
+        }
+        let mut written: Vec<(Arc<Connection>, Vec<Written>)> = Vec::new();
+        for (waits, appended) in waits.into_iter().zip(appended) {
+            let Some((connection, wait)) = waits else { continue };
+            let Some(connection) = connection.upgrade() else { continue };
+            let wait = Written { is_written: appended.is_ok() && flushed.is_ok(), ..wait };
+            match written.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &connection)) {
+                Some((_, waits)) => waits.push(wait),
+                None => written.push((connection, vec![wait])),
+            }
+        }
+        for (connection, written) in written {
+            connection.written(&written);
+        }
+        true
+    }
+
+    /// A call in the journal.
+    pub(in crate::client) fn call(&self, id: CallId) -> Option<Call> {
+        self.book.ledger().call(id).cloned()
+    }
+
+    /// The calls without an end that no connection works at.
+    pub(in crate::client) fn unfinished(&self) -> Vec<Call> {
+        let mut under_way = BTreeSet::new();
+        for connection in self.connections() {
+            under_way.extend(connection.lock().core.under_way());
+        }
+        let ledger = self.book.ledger();
+        let open = ledger.calls().filter(|call| call.ending.is_none());
+        open.filter(|call| !under_way.contains(&call.started.call)).cloned().collect()
+    }
+
+    /// Notes that nobody can say any more what became of a call.
+    pub(in crate::client) fn give_up(
+        self: &Arc<Self>,
+        connection: &Arc<Connection>,
+        call: CallId,
+        cause: crate::protocol::DoubtCause,
+    ) {
+        let key = CallKey::NONE;
+        let record = Record::Ended(crate::protocol::Outcome::InDoubt(cause));
+        self.post(connection, std::iter::once((key, call, record)));
+    }
+
+    /// Gives a connection durable slots of an earlier life at a server, if there are some that no
+    /// other uses.
+    pub(in crate::client) fn claim(&self, connection: &Arc<Connection>, server: ServerId) {
+        let _one_at_a_time = self.claiming.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = self.held();
+        let ledger = self.book.ledger();
+        let mut free = ledger.generations_at(server).into_iter();
+        let free = free.find(|generation| held.iter().all(|(other, _)| other != generation));
+        let table = free.and_then(|generation| ledger.table(generation));
+        drop(ledger);
+        connection.generation_found(table);
+    }
+
+    fn held(&self) -> Vec<(GenerationId, Arc<Connection>)> {
+        let connections = self.connections().into_iter();
+        let held = |one: Arc<Connection>| {
+            let generation = one.lock().core.generation();
+            (generation, one)
+        };
+        connections.map(held).collect()
+    }
+
+    /// The connection that has a generation, or takes it now: one of `candidates`, or what `open`
+    /// gives. None if the server has deleted it.
+    ///
+    /// # Errors
+    ///
+    /// As `open`.
+    pub(in crate::client) fn holder<E>(
+        &self,
+        generation: GenerationId,
+        candidates: &[Arc<Connection>],
+        open: impl FnOnce() -> Result<Arc<Connection>, E>,
+    ) -> Result<Option<Arc<Connection>>, E> {
+        let _one_at_a_time = self.claiming.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, holder)) = self.held().into_iter().find(|(held, _)| *held == generation) {
+            return Ok(Some(holder));
+        }
+        let table: Option<ClientTable> = self.book.ledger().table(generation);
+        let Some(table) = table else { return Ok(None) };
+        if let Some(taker) = candidates.iter().find(|one| one.restore(table.clone())) {
+            return Ok(Some(Arc::clone(taker)));
+        }
+        let fresh = open()?;
+        fresh.restore(table);
+        Ok(Some(fresh))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The writer: lives as long as its journal, and sleeps unless something is to be written.
+fn write(keeper: &Weak<Keeper>, gate: &Arc<dyn Gate>) {
+    loop {
+        let Some(alive) = keeper.upgrade() else { return };
+        let has_written = alive.write_once();
+        drop(alive);
+        if !has_written {
+            gate.wait(None);
+        }
+    }
+}
+
+impl Drop for Keeper {
+    fn drop(&mut self) {
+        self.gate.open();
+    }
+}
+
+impl fmt::Debug for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Keeper").field("book", &self.book).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,149 @@
+//! Threads of the runtime's own that are not to be had, that unwind, or that hold a lock too long.
+//! On real sockets: the simulator has one thread at a time.
+#![expect(clippy::disallowed_methods, reason = "it must be seen that another thread gets on")]
+
+use std::sync::{OnceLock, mpsc};
+
+use super::*;
+use crate::Options;
+use crate::driver::watched::{Switch, Watch, watched};
+use crate::server::{Running, Server};
+
+/// A server on a real socket, and a client in a world that is watched.
+fn bench<W: Watch + 'static>(watch: &Arc<W>) -> (Running, Channel) {
+    let server = Server::bind_in(&reactor::world(), "127.0.0.1:0").expect("a free port");
+    let running = server.export(ClockService::new(Sleeper)).spawn().expect("starts");
+    let world = watched(reactor::world(), Arc::clone(watch));
+    let channel = Channel::connect_in(&world, &running.addr().to_string()).expect("an address");
+    (running, channel)
+}
+
+/// Polls with a waker that unparks the calling thread.
+fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unparks(std::thread::Thread);
+    impl Wake for Unparks {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unparks(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        match poll(future.as_mut(), &waker) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => std::thread::park(),
+        }
+    }
+}
+
+/// Has no thread for a client.
+struct NoThreads;
+
+impl Watch for NoThreads {
+    fn has_thread(&self, _name: &str) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_client_without_a_background_thread_ends_every_call_all_the_same() {
+    let (running, channel) = bench(&Arc::new(NoThreads));
+    let clock = ClockClient::on(&channel);
+    block_on(clock.start().quick()).unwrap();
+    block_on(clock.start().slow(30_000)).unwrap();
+    std::thread::scope(|threads| {
+        for micros in [10_000, 20_000] {
+            let clock = clock.clone();
+            threads.spawn(move || clock.slow(micros).unwrap());
+            let clock = ClockClient::on(&channel);
+            threads.spawn(move || block_on(clock.start().slow(micros)).unwrap());
+        }
+    });
+    running.stop();
+    let impatient = clock.with(Options::new().timeout(Duration::from_millis(50)));
+    let error = block_on(impatient.start().quick()).expect_err("nobody is there");
+    assert_eq!(error.kind(), crate::ErrorKind::NoReply);
+}
+
+/// Panics in the background thread's next receive, once.
+#[derive(Default)]
+struct Bad(Switch, Switch);
+
+impl Watch for Bad {
+    fn asked(&self, what: &'static str) {
+        let is_background = std::thread::current().name() == Some("rpc-client");
+        if is_background && what == "Link::receive" && self.0.is_thrown() && !self.1.is_thrown() {
+            self.1.throw();
+            std::panic::resume_unwind(Box::new("a link that panics"));
+        }
+    }
+}
+
+#[test]
+fn a_background_thread_that_unwinds_is_replaced_and_nobody_waits_for_it() {
+    let bad = Arc::new(Bad::default());
+    let (_running, channel) = bench(&bad);
+    let clock = ClockClient::on(&channel);
+    block_on(clock.start().slow(1_000)).unwrap();
+    bad.0.throw();
+    for _ in 0..5 {
+        block_on(clock.start().slow(1_000)).unwrap();
+        clock.quick().unwrap();
+    }
+    assert!(bad.1.is_thrown());
+}
+
+/// Sees whether the connection can be used while the world is asked for something.
+#[derive(Default)]
+struct Locks {
+    channel: OnceLock<Channel>,
+    closed: Switch,
+    held: Mutex<Vec<&'static str>>,
+    seen: Mutex<Vec<&'static str>>,
+}
+
+impl Watch for Locks {
+    fn asked(&self, what: &'static str) {
+        let Some(channel) = self.channel.get().cloned() else { return };
+        let (done, is_done) = mpsc::channel();
+        std::thread::spawn(move || {
+            let _ = channel.stats();
+            let _ = done.send(());
+        });
+        if is_done.recv_timeout(Duration::from_secs(5)).is_err() {
+            self.held.lock().unwrap().push(what);
+        }
+        self.seen.lock().unwrap().push(what);
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed.is_thrown()
+    }
+}
+
+#[test]
+fn no_lock_is_held_while_the_world_is_asked_for_anything() {
+    let locks = Arc::new(Locks::default());
+    let (_running, channel) = bench(&locks);
+    let clock = ClockClient::on(&channel);
+    locks.channel.set(channel).expect("once");
+    clock.quick().unwrap();
+    std::thread::scope(|threads| {
+        for _ in 0..3 {
+            let clock = clock.clone();
+            threads.spawn(move || clock.slow(5_000).unwrap());
+        }
+        block_on(clock.start().slow(2_000)).unwrap();
+    });
+    std::thread::sleep(Duration::from_millis(5)); // then what came meanwhile is read first
+    clock.quick().unwrap();
+    locks.closed.throw();
+    let impatient = clock.with(Options::new().timeout(Duration::from_millis(50)));
+    impatient.quick().expect_err("nothing comes any more");
+    block_on(impatient.start().quick()).expect_err("nothing comes any more");
+    assert_eq!(*locks.held.lock().unwrap(), [""; 0]);
+    let seen = locks.seen.lock().unwrap();
+    for what in ["Link::send", "Link::receive", "Link::take", "Gate::wait", "World::spawn"] {
+        assert!(seen.contains(&what), "{what} was not tried");
+    }
+}

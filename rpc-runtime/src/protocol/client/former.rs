@@ -1,0 +1,282 @@
+//! What an earlier life of this client left, and its journal remembers: durable slots that go on, and
+//! calls in sessions that are over for all but questions (protocol tables, H12).
+
+use super::call::{Call, Stage};
+use super::session::{Link, Session};
+use super::slots::State;
+use super::{CallKey, CallSpec, Client, TimerKey};
+use crate::ids::{CallId, GenerationId, Incarnation, ServerId, Space};
+use crate::protocol::record::{ClientTable, FormerCall, StartedRecord};
+use crate::protocol::{DoubtCause, Outcome};
+use crate::time::{Duration, Instant};
+use crate::wire::{Envelope, NoSession, Pdu, RefuseReason, ReplyStatus, SealedVerdict};
+
+impl Client {
+    /// The generation whose durable slots this connection uses, if it has one yet.
+    #[must_use]
+    pub const fn generation(&self) -> GenerationId {
+        self.durable.generation
+    }
+
+    /// The server that the open session is with, or the one that is meant.
+    #[must_use]
+    pub fn server(&self) -> ServerId {
+        self.session().map_or(self.target.server, |session| session.server)
+    }
+
+    /// The session that is open.
+    #[must_use]
+    pub fn session_id(&self) -> Option<crate::ids::SessionId> {
+        self.session().map(|session| session.id)
+    }
+
+    /// The calls that have a place and whose end was not told yet.
+    pub fn under_way(&self) -> impl Iterator<Item = CallId> {
+        self.calls.iter().filter_map(|(_, call)| match call.stage {
+            Stage::Recording(_) | Stage::Busy(_) | Stage::Closing(Some(_)) => Some(call.id),
+            Stage::Waiting | Stage::Resolving | Stage::Closing(None) => None,
+        })
+    }
+
+    /// The journal's answer to [`super::ClientEvent::WantGeneration`].
+    pub fn generation_found(&mut self, now: Instant, table: Option<ClientTable>) {
+        self.durable.is_asked = false;
+        if self.durable.generation.is_some() {
+            return;
+        }
+        if let Some(table) = table {
+            self.adopt_table(table);
+        }
+        self.durable.is_wanted = true;
+        self.say_hello_anew(now);
+        self.pump(now);
+    }
+
+    /// Goes on with the durable slots of an earlier life. Refused if this connection has others, or
+    /// leads to another server.
+    pub fn restore(&mut self, now: Instant, table: ClientTable) -> bool {
+        let is_other = self.server().is_some() && self.server() != table.server;
+        if self.durable.generation.is_some() || is_other || self.closed {
+            return false;
+        }
+        self.adopt_table(table);
+        self.durable.is_wanted = true;
+        self.say_hello_anew(now);
+        true
+    }
+
+    /// What was said so far, if anything, asked for no generation, or for another one.
+    fn say_hello_anew(&mut self, now: Instant) {
+        match self.link {
+            Link::None => {}
+            Link::Live(session) => self.open(now, Some(session)),
+            Link::Opening(opening) => self.open(now, opening.resume),
+        }
+    }
+
+    fn adopt_table(&mut self, table: ClientTable) {
+        self.durable.generation = table.generation;
+        self.durable.server = table.server;
+        self.durable.slots.restore(&table.slots);
+    }
+
+    /// Sends a durable call of an earlier life again, so that it runs if it did not: once in all.
+    pub fn complete(
+        &mut self,
+        now: Instant,
+        id: CallId,
+        started: StartedRecord,
+        deadline: Instant,
+    ) -> CallKey {
+        let StartedRecord { spec, digest, arguments, .. } = started;
+        let spec = CallSpec { deadline, ..spec };
+        let call = Call {
+            id,
+            digest,
+            arguments,
+            recorded: true,
+            ..Call::new(now, spec, Stage::Waiting, self.hellos_sent)
+        };
+        let key = self.insert(call);
+        let index = usize::try_from(id.slot.0).unwrap_or(usize::MAX);
+        let is_here = id.space == Space::Durable && id.session == self.durable_name();
+        let slot = self.durable.slots.slots.get(index).filter(|_| is_here && !self.closed);
+        let is_open = slot.is_some_and(|slot| {
+            slot.sequence == id.sequence
+                && matches!(slot.state, State::Linger)
+                && slot.resolver.is_none()
+        });
+        if !is_open {
+            let cause = if is_here { DoubtCause::Closed } else { DoubtCause::SessionLost };
+            self.calls[key.index].stage = Stage::Resolving;
+            self.end(now, key, Outcome::InDoubt(cause));
+            return key;
+        }
+        self.durable.slots.take_back(index, key, spec.depth);
+        self.calls[key.index].stage = Stage::Busy(index);
+        let timer = self.timers.add(TimerKey::Call(key.index));
+        self.timers.set(timer, deadline);
+        self.calls[key.index].timer = Some(timer);
+        self.timers.clear(self.ack_timer);
+        if let Link::Live(session) = self.link {
+            self.send_request(now, &session, key.index);
+        }
+        self.pump(now);
+        key
+    }
+
+    /// Asks what became of a call that an earlier life made in a session of its own: the server
+    /// answers with the stored reply, or promises never to run it. With `stops`, work that is under
+    /// way for it is called off.
+    pub fn resolve_former(
+        &mut self,
+        now: Instant,
+        former: FormerCall,
+        deadline: Instant,
+        stops: bool,
+    ) -> CallKey {
+        let FormerCall { call, server, incarnation } = former;
+        let question = Call {
+            former: Some((server, incarnation)),
+            stops,
+            recorded: self.keeps_journal,
+            ..Call::resolve(now, call, deadline, self.hellos_sent)
+        };
+        let key = self.insert(question);
+        if self.closed || call.space != Space::Session {
+            self.end(now, key, Outcome::InDoubt(DoubtCause::SessionLost));
+            return key;
+        }
+        let timer = self.timers.add(TimerKey::Call(key.index));
+        self.calls[key.index].timer = Some(timer);
+        self.timers.set(timer, deadline);
+        self.timers.clear(self.ack_timer);
+        if let Link::Live(session) = self.link {
+            self.send_seal(now, &session, key.index);
+        }
+        self.pump(now);
+        key
+    }
+
+    /// Whether a call of a former session is asked about.
+    pub(super) fn is_former_pending(&self) -> bool {
+        let asks = |call: &Call| call.former.is_some() && call.stage == Stage::Resolving;
+        self.keeps_journal && self.calls.iter().any(|(_, call)| asks(call))
+    }
+
+    /// A session was opened: former ones can be asked about now.
+    pub(super) fn ask_former(&mut self, now: Instant, session: &Session) {
+        if !self.is_former_pending() {
+            return;
+        }
+        for key in self.keys() {
+            let call = &mut self.calls[key.index];
+            if call.former.is_some() && call.stage == Stage::Resolving {
+                call.tries = 1;
+                self.send_seal(now, session, key.index);
+            }
+        }
+    }
+
+    /// The session that a question goes to: the open one, or a former one of the same life of the
+    /// same server. With another life nobody is left who knows; another server says nothing of it.
+    pub(super) fn envelope_of_question(
+        &mut self,
+        now: Instant,
+        session: &Session,
+        index: usize,
+    ) -> Option<Envelope> {
+        let call = &self.calls[index];
+        let envelope = self.envelope(session, call.id.space);
+        let Some((server, incarnation)) = call.former else { return Some(envelope) };
+        let key = CallKey { index, generation: call.generation };
+        let id = call.id;
+        if server != session.server {
+            self.end(now, key, Outcome::InDoubt(DoubtCause::SessionLost));
+            None
+        } else if incarnation != session.incarnation {
+            self.conclude(now, key, None, Outcome::InDoubt(DoubtCause::ServerRestarted));
+            None
+        } else {
+            Some(Envelope { session: id.session, ..envelope })
+        }
+    }
+
+    /// An answer about a call of a former session. Says whether it is one.
+    pub(super) fn on_former(&mut self, now: Instant, envelope: &Envelope, pdu: &Pdu<'_>) -> bool {
+        let (slot, sequence, outcome) = match pdu {
+            Pdu::Reply(reply) if reply.fragments == 1 => {
+                let body = reply.body.to_vec();
+                let outcome = match reply.status {
+                    ReplyStatus::Returned => Outcome::Returned(body),
+                    ReplyStatus::Panicked
+                    | ReplyStatus::Cancelled
+                    | ReplyStatus::CancelledPartial
+                    | ReplyStatus::TooLarge
+                    | ReplyStatus::HandlerFailed => Outcome::Failed { status: reply.status, body },
+                };
+                (reply.slot, reply.sequence, outcome)
+            }
+            Pdu::Refuse(refuse) if refuse.reason != RefuseReason::Generation => {
+                let (reason, detail) = (refuse.reason, refuse.detail.to_owned());
+                let outcome = Outcome::Refused { reason, push_back: Duration::ZERO, detail };
+                (refuse.slot, refuse.sequence, outcome)
+            }
+            Pdu::Sealed(sealed) => {
+                let outcome = match sealed.verdict {
+                    SealedVerdict::NotExecuted => Outcome::Sealed,
+                    SealedVerdict::Closed => Outcome::InDoubt(DoubtCause::Closed),
+                };
+                (sealed.slot, sealed.sequence, outcome)
+            }
+            Pdu::NoSession(NoSession { slot, sequence, .. }) => {
+                (*slot, *sequence, Outcome::InDoubt(DoubtCause::SessionLost))
+            }
+            Pdu::Refuse(_)
+            | Pdu::Reply(_)
+            | Pdu::Hello(_)
+            | Pdu::Cookie(_)
+            | Pdu::Welcome(_)
+            | Pdu::Reject(_)
+            | Pdu::Request(_)
+            | Pdu::Ack(_)
+            | Pdu::Ping(_)
+            | Pdu::Working(_)
+            | Pdu::Unseen(_)
+            | Pdu::Extend(_)
+            | Pdu::Cancel(_)
+            | Pdu::Seal(_)
+            | Pdu::Owner(_)
+            | Pdu::Alive(_)
+            | Pdu::Goaway(_)
+            | Pdu::Bye(_) => return false,
+        };
+        if !self.is_former_pending() || envelope.space != Space::Session {
+            return false;
+        }
+        let id = CallId { session: envelope.session, space: Space::Session, slot, sequence };
+        let asked = self.calls.iter().find(|(_, call)| {
+            let of_life = |former: (ServerId, Incarnation)| former.1 == envelope.incarnation;
+            call.id == id && call.stage == Stage::Resolving && call.former.is_some_and(of_life)
+        });
+        let Some((index, call)) = asked else { return false };
+        let key = CallKey { index, generation: call.generation };
+        self.last_heard = Some(now);
+        self.conclude(now, key, None, outcome);
+        true
+    }
+
+    /// The server has another life than the one whose sessions are asked about.
+    pub(super) fn outlive_former(&mut self, now: Instant, server: ServerId, life: Incarnation) {
+        if !self.is_former_pending() {
+            return;
+        }
+        for key in self.keys() {
+            let call = &self.calls[key.index];
+            let asked = call.former.filter(|_| call.stage == Stage::Resolving);
+            if asked.is_some_and(|(of, incarnation)| of == server && incarnation != life) {
+                self.conclude(now, key, None, Outcome::InDoubt(DoubtCause::ServerRestarted));
+            }
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Recorded calls: what is written down before a call is handed over, and before its end is told.
+//!
+//! ```text
+//!   Waiting ─ slot ─► Recording ─ on the disk ─► Busy ─ answer ─► Closing ─ on the disk ─► told
+//! ```
+//!
+//! Knows when the machine has to wait for the disk; does not know the disk. An end that leaves the
+//! call in doubt is not written down: the call stays open for `resolve`, in this life or the next.
+
+use super::call::Stage;
+use super::session::{Link, Session};
+use super::{CallKey, CallSpec, Client, ClientEvent};
+use crate::error::Execution;
+use crate::ids::{CallId, Space};
+use crate::protocol::record::{Record, StartedRecord};
+use crate::protocol::{DoubtCause, NotSentCause, Outcome};
+use crate::semantics::Semantics;
+use crate::time::Instant;
+
+impl Client {
+    /// From now on, `exactly_once` calls, and others that ask for it, are recorded: whoever drains
+    /// the machine writes down what [`ClientEvent::Record`] says.
+    pub const fn keep_journal(&mut self) {
+        self.keeps_journal = true;
+    }
+
+    pub(super) const fn must_record(&self, spec: &CallSpec) -> bool {
+        self.keeps_journal
+            && match spec.semantics {
+                Semantics::ExactlyOnce => true,
+                Semantics::AtMostOnce => spec.recorded,
+                Semantics::Maybe | Semantics::AtLeastOnce => false,
+            }
+    }
+
+    /// A recorded call has got a slot: it waits there until it is on the disk.
+    pub(super) fn record_start(&mut self, session: &Session, key: CallKey, slot: usize) {
+        let call = &mut self.calls[key.index];
+        call.stage = Stage::Recording(slot);
+        if let Some(timer) = call.timer {
+            self.timers.set(timer, call.spec.deadline);
+        }
+        let record = Record::Started(StartedRecord {
+            server: session.server,
+            incarnation: session.incarnation,
+            spec: call.spec,
+            digest: call.digest,
+            arguments: call.arguments.clone(),
+        });
+        let call = call.id;
+        self.outbox.event(ClientEvent::Record { key, call, record });
+    }
+
+    /// A call's start is on the disk, or cannot be written: then the call is not made.
+    pub fn started_recorded(&mut self, now: Instant, key: CallKey, id: CallId, is_written: bool) {
+        let Some(call) = self.call(key).filter(|call| call.id == id) else { return };
+        let (Stage::Recording(slot), depth) = (call.stage, call.spec.depth) else { return };
+        if is_written {
+            self.calls[key.index].stage = Stage::Busy(slot);
+            // Without a session it is sent in the next one.
+            if let Link::Live(session) = self.link {
+                self.send_request(now, &session, key.index);
+            }
+        } else {
+            self.table(id.space).leave(slot, depth, false);
+            self.end(now, key, Outcome::NotSent(NotSentCause::JournalFailed));
+        }
+        self.pump(now);
+    }
+
+    /// Ends a call, or a question, that got an answer: at once, or, if it is recorded, once that is
+    /// on the disk too. A call keeps its slot until then, so that its reply is not acknowledged.
+    pub(super) fn conclude(
+        &mut self,
+        now: Instant,
+        key: CallKey,
+        slot: Option<usize>,
+        outcome: Outcome,
+    ) {
+        let Some(call) = self.calls.get_mut(key.index) else { return };
+        let (id, depth) = (call.id, call.spec.depth);
+        if !call.recorded || !is_final(id.space, &outcome) {
+            if let Some(slot) = slot {
+                self.table(id.space).leave(slot, depth, false);
+            }
+            return self.end(now, key, outcome);
+        }
+        call.stage = Stage::Closing(slot);
+        call.outcome = Some(Box::new(outcome.clone()));
+        let timer =
+            *call.timer.get_or_insert_with(|| self.timers.add(super::TimerKey::Call(key.index)));
+        self.timers.set(timer, call.spec.deadline);
+        let record = Record::Ended(outcome);
+        self.outbox.event(ClientEvent::Record { key, call: id, record });
+    }
+
+    /// The end of a call, or of a question about one, is on the disk, or cannot be written.
+    pub fn ended_recorded(&mut self, now: Instant, key: CallKey, id: CallId, is_written: bool) {
+        let Some(call) = self.call(key).filter(|call| call.id == id) else { return };
+        if let Stage::Closing(_) = call.stage {
+            self.tell(now, key, is_written);
+            self.pump(now);
+        }
+    }
+
+    /// Tells how a call ended. That it did not run is not said without having been written down: a
+    /// later life, which still has the call, could send it again (H3).
+    pub(super) fn tell(&mut self, now: Instant, key: CallKey, is_written: bool) {
+        let Some(call) = self.calls.get_mut(key.index) else { return };
+        let (Stage::Closing(slot), Some(outcome)) = (call.stage, call.outcome.take()) else {
+            return;
+        };
+        let (id, depth) = (call.id, call.spec.depth);
+        let may_tell = is_written || outcome.execution() != Execution::NotExecuted;
+        let outcome = if may_tell { *outcome } else { Outcome::InDoubt(DoubtCause::JournalFailed) };
+        if let Some(slot) = slot {
+            self.table(id.space).leave(slot, depth, !may_tell);
+        }
+        let has_reply = matches!(outcome, Outcome::Returned(_) | Outcome::Failed { .. });
+        if is_written && has_reply {
+            self.table(id.space).may_acknowledge(id);
+        }
+        self.end(now, key, outcome);
+    }
+
+    /// The place of a call that was not handed over yet is gone: it waits for another one.
+    pub(super) fn withdraw(&mut self, key: CallKey) {
+        let Some(call) = self.calls.get_mut(key.index) else { return };
+        call.stage = Stage::Waiting;
+        let call = call.id;
+        self.waiting.push_front(key);
+        self.outbox.event(ClientEvent::Record { key, call, record: Record::Withdrawn });
+    }
+}
+
+/// Whether that is all that will ever be known of a call with its place in `space`.
+const fn is_final(space: Space, outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Returned(_)
+        | Outcome::Sent
+        | Outcome::Failed { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Rejected { .. }
+        | Outcome::NotSent(_)
+        | Outcome::Sealed => true,
+        Outcome::InDoubt(cause) => match cause {
+            DoubtCause::Closed | DoubtCause::GenerationEnded => true,
+            DoubtCause::ServerRestarted | DoubtCause::SessionLost => {
+                matches!(space, Space::Session)
+            }
+            DoubtCause::NoReply
+            | DoubtCause::Cancelled
+            | DoubtCause::RefusedAfterDoubt
+            | DoubtCause::JournalFailed => false,
+        },
+    }
+}
