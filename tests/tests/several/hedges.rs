@@ -348,7 +348,7 @@ fn callers_whose_patience_ends_leave_nobody_behind() {
     for seed in 0..20 {
         for shops in 1..=2 {
             let plan = |_: &mut Control, _: &Town| {};
-            town(seed, &SHOPS[..shops], plan, |books| {
+            town(seed, &SHOPS[..shops], plan, move |books| {
                 let channel = channel();
                 let (shop, _) = shop(&channel);
                 books.all_take(ms(21)); // as long as it takes until a call is hedged
