@@ -24,6 +24,8 @@ pub(crate) struct Method {
     pub(crate) semantics_given: bool,
     pub(crate) timeout_ns: Option<u64>,
     pub(crate) timeout_span: Option<Span>,
+    pub(crate) hedge_ns: Option<u64>,
+    pub(crate) hedge_span: Option<Span>,
     pub(crate) orphan: Option<Orphan>,
     pub(crate) orphan_span: Option<Span>,
     pub(crate) expires_ns: Option<u64>,

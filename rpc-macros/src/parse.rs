@@ -17,6 +17,7 @@ const RPC_OPTIONS: &[&str] = &[
     "exactly_once",
     "name",
     "timeout",
+    "hedge",
     "expires",
     "orphan",
     "no_cancel",
@@ -27,7 +28,6 @@ const RPC_OPTIONS: &[&str] = &[
 /// Words of the grammar whose mechanism does not exist yet, and what to use until it does.
 const NOT_YET: &[(&str, &str)] = &[
     ("ack", "leave it out: a message must fit one datagram"),
-    ("hedge", "leave it out, and start a second call where one takes too long"),
     ("broadcast", "use `maybe` for each server"),
     ("key", "leave it out: calls are not spread by a key"),
 ];
@@ -227,6 +227,8 @@ fn method(function: &TraitItemFn, diagnostics: &mut Diagnostics) -> Option<Metho
         semantics_given: false,
         timeout_ns: None,
         timeout_span: None,
+        hedge_ns: None,
+        hedge_span: None,
         orphan: None,
         orphan_span: None,
         expires_ns: None,
@@ -313,6 +315,12 @@ fn rpc_option(method: &mut Method, option: &OptionItem, diagnostics: &mut Diagno
             method.timeout_span = Some(option.word.span());
             if let Some(text) = string(option, "timeout = \"2s\"", diagnostics) {
                 method.timeout_ns = duration(&text, diagnostics);
+            }
+        }
+        "hedge" => {
+            method.hedge_span = Some(option.word.span());
+            if let Some(text) = string(option, "hedge = \"20ms\"", diagnostics) {
+                method.hedge_ns = duration(&text, diagnostics);
             }
         }
         "expires" => {

@@ -187,6 +187,7 @@ fn pattern(pattern: &Pat, diagnostics: &mut Diagnostics) {
 
 fn semantics(method: &Method, diagnostics: &mut Diagnostics) {
     let name = &method.name;
+    hedge(method, diagnostics);
     if method.semantics == Semantics::Maybe {
         if let ReturnType::Type(_, output) = &method.output {
             diagnostics.over(
@@ -215,6 +216,24 @@ fn semantics(method: &Method, diagnostics: &mut Diagnostics) {
         ),
         ReturnType::Type(_, output) => types::result(output, diagnostics),
     }
+}
+
+/// A hedged call may run at two servers.
+fn hedge(method: &Method, diagnostics: &mut Diagnostics) {
+    let Some(span) = method.hedge_span.filter(|_| method.semantics != Semantics::AtLeastOnce)
+    else {
+        return;
+    };
+    let word = method.semantics.word();
+    let instead = if method.semantics == Semantics::Maybe {
+        "leave it out: nobody waits for the call"
+    } else {
+        "leave it out, or mark the method `at_least_once` if its body is idempotent"
+    };
+    diagnostics.at_span(
+        span,
+        format!("`hedge` makes the call at a second server while the first may still run it, which `{word}` forbids\n{instead}"),
+    );
 }
 
 fn place(method: &Method, diagnostics: &mut Diagnostics) {

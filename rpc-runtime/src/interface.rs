@@ -35,6 +35,7 @@ pub struct Method {
     signature: &'static str,
     semantics: Semantics,
     timeout_ns: u64,
+    hedge_ns: u64,
     inline: bool,
     orphan: Option<OrphanStrategy>,
     quantum_ns: u64,
@@ -51,6 +52,7 @@ impl Method {
             signature,
             semantics,
             timeout_ns: 0,
+            hedge_ns: 0,
             inline: false,
             orphan: None,
             quantum_ns: 0,
@@ -70,6 +72,21 @@ impl Method {
     #[must_use]
     pub const fn timeout_ns(mut self, timeout_ns: u64) -> Self {
         self.timeout_ns = timeout_ns;
+        self
+    }
+
+    /// After how long without an answer the call is made at another server too, in nanoseconds.
+    ///
+    /// # Panics
+    ///
+    /// When the table is made, at compile time: the method is not `at_least_once`.
+    #[must_use]
+    pub const fn hedge_ns(mut self, hedge_ns: u64) -> Self {
+        assert!(
+            matches!(self.semantics, Semantics::AtLeastOnce),
+            "only an `at_least_once` call may run at two servers"
+        );
+        self.hedge_ns = hedge_ns;
         self
     }
 
@@ -123,6 +140,15 @@ impl Method {
     #[must_use]
     pub const fn timeout(&self) -> Option<Duration> {
         match self.timeout_ns {
+            0 => None,
+            ns => Some(Duration::from_nanos(ns)),
+        }
+    }
+
+    /// After how long without an answer the call is made at another server too, if ever.
+    #[must_use]
+    pub const fn hedge(&self) -> Option<Duration> {
+        match self.hedge_ns {
             0 => None,
             ns => Some(Duration::from_nanos(ns)),
         }

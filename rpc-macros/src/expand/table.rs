@@ -19,6 +19,7 @@ pub(super) fn interface(service: &Service) -> TokenStream {
         let signature = signature::of(method);
         let semantics = format_ident!("{}", method.semantics.variant());
         let timeout = method.timeout_ns.map(|ns| quote!(.timeout_ns(#ns)));
+        let hedge = method.hedge_ns.map(|ns| quote!(.hedge_ns(#ns)));
         let orphan = method.orphan.map(|orphan| {
             let strategy = format_ident!("{}", orphan.variant());
             quote!(.orphan(#runtime::orphans::OrphanStrategy::#strategy))
@@ -28,7 +29,7 @@ pub(super) fn interface(service: &Service) -> TokenStream {
         let inline = method.inline.then(|| quote!(.inline()));
         let forms = forms(method);
         quote! {
-            #runtime::Method::new(#wire_name, #signature, #runtime::Semantics::#semantics) #timeout #orphan #expires #no_cancel #inline #forms
+            #runtime::Method::new(#wire_name, #signature, #runtime::Semantics::#semantics) #timeout #hedge #orphan #expires #no_cancel #inline #forms
         }
     });
     quote! {

@@ -4,7 +4,7 @@ trait Colours {
     async fn nothing(&self) -> Result<(), CallError>;
     #[rpc(maybe)]
     async fn note(&self, line: &str);
-    #[rpc(at_least_once, timeout = "2s")]
+    #[rpc(at_least_once, timeout = "2s", hedge = "20ms")]
     async fn fill(&self, basket: &mut Vec<String>, n: u32) -> Result<u32, CallError>;
     fn fast(&self) -> Result<(), CallError>;
 }

@@ -79,6 +79,7 @@ static COLOURS_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::n
                 ::rpc_runtime::Semantics::AtLeastOnce,
             )
             .timeout_ns(2000000000u64)
+            .hedge_ns(20000000u64)
             .forms(|forms| {
                 forms.in_out::<Vec<String>>();
                 forms.parameter::<u32>();

@@ -259,9 +259,10 @@ impl Binder {
         self.patience
     }
 
-    /// The binder's stub, whose calls end after `timeout`.
+    /// The binder's stub, whose calls end after `timeout`. Whoever asks a binder that is away waits
+    /// a while by himself, and wants to know when it is back.
     pub(super) fn directory(&self, timeout: Duration) -> DirectoryClient {
-        self.shared.directory.with(Options::new().timeout(timeout))
+        self.shared.directory.with(Options::new().timeout(timeout).circuit_breaker(false))
     }
 
     /// The binder's stub, whose calls end at `until`: one question may take several of them.
@@ -287,6 +288,12 @@ impl Binder {
         let found = memory.cache.known(now, name, requirement)?;
         let will_do = found.age < fresh && memory.cache.is_promising(now, &found.entries);
         will_do.then_some(found)
+    }
+
+    /// Whether a server has shown no flaw lately.
+    pub(super) fn is_promising(&self, entry: &Entry) -> bool {
+        let now = self.world().now();
+        self.memory().cache.is_promising(now, std::slice::from_ref(entry))
     }
 
     /// The order in which to try servers.

@@ -113,6 +113,17 @@ impl Finder for Wish {
         Err(self.failure(&obstacles, world.now().since(started)))
     }
 
+    fn find_other(&self, than: Target, deadline: Instant) -> Option<Channel> {
+        let entries = self.candidates(deadline, &mut Obstacles::default()).ok()?;
+        let others = entries.into_iter().filter(|entry| entry.server != than.server);
+        let promising = others.filter(|entry| self.binder.is_promising(entry)).collect();
+        self.binder.order(promising).iter().find_map(|entry| {
+            let fits = matches!(self.difference(entry, deadline), Ok(None));
+            let channel = fits.then(|| self.binder.channel(entry).ok()).flatten();
+            channel.filter(|channel| !channel.is_left_alone())
+        })
+    }
+
     fn lost(&self, target: Target, loss: Loss) {
         let flaw = match loss {
             Loss::Gone => Flaw::Gone,
@@ -142,9 +153,14 @@ impl Wish {
         obstacles: &mut Obstacles,
     ) -> Result<Option<Channel>, CallError> {
         let entries = self.candidates(deadline, obstacles)?;
+        // One that keeps failing is better than none: it says when it is asked again.
+        let mut left_alone = None;
         for entry in self.binder.order(entries) {
             match self.difference(&entry, deadline) {
                 Ok(None) => match self.binder.channel(&entry) {
+                    Ok(channel) if channel.is_left_alone() => {
+                        left_alone.get_or_insert(channel);
+                    }
                     Ok(channel) => return Ok(Some(channel)),
                     Err(error) => obstacles.unusable = Some(error),
                 },
@@ -152,7 +168,7 @@ impl Wish {
                 Err(_) => obstacles.is_binder_away = true,
             }
         }
-        Ok(None)
+        Ok(left_alone)
     }
 
     /// Who is registered: from memory if that is fresh, else from the binder, else from memory.

@@ -32,7 +32,8 @@
 //! - A future is noted, and calls are started and ended, in turns that settle.
 //! - Every way out of the lead settles. A thread that unwinds calls all who wait instead.
 //! - A follower that was called takes the lead, or sees that somebody else has it, or finds that its
-//!   call has ended: then the turn in which that happened has called the next one.
+//!   call has ended: then the turn in which that happened has called the next one. One whose patience
+//!   has ended settles.
 //! - The background thread notes that it sleeps in the turn in which it saw that it is not needed.
 //!   Until then it is noted as awake, and whoever relies on that is seen by the look still to come.
 //!   If it unwinds it is noted as absent, and all who wait are called.
@@ -69,17 +70,33 @@ pub(super) enum Attendant {
 impl Connection {
     /// Waits until the call has ended, receiving for all if nobody else does.
     pub(super) fn wait(self: &Arc<Self>, key: CallKey) -> Finished {
+        self.wait_until(key, None).expect("only its end ends this wait")
+    }
+
+    /// As [`Connection::wait`], no longer than until `patience`.
+    pub(super) fn wait_until(
+        self: &Arc<Self>,
+        key: CallKey,
+        patience: Option<Instant>,
+    ) -> Option<Finished> {
         let mut state = self.lock();
         loop {
             if let Some(finished) = state.take(key) {
-                return finished;
+                return Some(finished);
+            }
+            if patience.is_some_and(|patience| patience <= self.world.now()) {
+                let mut errands = state.errands();
+                self.settle(&mut state, &mut errands); // it may have been called to lead
+                drop(state);
+                self.run(errands);
+                return None;
             }
             if state.leader.is_some() {
-                state = self.follow(state, key);
+                state = self.follow(state, key, patience);
                 continue;
             }
-            if let Some(finished) = self.lead(state, Some(key)) {
-                return finished;
+            if let Some(finished) = self.lead(state, Some(key), patience) {
+                return Some(finished);
             }
             state = self.lock();
         }
@@ -101,16 +118,17 @@ impl Connection {
         finished
     }
 
-    /// Sleeps until the call has ended, or this thread is called to lead.
+    /// Sleeps until the call has ended, this thread is called to lead, or its patience has.
     fn follow<'s>(
         self: &'s Arc<Self>,
         mut state: MutexGuard<'s, State>,
         key: CallKey,
+        patience: Option<Instant>,
     ) -> MutexGuard<'s, State> {
         let gate = state.take_gate(&self.world);
         state.waits.follow(key, Arc::clone(&gate));
         drop(state);
-        gate.wait(None);
+        gate.wait(patience);
         let mut state = self.lock();
         state.waits.rise(key);
         state.give_gate(gate);
@@ -118,17 +136,18 @@ impl Connection {
     }
 
     /// Receives until the call `own` has ended, or, without one, until the background thread is not
-    /// needed for it; and only until there are wakers to call.
+    /// needed for it; and only until there are wakers to call, and until `patience` has ended.
     fn lead<'s>(
         self: &'s Arc<Self>,
         state: MutexGuard<'s, State>,
         own: Option<CallKey>,
+        patience: Option<Instant>,
     ) -> Option<Finished> {
         let (mut lead, mut state) = Lead::take(self, state);
         // How many datagrams were read since a timer was seen to be due.
         let mut overdue = None;
         loop {
-            let until = state.core.next_wake();
+            let until = state.core.next_wake().into_iter().chain(patience).min();
             state.leader = Some(until);
             drop(state);
             let received = match overdue {
@@ -154,7 +173,7 @@ impl Connection {
             state.drain(now, &mut errands);
             let finished = own.and_then(|own| state.take(own));
             let is_over = match own {
-                Some(_) => finished.is_some(),
+                Some(_) => finished.is_some() || patience.is_some_and(|end| end <= now),
                 None => !state.keeps_background(now),
             };
             if is_over || !errands.wakers.is_empty() {
@@ -282,7 +301,7 @@ impl Connection {
                 state.attendant = Attendant::Asleep(until);
                 return until;
             }
-            self.lead(state, None);
+            self.lead(state, None, None);
         }
     }
 }

@@ -8,12 +8,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use super::carry::{After, Again, Carried, Carry, Whereabouts};
+use super::carry::{After, Again, Carried, Carry};
 use super::connection::Connection;
 use super::event;
 use super::helped::Helped;
 use super::marshalled::MethodName;
+use super::race::{Attempt, End};
+use super::route::{Loss, Route};
 use super::verdict::{Finished, judge, undecodable_reply};
+use super::whereabouts::Whereabouts;
 use crate::context::CallContext;
 use crate::driver::World;
 use crate::error::CallError;
@@ -79,8 +82,12 @@ enum State {
 
 /// A call that has a place in a connection's machine.
 struct Started {
-    connection: Arc<Connection>,
-    key: CallKey,
+    attempt: Attempt,
+    sequel: Sequel,
+}
+
+/// What is needed once an attempt has ended.
+struct Sequel {
     name: MethodName,
     parent: Parent,
     /// Whether and where it may be made again: not once it was called off.
@@ -159,7 +166,33 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
         Self { state: State::Failed(error), reader: Reader::new(), result: PhantomData }
     }
 
-    pub(super) fn started(
+    /// Makes a call at `connection`, or where the route leads if that is lost or left alone.
+    pub(super) fn begin(
+        again: Again,
+        connection: Arc<Connection>,
+        arguments: Vec<u8>,
+        name: MethodName,
+        parent: Option<CallContext>,
+    ) -> Self {
+        let leads_elsewhere = |route: &Arc<Route>| !route.knows_none_better();
+        let route = again.route.as_ref();
+        if route.is_some_and(|route| route.is_lost(&connection) && leads_elsewhere(route)) {
+            return Self::moving(again.elsewhere(connection, arguments), name, parent);
+        }
+        let kept = match connection.start(again.spec, arguments, again.heed, false) {
+            Ok(key) => return Self::started(connection, key, name, parent, again),
+            Err(kept) => kept,
+        };
+        if let Some(route) = route.filter(|route| leads_elsewhere(route)) {
+            route.lose(&connection, Loss::Silent);
+            return Self::moving(again.elsewhere(connection, kept.arguments), name, parent);
+        }
+        let error = kept.error(&connection).with_method(name.text());
+        connection.recycle(kept.arguments);
+        Self::failed(error)
+    }
+
+    fn started(
         connection: Arc<Connection>,
         key: CallKey,
         name: MethodName,
@@ -167,9 +200,19 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
         again: Again,
     ) -> Self {
         let child = Arc::downgrade(&connection);
-        let parent = Parent::enter(parent, move || cancel(&child, key));
+        let whereabouts = || {
+            let whereabouts = Arc::<Whereabouts>::default();
+            whereabouts.moved(&connection, key);
+            whereabouts
+        };
+        let attempt = again.attempt(Arc::clone(&connection), key, whereabouts);
+        let parent = match attempt.whereabouts() {
+            Some(whereabouts) => Parent::enter_moving(parent, whereabouts),
+            None => Parent::enter(parent, move || cancel(&child, key)),
+        };
         let called_off = AtomicBool::new(false);
-        let state = State::Started(Started { connection, key, name, parent, again, called_off });
+        let sequel = Sequel { name, parent, again, called_off };
+        let state = State::Started(Started { attempt, sequel });
         Self { state, reader: Reader::new(), result: PhantomData }
     }
 
@@ -196,7 +239,7 @@ impl<R, X> Call<R, X> {
     #[must_use]
     pub fn id(&self) -> Option<CallId> {
         match &self.state {
-            State::Started(started) => started.connection.lock().call_id(started.key),
+            State::Started(started) => started.attempt.id(),
             State::Failed(_) | State::Moving(_) | State::Done => None,
         }
     }
@@ -205,8 +248,8 @@ impl<R, X> Call<R, X> {
     pub fn cancel(&self) {
         match &self.state {
             State::Started(started) => {
-                started.called_off.store(true, Ordering::Relaxed);
-                started.connection.cancel(started.key);
+                started.sequel.called_off.store(true, Ordering::Relaxed);
+                started.attempt.cancel();
             }
             State::Moving(moving) => moving.whereabouts.cancel(),
             State::Failed(_) | State::Done => {}
@@ -216,7 +259,7 @@ impl<R, X> Call<R, X> {
     /// Lets the call run; nobody asks for its result.
     pub fn detach(mut self) {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Started(started) => started.detach(),
+            State::Started(started) => started.attempt.abandon(false),
             State::Moving(moving) => drop(moving.helped()),
             State::Failed(_) | State::Done => {}
         }
@@ -245,8 +288,8 @@ impl<R, X> Call<R, X> {
     fn finish(&mut self) -> (R, Option<X>) {
         match std::mem::replace(&mut self.state, State::Done) {
             State::Started(started) => {
-                let finished = started.connection.wait(started.key);
-                match started.next(finished) {
+                let Started { attempt, sequel } = started;
+                match sequel.next(attempt.wait()) {
                     Next::End(connection, finished, name) => {
                         conclude(&connection, finished, name, self.reader)
                     }
@@ -273,14 +316,15 @@ enum Next {
     Move(Moving),
 }
 
-impl Started {
+impl Sequel {
     /// Whether that was the end, or the call is to be made again.
-    fn next(self, finished: Finished) -> Next {
-        let Self { connection, name, parent, again, called_off, .. } = self;
+    fn next(self, end: End) -> Next {
+        let Self { name, parent, again, called_off } = self;
         if called_off.into_inner() {
+            let (connection, finished) = end.join();
             return Next::End(connection, finished, name);
         }
-        match again.after(connection, finished) {
+        match again.after(end) {
             After::Again(carry) => {
                 let whereabouts = Arc::default();
                 let parent = parent.moved(&whereabouts);
@@ -289,14 +333,6 @@ impl Started {
                 Next::Move(Moving { stage, world, whereabouts, name, parent })
             }
             After::End(connection, finished) => Next::End(connection, finished, name),
-        }
-    }
-
-    /// Nobody asks any more.
-    fn detach(self) {
-        let finished = self.connection.lock().take(self.key);
-        if finished.is_none() {
-            self.connection.abandon(self.key, false);
         }
     }
 }
@@ -368,12 +404,12 @@ impl<R, X> Call<R, X> {
     /// Takes the end if it has come; else the newest waker is woken when it does.
     fn poll_finish(&mut self, context: &mut Context<'_>) -> Poll<(R, Option<X>)> {
         let reader = self.reader;
-        if let State::Started(started) = &self.state {
-            let Some(finished) = started.poll(context) else { return Poll::Pending };
+        if let State::Started(started) = &mut self.state {
+            let Some(end) = started.attempt.poll(context.waker()) else { return Poll::Pending };
             let State::Started(started) = std::mem::replace(&mut self.state, State::Done) else {
                 unreachable!("it was started a moment ago")
             };
-            match started.next(finished) {
+            match started.sequel.next(end) {
                 Next::End(connection, finished, name) => {
                     return Poll::Ready(conclude(&connection, finished, name, reader));
                 }
@@ -402,18 +438,10 @@ impl<R, X> Call<R, X> {
     }
 }
 
-impl Started {
-    /// The end, if it has come; else the waker is called when it does.
-    fn poll(&self, context: &Context<'_>) -> Option<Finished> {
-        // A waker is others' code: it is cloned before the connection is locked.
-        self.connection.poll(self.key, context.waker().clone())
-    }
-}
-
 impl<R, X> Drop for Call<R, X> {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Started(started) => started.connection.abandon(started.key, true),
+            State::Started(started) => started.attempt.abandon(true),
             State::Moving(moving) => moving.whereabouts.cancel(),
             State::Failed(_) | State::Done => {}
         }

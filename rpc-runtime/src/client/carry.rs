@@ -4,12 +4,15 @@
 //! run, or may run twice (`at_least_once`); always inside its deadline, and inside the budget of the
 //! server that is asked again ([`super::budget`]). Does not know how servers are found.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
+use super::admission::{Heed, KeptBack};
 use super::connection::Connection;
+use super::race::{Attempt, End};
 use super::route::{Loss, Route};
 use super::verdict::Finished;
-use crate::driver::{Gate, World};
+use super::whereabouts::Whereabouts;
+use crate::driver::World;
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::protocol::{CallKey, CallSpec, NotSentCause, Outcome, Target};
 use crate::semantics::Semantics;
@@ -23,6 +26,10 @@ pub(super) struct Again {
     pub(super) route: Option<Arc<Route>>,
     pub(super) spec: CallSpec,
     pub(super) may_retry: bool,
+    /// What may keep it back.
+    pub(super) heed: Heed,
+    /// After how long another server is asked too.
+    pub(super) hedge: Option<Duration>,
 }
 
 /// Where a call is made again.
@@ -45,6 +52,8 @@ pub(super) struct Carry {
     /// Who was asked so far, and how often it was made again.
     tried: Vec<Target>,
     before: u32,
+    /// Whether it was kept back from a server that keeps failing.
+    was_kept_back: bool,
     /// How the last attempt ended that did not run.
     last: Option<(Arc<Connection>, Finished)>,
     /// An earlier end that left open whether it ran.
@@ -79,20 +88,34 @@ impl Again {
             connection,
             tried: Vec::new(),
             before: 0,
+            was_kept_back: false,
             last: None,
             doubt: None,
         })
     }
 
-    /// What follows when the call ended as it did.
-    pub(super) fn after(self, connection: Arc<Connection>, finished: Finished) -> After {
-        let Some(step) = self.step(&connection, &finished, 0) else {
+    /// What follows when an attempt ended as it did.
+    pub(super) fn after(self, end: End) -> After {
+        let Some(step) = self.step(&end.connection, &end.finished, 0) else {
+            let (connection, finished) = end.join();
             return After::End(connection, finished);
         };
-        let mut carry = self.elsewhere(connection, Vec::new());
+        let mut carry = self.elsewhere(Arc::clone(&end.connection), Vec::new());
         carry.step = step;
-        carry.note(finished);
+        carry.was_hedged(&end);
+        carry.note(end);
         After::Again(carry)
+    }
+
+    /// An attempt that was begun.
+    pub(super) fn attempt(
+        &self,
+        connection: Arc<Connection>,
+        key: CallKey,
+        whereabouts: impl FnOnce() -> Arc<Whereabouts>,
+    ) -> Attempt {
+        let hedge = self.hedge.zip(self.route.as_ref());
+        Attempt::new(connection, key, self.spec, hedge, whereabouts)
     }
 
     /// Takes note if the server of a call that ended is lost; says whether to make it again.
@@ -117,7 +140,15 @@ impl Again {
         if self.spec.semantics == Semantics::Maybe {
             return None; // nobody waits for it
         }
-        connection.plan_again(before, push_back, self.spec.deadline).map(Step::Here)
+        if let Some(route) = &self.route
+            && self.heed == Heed::Breaker
+            && connection.is_left_alone()
+        {
+            route.lose(connection, Loss::Silent);
+            return Some(Step::Elsewhere);
+        }
+        let until = connection.plan_again(before, push_back, self.spec.deadline, self.heed);
+        until.map(Step::Here)
     }
 }
 
@@ -183,7 +214,7 @@ impl Carry {
     }
 
     /// Makes the call as often as it takes and is allowed.
-    pub(super) fn carry(mut self, on: &Whereabouts) -> Carried {
+    pub(super) fn carry(mut self, on: &Arc<Whereabouts>) -> Carried {
         loop {
             if on.is_cancelled() {
                 return self.called_off();
@@ -200,23 +231,46 @@ impl Carry {
                 return self.called_off();
             }
             let arguments = std::mem::take(&mut self.arguments);
-            let key = match until {
-                Some(_) => place.start_again(self.again.spec, arguments),
-                None => place.start(self.again.spec, arguments),
-            };
+            let key =
+                match place.start(self.again.spec, arguments, self.again.heed, until.is_some()) {
+                    Ok(key) => key,
+                    Err(kept) => match self.kept_back(&place, kept) {
+                        Some(error) => return self.joined(Carried::Failed(error)),
+                        None => continue,
+                    },
+                };
             on.moved(&place, key);
-            let finished = place.wait(key);
+            let end = self.again.attempt(Arc::clone(&place), key, || Arc::clone(on)).wait();
             self.before += u32::from(self.last.is_some() || self.doubt.is_some());
-            self.connection = place;
-            if on.is_cancelled() {
-                return self.ended(finished);
-            }
-            match self.again.step(&self.connection, &finished, self.before) {
+            self.was_hedged(&end);
+            self.connection = Arc::clone(&end.connection);
+            let step = if on.is_cancelled() {
+                None
+            } else {
+                self.again.step(&end.connection, &end.finished, self.before)
+            };
+            match step {
                 Some(step) => self.step = step,
-                None => return self.ended(finished),
+                None => return self.ended(end),
             }
-            self.note(finished);
+            self.note(end);
         }
+    }
+
+    /// The server is left alone. Another one is looked for, once: whoever finds servers prefers
+    /// those that are not. Gives the end if there is none.
+    fn kept_back(&mut self, place: &Arc<Connection>, kept: KeptBack) -> Option<CallError> {
+        let error = kept.error(place);
+        let Some(route) = &self.again.route else { return Some(error) };
+        if self.was_kept_back || route.knows_none_better() {
+            route.found_none_better();
+            return Some(error);
+        }
+        route.lose(place, Loss::Silent);
+        self.was_kept_back = true;
+        self.arguments = kept.arguments;
+        self.step = Step::Elsewhere;
+        None
     }
 
     /// Where the call is made next, and when, if that server was asked before; nowhere if its
@@ -235,16 +289,31 @@ impl Carry {
         if !self.tried.contains(&place.target()) {
             return Ok(Some((place, None))); // what it gets is its share, not a retry
         }
-        let until = place.plan_again(self.before, Duration::ZERO, deadline);
+        let until = place.plan_again(self.before, Duration::ZERO, deadline, self.again.heed);
         Ok(until.map(|until| (place, Some(until))))
     }
 
+    /// A call is made at a second server once, not once for each attempt.
+    const fn was_hedged(&mut self, end: &End) {
+        if end.was_hedged {
+            self.again.hedge = None;
+        }
+    }
+
     /// An attempt has ended that was not the last one.
-    fn note(&mut self, mut finished: Finished) {
+    fn note(&mut self, end: End) {
+        let End { connection, finished, earlier, .. } = end;
+        if let Some((connection, finished)) = earlier {
+            self.note_one(connection, finished);
+        }
+        self.note_one(connection, finished);
+    }
+
+    fn note_one(&mut self, connection: Arc<Connection>, mut finished: Finished) {
         self.arguments = std::mem::take(&mut finished.arguments);
-        self.tried.push(self.connection.target());
+        self.tried.push(connection.target());
         let is_doubtful = finished.outcome.execution() == Execution::Unknown;
-        let end = Some((Arc::clone(&self.connection), finished));
+        let end = Some((connection, finished));
         if is_doubtful {
             self.doubt = end;
         } else {
@@ -258,8 +327,8 @@ impl Carry {
         self.joined(Carried::Failed(error))
     }
 
-    fn ended(self, finished: Finished) -> Carried {
-        let connection = Arc::clone(&self.connection);
+    fn ended(self, end: End) -> Carried {
+        let (connection, finished) = end.join();
         self.joined(Carried::Ended(connection, finished))
     }
 
@@ -282,65 +351,5 @@ impl Carry {
             Some((connection, finished)) if denies => Carried::Ended(connection, finished),
             _ => last,
         }
-    }
-}
-
-/// Where a call is that moves, so that it can be called off.
-#[derive(Debug, Default)]
-pub(super) struct Whereabouts(Mutex<Place>);
-
-#[derive(Debug, Default)]
-struct Place {
-    is_cancelled: bool,
-    at: Option<(Weak<Connection>, CallKey)>,
-    /// Where it waits to be made again.
-    gate: Option<Arc<dyn Gate>>,
-}
-
-impl Whereabouts {
-    /// Calls the call off, wherever it is.
-    pub(super) fn cancel(&self) {
-        let (at, gate) = {
-            let mut place = self.lock();
-            place.is_cancelled = true;
-            (place.at.take(), place.gate.take())
-        };
-        if let Some(gate) = gate {
-            gate.open();
-        }
-        if let Some((connection, key)) = at
-            && let Some(connection) = connection.upgrade()
-        {
-            connection.cancel(key);
-        }
-    }
-
-    pub(super) fn is_cancelled(&self) -> bool {
-        self.lock().is_cancelled
-    }
-
-    /// Waits until `until`, or until the call is called off.
-    fn rest(&self, world: &Arc<dyn World>, until: Instant) {
-        let gate = world.gate();
-        self.lock().gate = Some(Arc::clone(&gate));
-        while world.now() < until && !self.is_cancelled() {
-            gate.wait(Some(until));
-        }
-        self.lock().gate = None;
-    }
-
-    fn moved(&self, connection: &Arc<Connection>, key: CallKey) {
-        let is_cancelled = {
-            let mut place = self.lock();
-            place.at = Some((Arc::downgrade(connection), key));
-            place.is_cancelled
-        };
-        if is_cancelled {
-            connection.cancel(key);
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Place> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

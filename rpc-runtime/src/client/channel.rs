@@ -31,7 +31,7 @@ pub struct Channel {
 }
 
 /// What a channel's connection has counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChannelStats {
     /// The protocol's counters.
@@ -40,6 +40,17 @@ pub struct ChannelStats {
     pub retries: u64,
     /// Calls that were not made again because the budget was spent.
     pub retries_denied: u64,
+    /// Calls that were not made here because this server keeps failing and is left alone.
+    pub kept_back: u64,
+    /// Calls made at a second server too, because the first took long. This and what follows is
+    /// the channel's, over all its servers.
+    pub hedges: u64,
+    /// Those of them that the second server answered first.
+    pub hedges_won: u64,
+    /// Calls that were not, because the second server's budget was spent.
+    pub hedges_denied: u64,
+    /// Those that were called off at one server because the other had answered.
+    pub hedges_called_off: u64,
 }
 
 impl Channel {
@@ -166,7 +177,20 @@ impl Channel {
     pub fn stats(&self) -> ChannelStats {
         let connection = self.connection();
         let protocol = connection.counters();
-        let state = connection.lock();
-        ChannelStats { protocol, retries: state.retries, retries_denied: state.retries_denied }
+        let mut stats = {
+            let state = connection.lock();
+            let (retries, retries_denied) = (state.retries, state.retries_denied);
+            let kept_back = state.kept_back;
+            ChannelStats { protocol, retries, retries_denied, kept_back, ..Default::default() }
+        };
+        if let Some(route) = &self.route {
+            route.hedges.report(&mut stats);
+        }
+        stats
+    }
+
+    /// Whether the server keeps failing and would be left alone now.
+    pub(crate) fn is_left_alone(&self) -> bool {
+        self.connection().is_left_alone()
     }
 }

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::attend::Attendant;
-use super::budget::{self, RetryBudget};
+use super::breaker::{Admission, Breaker, Sign};
+use super::budget::RetryBudget;
 use super::errands::Errands;
 use super::helped::Helpers;
 use super::journal::Keeper;
@@ -58,10 +59,17 @@ pub(super) struct State {
     /// When the last call was started.
     last_start: Instant,
     /// For calls made again, and the jitter of their waits.
-    budget: RetryBudget,
-    rng: Box<dyn Rng>,
+    pub(super) budget: RetryBudget,
+    pub(super) rng: Box<dyn Rng>,
     pub(super) retries: u64,
     pub(super) retries_denied: u64,
+    /// Keeps calls back while the server keeps failing, and the call that asks for all.
+    pub(super) breaker: Breaker,
+    pub(super) probe: Option<CallKey>,
+    /// Calls kept back.
+    pub(super) kept_back: u64,
+    /// Calls in a row that another server answered before this one said anything.
+    pub(super) unheard: u32,
 }
 
 /// After so long without a call, what the server said in the meantime is read before the next one
@@ -99,6 +107,10 @@ impl Connection {
             rng,
             retries: 0,
             retries_denied: 0,
+            breaker: Breaker::new(),
+            probe: None,
+            kept_back: 0,
+            unheard: 0,
         };
         let (loss, helpers) = (AtomicU8::new(0), Helpers::default());
         let state = Mutex::new(state);
@@ -151,46 +163,14 @@ impl Connection {
         *self.lock().core.counters()
     }
 
-    /// Starts a call that this server was not asked for yet.
-    pub(super) fn start(self: &Arc<Self>, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
-        let (mut state, now) = self.turn();
-        state.budget.deposit();
-        self.start_in(state, now, spec, arguments)
-    }
-
-    /// Starts a call again that [`Connection::plan_again`] allowed.
-    pub(super) fn start_again(self: &Arc<Self>, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
-        let (mut state, now) = self.turn();
-        state.retries += 1;
-        self.start_in(state, now, spec, arguments)
-    }
-
-    /// When a call may be made here again that was made again `before` times; `None` if the budget
-    /// is spent, or if that would be too late.
-    pub(super) fn plan_again(
-        &self,
-        before: u32,
-        push_back: Duration,
-        deadline: Instant,
-    ) -> Option<Instant> {
-        let (mut state, now) = self.turn();
-        let wait = budget::wait(before, push_back, &mut *state.rng);
-        let until = now + wait;
-        if until >= deadline {
-            return None;
-        }
-        let is_allowed = state.budget.take(now);
-        state.retries_denied += u64::from(!is_allowed);
-        is_allowed.then_some(until)
-    }
-
     /// Sends what a call makes the machine say.
-    fn start_in<'s>(
+    pub(super) fn start_in<'s>(
         self: &'s Arc<Self>,
         mut state: MutexGuard<'s, State>,
         mut now: Instant,
         spec: CallSpec,
         arguments: Vec<u8>,
+        admission: Admission,
     ) -> CallKey {
         let mut errands = state.errands();
         let pause = now.since(std::mem::replace(&mut state.last_start, now));
@@ -198,6 +178,9 @@ impl Connection {
             (state, now) = self.catch_up(state, &mut errands);
         }
         let key = state.core.start(now, spec, arguments);
+        if admission == Admission::Probe {
+            state.probe = Some(key);
+        }
         state.waits.expect(key);
         self.after(state, now, std::mem::take(&mut errands));
         key
@@ -275,7 +258,7 @@ impl State {
             match self.core.poll_output(now, errands.datagram()) {
                 Output::Event(ClientEvent::Ended { key, call, outcome, evidence, arguments }) => {
                     let finished = Finished { call, outcome, evidence, arguments };
-                    self.ended(key, finished, errands);
+                    self.ended(now, key, finished, errands);
                 }
                 Output::Event(ClientEvent::Record { key, call, record }) => {
                     self.records.push((key, call, record));
@@ -290,7 +273,16 @@ impl State {
         }
     }
 
-    fn ended(&mut self, key: CallKey, finished: Finished, errands: &mut Errands) {
+    fn ended(&mut self, now: Instant, key: CallKey, finished: Finished, errands: &mut Errands) {
+        let is_probe = self.probe == Some(key);
+        if is_probe {
+            self.probe = None;
+        }
+        let sign = Sign::of(&finished);
+        if sign == Sign::Alive {
+            self.unheard = 0;
+        }
+        self.breaker.ended(now, sign, is_probe, &mut *self.rng);
         errands.loss = Some(Loss::of(&finished));
         let (Heirs { gate, waker }, unwanted) = self.waits.end(key, finished);
         errands.has_untold |= gate.is_none() && waker.is_none() && unwanted.is_none();

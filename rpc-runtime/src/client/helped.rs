@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use super::carry::{Carried, Carry, Whereabouts};
+use super::carry::{Carried, Carry};
 use super::connection::Connection;
 use super::errands;
 use super::route::Route;
+use super::whereabouts::Whereabouts;
 use crate::driver::Gate;
 
 /// Threads that make calls again for callers who do not wait, for each route and each connection.

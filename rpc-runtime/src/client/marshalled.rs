@@ -18,8 +18,10 @@ use crate::protocol::CallSpec;
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 
-/// A nested call ends before its parent does: by this part of what is left (protocol tables, M16).
+/// A nested call ends before its parent does: by this part of what is left, and by so many round
+/// trips, whichever is more (protocol tables, M16).
 const MARGIN_PERCENT: u32 = 1;
+const MARGIN_ROUND_TRIPS: u32 = 2;
 
 /// A call whose arguments are being marshalled.
 #[derive(Debug)]
@@ -91,6 +93,7 @@ impl<'c> Marshalled<'c> {
         let timeout = channel.options.timeout.or_else(|| described.timeout());
         let now = connection.world.now();
         let left = parent.as_ref().map(context::CallContext::remaining);
+        let left = left.map(|left| left.saturating_sub(margin(left, &connection)));
         let spec = CallSpec {
             method: interface.method_fingerprint(method),
             name: interface.name_hash(method),
@@ -103,12 +106,16 @@ impl<'c> Marshalled<'c> {
             keeper.learn(spec.name, name);
         }
         let parent = parent.filter(|_| described.semantics() != Semantics::Maybe);
-        let again = Again { route: channel.route.clone(), spec, may_retry: channel.options.retry };
-        if again.route.as_ref().is_some_and(|route| route.is_lost(&connection)) {
-            return Call::moving(again.elsewhere(connection, buffer), name, parent);
-        }
-        let key = connection.start(spec, buffer);
-        Call::started(connection, key, name, parent, again)
+        let retry = channel.options.retry;
+        let is_hedged = retry && spec.semantics == Semantics::AtLeastOnce;
+        let again = Again {
+            route: channel.route.clone(),
+            spec,
+            may_retry: retry,
+            heed: channel.options.heed(),
+            hedge: described.hedge().filter(|_| is_hedged),
+        };
+        Call::begin(again, connection, buffer, name, parent)
     }
 }
 
@@ -125,10 +132,16 @@ fn unsendable(refused: Option<(u32, postcard::Error)>, name: MethodName) -> Opti
     }
 }
 
-/// The earlier of the call's own patience and what its parent has left, less a margin.
+/// The earlier of the call's own patience and what its parent has left for it.
 fn deadline(now: Instant, timeout: Duration, left: Option<Duration>) -> Instant {
-    let inherited = left.map(|left| left - left * MARGIN_PERCENT / 100);
-    now + inherited.map_or(timeout, |inherited| inherited.min(timeout))
+    now + left.map_or(timeout, |left| left.min(timeout))
+}
+
+/// How much earlier than its parent a nested call ends: it takes the answer time to come, and the
+/// parent's to go back (protocol tables, M16).
+fn margin(left: Duration, connection: &Connection) -> Duration {
+    let round_trip = connection.lock().core.round_trip().unwrap_or_default();
+    (left * MARGIN_PERCENT / 100).max(round_trip * MARGIN_ROUND_TRIPS)
 }
 
 /// A method's name, made into text only when an error needs it.

@@ -1,5 +1,6 @@
 //! What a caller may choose for its calls.
 
+use super::admission::Heed;
 use crate::time::Duration;
 
 /// How long a call may take if neither its method nor its caller says.
@@ -11,12 +12,13 @@ pub(super) const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
 pub struct Options {
     pub(super) timeout: Option<Duration>,
     pub(super) retry: bool,
+    pub(super) circuit_breaker: bool,
     pub(super) journal_all: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { timeout: None, retry: true, journal_all: false }
+        Self { timeout: None, retry: true, circuit_breaker: true, journal_all: false }
     }
 }
 
@@ -36,10 +38,26 @@ impl Options {
     /// a refusal for want of room, by a server that is about to leave, or of a stale binding. It
     /// stays within the call's time, waits as long as the server asks, and within a budget of a
     /// tenth of all calls to one server, so that retries cannot melt it. A call that may have run
-    /// is never made again by itself, unless its method is `at_least_once`.
+    /// is never made again by itself, unless its method is `at_least_once`. Without it no call is
+    /// hedged either.
     pub const fn retry(mut self, retry: bool) -> Self {
         self.retry = retry;
         self
+    }
+
+    /// Whether a server that keeps failing is left alone, as the default is: after five calls in a
+    /// row that it did not answer, for a second or more, or that it refused for want of room, for
+    /// five seconds or more. Calls then go to another server if the channel knows one, and else
+    /// fail at once as [`ErrorKind::LeftAlone`](crate::ErrorKind::LeftAlone), which says when the
+    /// server is asked again: by one call, after half a second at first and ten in the end. Any
+    /// success ends it. Calls that were handed over are not touched.
+    pub const fn circuit_breaker(mut self, circuit_breaker: bool) -> Self {
+        self.circuit_breaker = circuit_breaker;
+        self
+    }
+
+    pub(super) const fn heed(self) -> Heed {
+        if self.circuit_breaker { Heed::Breaker } else { Heed::Nothing }
     }
 
     /// Whether a channel with a journal records `at_most_once` calls, too: before each is sent, and

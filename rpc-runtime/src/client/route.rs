@@ -8,20 +8,25 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::alarm::Alarms;
 use super::channel::Channel;
 use super::connection::Connection;
+use super::hedges::Hedges;
 use super::helped::Helpers;
 use super::journal::Keeper;
 use super::registry;
+use super::spare::Spare;
 use super::verdict::Finished;
 use crate::driver::{Gate, World};
 use crate::error::CallError;
 use crate::protocol::{DoubtCause, NotSentCause, Outcome, Target};
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::{RefuseReason, RejectReason};
 
 /// Connections of before that are kept, so that `resolve` can ask them.
 const FORMER_MAX: usize = 4;
+/// How long it takes until a search that found nothing is worth another one.
+pub(super) const SEARCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Finds servers.
 pub(crate) trait Finder: Send + Sync + fmt::Debug {
@@ -31,6 +36,10 @@ pub(crate) trait Finder: Send + Sync + fmt::Debug {
     ///
     /// There is none until `deadline`.
     fn find(&self, deadline: Instant) -> Result<Channel, CallError>;
+
+    /// A channel to another server than those, one that promises well: it is asked while `than` are,
+    /// and nothing depends on it.
+    fn find_other(&self, than: Target, deadline: Instant) -> Option<Channel>;
 
     /// The server that was found is lost.
     fn lost(&self, target: Target, loss: Loss);
@@ -76,7 +85,7 @@ impl Loss {
             | Outcome::Refused { reason: RefuseReason::Draining, .. }
             | Outcome::InDoubt(DoubtCause::RefusedAfterDoubt) => Some(Self::Silent),
             // Nothing was heard of the call: its server may be dead, and the next call looks round.
-            Outcome::InDoubt(DoubtCause::NoReply) if !finished.evidence.working_seen => {
+            Outcome::InDoubt(DoubtCause::NoReply) if finished.evidence.is_silence() => {
                 Some(Self::Silent)
             }
             Outcome::InDoubt(DoubtCause::NoReply)
@@ -123,22 +132,29 @@ impl Loss {
 /// Where a channel leads.
 #[derive(Debug)]
 pub(crate) struct Route {
-    finder: Arc<dyn Finder>,
+    pub(super) finder: Arc<dyn Finder>,
     /// The journal that the connections keep.
     keeper: Option<Arc<Keeper>>,
     pub(super) world: Arc<dyn World>,
     state: Mutex<State>,
     /// Threads that carry calls elsewhere.
     pub(super) helpers: Helpers,
+    /// Wakes futures when it is time to ask a second server.
+    pub(super) alarms: Arc<Alarms>,
+    pub(super) hedges: Hedges,
 }
 
 #[derive(Debug)]
-struct State {
-    current: Arc<Connection>,
-    is_lost: bool,
+pub(super) struct State {
+    pub(super) current: Arc<Connection>,
+    pub(super) is_lost: bool,
     former: VecDeque<Arc<Connection>>,
     is_finding: bool,
     waiting: Vec<Arc<dyn Gate>>,
+    /// Until when a search would find only servers that are left alone.
+    none_better_until: Option<Instant>,
+    /// The server that is asked where the current one takes too long.
+    pub(super) spare: Spare,
 }
 
 impl Route {
@@ -150,15 +166,7 @@ impl Route {
     pub(super) fn open(finder: Box<dyn Finder>, deadline: Instant) -> Result<Self, CallError> {
         let current = finder.find(deadline)?.connection;
         let world = Arc::clone(&current.world);
-        let state = State {
-            current,
-            is_lost: false,
-            former: VecDeque::new(),
-            is_finding: false,
-            waiting: Vec::new(),
-        };
-        let (finder, state) = (Arc::from(finder), Mutex::new(state));
-        Ok(Self { finder, keeper: None, world, state, helpers: Helpers::default() })
+        Ok(Self::new(Arc::from(finder), None, world, current, false))
     }
 
     /// The same route for a client with a journal.
@@ -167,25 +175,40 @@ impl Route {
     ///
     /// The current server cannot be dialled.
     pub(super) fn keeping(&self, keeper: &Arc<Keeper>) -> Result<Self, CallError> {
-        let state = State {
-            current: registry::keeping(&self.current(), keeper)?,
-            is_lost: self.lock().is_lost,
+        let (finder, keeper) = (Arc::clone(&self.finder), Arc::clone(keeper));
+        let current = registry::keeping(&self.current(), &keeper)?;
+        let is_lost = self.lock().is_lost;
+        Ok(Self::new(finder, Some(keeper), Arc::clone(&self.world), current, is_lost))
+    }
+
+    fn new(
+        finder: Arc<dyn Finder>,
+        keeper: Option<Arc<Keeper>>,
+        world: Arc<dyn World>,
+        current: Arc<Connection>,
+        is_lost: bool,
+    ) -> Self {
+        let state = Mutex::new(State {
+            current,
+            is_lost,
             former: VecDeque::new(),
             is_finding: false,
             waiting: Vec::new(),
-        };
-        Ok(Self {
-            finder: Arc::clone(&self.finder),
-            keeper: Some(Arc::clone(keeper)),
-            world: Arc::clone(&self.world),
-            state: Mutex::new(state),
-            helpers: Helpers::default(),
-        })
+            none_better_until: None,
+            spare: Spare::default(),
+        });
+        let alarms = Alarms::new(Arc::clone(&world));
+        let (helpers, hedges) = (Helpers::default(), Hedges::default());
+        Self { finder, keeper, world, state, helpers, alarms, hedges }
     }
 
     /// A connection to a server that the finder finds.
     fn search(&self, deadline: Instant) -> Result<Arc<Connection>, CallError> {
-        let found = self.finder.find(deadline)?.connection;
+        self.kept(self.finder.find(deadline)?.connection)
+    }
+
+    /// That connection, or the one to the same server that keeps the journal.
+    pub(super) fn kept(&self, found: Arc<Connection>) -> Result<Arc<Connection>, CallError> {
         match &self.keeper {
             Some(keeper) => registry::keeping(&found, keeper),
             None => Ok(found),
@@ -212,7 +235,8 @@ impl Route {
     /// All connections that a call may have gone through, the current one first.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
         let state = self.lock();
-        std::iter::once(&state.current).chain(&state.former).map(Arc::clone).collect()
+        let all = std::iter::once(&state.current).chain(&state.former).chain(&state.spare.found);
+        all.map(Arc::clone).collect()
     }
 
     /// Takes note that the server behind `connection` is lost.
@@ -259,20 +283,41 @@ impl Route {
     fn adopt(&self, found: Arc<Connection>) {
         let mut state = self.lock();
         state.is_lost = false;
+        state.none_better_until = None;
         found.set_loss(None);
         if Arc::ptr_eq(&state.current, &found) {
             return;
         }
         let former = std::mem::replace(&mut state.current, found);
-        state.former.push_front(former);
-        let kept = state.former.len().min(FORMER_MAX);
-        let too_old = state.former.split_off(kept);
+        let too_old = state.retire(former);
         drop(state);
         drop(too_old); // says BYE, without the lock
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// A search found only servers that are left alone.
+    pub(super) fn found_none_better(&self) {
+        let until = self.world.now() + SEARCH_PAUSE;
+        self.lock().none_better_until = Some(until);
+    }
+
+    /// Whether a search would find only servers that are left alone.
+    pub(super) fn knows_none_better(&self) -> bool {
+        let until = self.lock().none_better_until;
+        until.is_some_and(|until| self.world.now() < until)
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Keeps a connection of before; gives those that are too old.
+    pub(super) fn retire(&mut self, former: Arc<Connection>) -> VecDeque<Arc<Connection>> {
+        self.former.retain(|known| !Arc::ptr_eq(known, &former));
+        self.former.push_front(former);
+        let kept = self.former.len().min(FORMER_MAX);
+        self.former.split_off(kept)
     }
 }
 

@@ -70,6 +70,8 @@ pub enum ErrorKind {
     ReplyUndecodable,
     /// The client's journal cannot be opened or written.
     JournalFailed,
+    /// The server keeps failing, and is left alone for a while.
+    LeftAlone,
 }
 
 /// The list of all kinds, for what must not forget one: hands them to the macro `$then`, each with
@@ -109,6 +111,7 @@ macro_rules! __every_error_kind {
             ReplyTooLarge reply_too_large,
             ReplyUndecodable reply_undecodable,
             JournalFailed journal_failed,
+            LeftAlone left_alone,
         }
     };
 }
@@ -167,7 +170,8 @@ impl ErrorKind {
             Self::ServerRestarted | Self::SessionLost | Self::Forgotten | Self::GenerationEnded => {
                 ErrorClass::ServerCrashed
             }
-            Self::Overloaded
+            Self::LeftAlone
+            | Self::Overloaded
             | Self::Draining
             | Self::VersionMismatch
             | Self::InterfaceMismatch
@@ -210,6 +214,7 @@ impl ErrorKind {
             | Self::SessionLost
             | Self::Forgotten
             | Self::GenerationEnded
+            | Self::LeftAlone
             | Self::Overloaded
             | Self::Draining
             | Self::Expired
@@ -248,6 +253,13 @@ impl ErrorKind {
             Self::StaleBinding => {
                 write!(f, "another server lives at {peer}")?;
                 detail(f, e)
+            }
+            Self::LeftAlone => {
+                write!(f, "{peer} keeps failing and is left alone: ")?;
+                match e.push_back {
+                    Some(wait) => write!(f, "a call in {} asks again", Seconds(wait)),
+                    None => f.write_str("a call is asking again now"),
+                }
             }
             Self::NoReply => {
                 let sent = Count(e.transmissions, "transmission", "transmissions");

@@ -30,7 +30,7 @@ use crate::hash::{Hasher, SipKey};
 use crate::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId, SessionId};
 use crate::random::Rng;
 use crate::semantics::Semantics;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire;
 use call::{Call, Stage};
 use durable::Durable;
@@ -289,6 +289,24 @@ impl Client {
         self.call(key).map(|call| call.id)
     }
 
+    /// How long a message there and back takes, if that was ever measured.
+    #[must_use]
+    pub const fn round_trip(&self) -> Option<Duration> {
+        self.trip.estimate()
+    }
+
+    /// Whether a call has not ended, and its server said that it works on it.
+    #[must_use]
+    pub fn is_at_work(&self, key: CallKey) -> bool {
+        self.call(key).is_some_and(|call| call.working_seen)
+    }
+
+    /// The arguments of a call that has not ended: what it takes to make it elsewhere too.
+    #[must_use]
+    pub fn arguments(&self, key: CallKey) -> Option<&[u8]> {
+        self.call(key).map(|call| &*call.arguments)
+    }
+
     /// Takes a datagram. Hostile bytes are counted and dropped.
     pub fn handle_datagram(&mut self, now: Instant, from: Address, datagram: &[u8]) {
         self.counters.datagrams_in += 1;
@@ -392,7 +410,7 @@ impl Client {
 
     /// The smoothed-estimate time-out in force, for reports.
     #[must_use]
-    pub fn retransmit_timeout(&self) -> crate::time::Duration {
+    pub fn retransmit_timeout(&self) -> Duration {
         self.trip.timeout()
     }
 
@@ -448,6 +466,7 @@ impl Client {
             incarnation: self.known.1,
             working_seen: call.working_seen,
             server_deaths: call.deaths,
+            probes_unanswered: call.probes_unanswered,
         };
         let arguments = match outcome {
             Outcome::Returned(_) | Outcome::Sent | Outcome::Failed { .. } => {

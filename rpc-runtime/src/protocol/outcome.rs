@@ -132,4 +132,18 @@ pub struct Evidence {
     pub working_seen: bool,
     /// How many lives of the server ended while they had it.
     pub server_deaths: u32,
+    /// Probes sent since, without an answer to any.
+    pub probes_unanswered: u32,
 }
+
+impl Evidence {
+    /// Whether nothing was heard of the call when more was to be expected: its server may be dead.
+    /// One that said that it works answers probes; the last one may just have left.
+    #[must_use]
+    pub const fn is_silence(&self) -> bool {
+        !self.working_seen || self.probes_unanswered >= SILENT_PROBES_MIN
+    }
+}
+
+/// Unanswered probes that are not taken for one that was lost or is on its way.
+const SILENT_PROBES_MIN: u32 = 2;

@@ -49,6 +49,11 @@ impl RoundTrip {
         }
     }
 
+    /// The round trip itself, once it was measured.
+    pub(crate) const fn estimate(&self) -> Option<Duration> {
+        self.smoothed
+    }
+
     /// The time-out before any back-off.
     pub(crate) fn timeout(&self) -> Duration {
         let estimate = self.smoothed.map_or(self.initial, |smoothed| smoothed + self.variance * 4);

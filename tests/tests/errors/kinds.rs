@@ -198,6 +198,22 @@ pub(crate) fn stale_binding() -> Vec<Cell> {
     vec![Cell::new("StaleBinding", NotExecuted, case)]
 }
 
+pub(crate) fn left_alone() -> Vec<Cell> {
+    let case = Case::of(|url| {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let silent = format!("udp://{}", socket.local_addr().unwrap());
+        let url = if url.starts_with("sim") { "sim://visitor" } else { &silent };
+        let desk = desk(url).with(within(250));
+        loop {
+            let error = desk.count().unwrap_err();
+            if error.kind() != K::Unreachable {
+                return error;
+            }
+        }
+    });
+    vec![Cell::new("LeftAlone", NotExecuted, case)]
+}
+
 pub(crate) fn no_reply() -> Vec<Cell> {
     let case = Case::of(|url| desk(url).dawdle(1_000).unwrap_err());
     vec![Cell::new("NoReply", Unknown, case)]

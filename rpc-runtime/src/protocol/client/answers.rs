@@ -217,6 +217,7 @@ impl Client {
             return;
         }
         call.working_seen = true;
+        call.probes_unanswered = 0;
         if !call.probing {
             call.probing = true;
             let wait = self.trip.wait(call.tries, &mut *self.rng);

@@ -28,6 +28,8 @@ pub(super) struct Call {
     /// Whether only probes are sent, because the server said that it works.
     pub(super) probing: bool,
     pub(super) working_seen: bool,
+    /// Probes sent since the server last said so.
+    pub(super) probes_unanswered: u32,
     /// An earlier session may have run it (`at_least_once` only).
     pub(super) in_doubt: bool,
     /// The life of the server that it was handed to last (durable calls only).
@@ -77,6 +79,7 @@ impl Call {
             sent_at: now,
             probing: false,
             working_seen: false,
+            probes_unanswered: 0,
             in_doubt: false,
             carrier: Incarnation::NONE,
             deaths: 0,

@@ -332,6 +332,7 @@ impl Client {
         self.counters.probes += 1;
         let wait = self.trip.wait(call.tries, &mut *self.rng);
         call.tries += 1;
+        call.probes_unanswered = call.probes_unanswered.saturating_add(1);
         if let Some(timer) = call.timer {
             self.timers.set(timer, (now + wait).min(call.spec.deadline));
         }

@@ -6,8 +6,6 @@ trait Bank {
     fn search(&self) -> Result<(), CallError>;
     #[rpc(ack = "stop_and_wait")]
     fn upload(&self) -> Result<(), CallError>;
-    #[rpc(hedge = "20ms")]
-    fn look_up(&self) -> Result<(), CallError>;
     #[rpc(broadcast)]
     fn announce(&self) -> Result<(), CallError>;
 }

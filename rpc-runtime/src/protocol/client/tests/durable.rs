@@ -36,11 +36,6 @@ impl Bench {
         self.tell_as(&envelope, &Pdu::Welcome(welcome))
     }
 
-    fn tell_durable(&mut self, pdu: &Pdu<'_>) -> Vec<Said> {
-        let envelope = Envelope { space: Space::Durable, ..self.envelope() };
-        self.tell_as(&envelope, pdu)
-    }
-
     /// The server says BYE; what the client says until it asks for another session.
     fn lose_session(&mut self) -> Hello {
         self.tell(&Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] }));

@@ -51,7 +51,7 @@ impl Bench {
         self.tell(&Pdu::Welcome(welcome))
     }
 
-    fn tell_durable(&mut self, pdu: &Pdu<'_>) -> Vec<Said> {
+    pub(super) fn tell_durable(&mut self, pdu: &Pdu<'_>) -> Vec<Said> {
         let envelope = Envelope { space: Space::Durable, ..self.envelope() };
         self.tell_as(&envelope, pdu)
     }

@@ -494,24 +494,3 @@ fn durable_slot_at_work_is_reported_once_unasked_and_called_off_at_its_deadline(
     assert_eq!(bench.pass(Duration::from_secs(2)), []);
     assert_eq!(bench.cancelled, bench.running);
 }
-
-/// Found by the model check: a late HELLO opened a session that nobody uses, which had the slots from
-/// then on, and what the client asked in its own was never answered.
-#[test]
-fn a_session_whose_generation_another_has_says_so_and_gets_it_back() {
-    let mut bench = bench();
-    bench.open();
-    let hello = bench.durable_hello(bench.session, GenerationId::NONE);
-    bench.welcomed(&hello, FIRST);
-    let late = bench.durable_hello(SessionId::NONE, FIRST);
-    let (other, welcome) = bench.welcomed(&late, SECOND);
-    assert_ne!((other, welcome.generation), (bench.session, SECOND));
-    let said = bench.durable_request(1);
-    assert!(matches!(said[..], [Said::NoSession(_)]), "{said:?}");
-    let again = bench.durable_hello(bench.session, FIRST);
-    let (session, welcome) = bench.welcomed(&again, SECOND);
-    assert_eq!((session, welcome.generation), (bench.session, FIRST));
-    assert_eq!(bench.durable_request(1), []);
-    bench.begin();
-    assert_eq!(bench.finish(HandlerEnd::Returned, b"reply"), [returned(1, 1)]);
-}
