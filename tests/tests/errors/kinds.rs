@@ -206,7 +206,7 @@ pub(crate) fn left_alone() -> Vec<Cell> {
         let desk = desk(url).with(within(250));
         loop {
             let error = desk.count().unwrap_err();
-            if error.kind() != K::Unreachable {
+            if error.kind() != ErrorKind::Unreachable {
                 return error;
             }
         }

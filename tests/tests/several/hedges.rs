@@ -253,9 +253,12 @@ fn where_neither_answers_the_call_is_in_doubt() {
     }
 }
 
+/// What becomes of a call that nobody wants any more.
+type End = fn(Call<Result<String, CallError>>);
+
 #[test]
 fn a_hedged_call_that_nobody_wants_any_more_is_called_off_at_both_servers() {
-    let ends: [fn(Call<Result<String, CallError>>); 3] = [
+    let ends: [End; 3] = [
         |call| drop(call),
         |call| {
             call.cancel();
@@ -329,13 +332,12 @@ fn one_seed_is_one_story() {
                 let channel = channel();
                 let (shop, who) = shop(&channel);
                 books.takes(&who, ms(30));
-                for call in 1..50 {
-                    let _ = WAYS[call as usize % 3].find(&shop, call);
+                for (call, way) in (1..50).zip(WAYS.iter().cycle()) {
+                    let _ = way.find(&shop, call);
                 }
             },
         );
-        let began = books.open().began.clone();
-        began
+        books.open().began.clone()
     };
     for seed in 0..5 {
         assert_eq!(story(seed), story(seed));

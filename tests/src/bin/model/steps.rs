@@ -206,7 +206,12 @@ impl<'a> Step<'a> {
                     let (ticket, digest) = (execute.ticket, execute.digest);
                     self.state.rest_mut().work.queued.push(Queued { ticket, number, digest });
                 }
-                ServerEvent::Cancel(_) | ServerEvent::Fenced { .. } => {}
+                // An acknowledgement may be lost, and is; what the store holds is looked after only
+                // when much time has passed, which is a step of its own here.
+                ServerEvent::Cancel(_)
+                | ServerEvent::Fenced { .. }
+                | ServerEvent::Acknowledged { .. }
+                | ServerEvent::Retain { .. } => {}
                 ServerEvent::OpenGeneration { key, wanted, .. } => {
                     self.state.rest_mut().work.questions.push(Question::Open(key, wanted));
                 }

@@ -84,7 +84,7 @@ impl Contents {
     ) -> (HandlerEnd, Vec<u8>) {
         let mut ended = None;
         self.as_life(life, |durable| {
-            ended = explored::run(durable, Arc::new(Nobody), call, move |tx: &mut Contents| {
+            ended = explored::run(durable, Arc::new(Nobody), call, move |tx: &mut Self| {
                 tx.effects.push((number, execution));
                 // A value's encoding begins with a zero.
                 let place = [number, execution];
