@@ -12,7 +12,7 @@ use rpc_runtime::sim::{self, SimDisk};
 use rpc_runtime::store::memory::{MemoryStore, MemoryTx, StoreFaults};
 use rpc_runtime::store::record::SlotRecord;
 use rpc_runtime::store::{Durable, RowKey, Rows};
-use rpc_runtime::{CallError, ErrorKind, Execution, Resolution, Server, Stub, service};
+use rpc_runtime::{CallError, ErrorKind, Execution, Resolution, Server, service};
 
 #[service]
 trait Till {

@@ -186,6 +186,7 @@ fn limits() -> Limits {
     limits.retransmit_ceiling = CEILING;
     limits.lease_unused = LEASE;
     limits.lease = LEASE;
+    limits.retention = 2 * LEASE;
     limits.reply_bytes_stored_max = STORED_BYTES;
     limits.slots_max = SLOTS;
     limits
