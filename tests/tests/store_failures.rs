@@ -187,7 +187,7 @@ fn rows_that_nobody_asks_for_are_deleted_by_the_running_server_and_acknowledged_
     });
     world.client("bob", || {
         let till = TillClient::connect("sim://till").unwrap();
-        for _ in 0..120 {
+        for _ in 0..110 {
             let paying: Vec<_> = (0..2).map(|_| till.start().pay(1)).collect();
             paying.into_iter().for_each(|paying| _ = paying.wait().unwrap());
             sim::sleep(secs(10));
