@@ -133,7 +133,9 @@ impl Server {
         }));
     }
 
-    /// Dispatch of a durable call: see [`Server::begin`].
+    /// Dispatch of a durable call: see [`Server::begin`]. One that only a life of the client has asked
+    /// for which is over does not begin: it is as if it had never come, so that a later life with the
+    /// same slots may have it run, or sealed.
     pub(in crate::protocol::server) fn begin_durable(
         &mut self,
         now: Instant,
@@ -145,11 +147,21 @@ impl Server {
             return false;
         };
         let State::Queued(live) = slot.state else { return false };
-        if now < live.not_after {
+        if self.sessions.get(&live.asker).is_some_and(|session| session.fenced) {
+            self.forget_queued_durable(place);
+        } else if now >= live.not_after {
+            self.refuse_queued_durable(now, place, RefuseReason::Expired, Duration::ZERO);
+        } else if let Some(slot) = self.durable_slot(place) {
             return slot.begin();
         }
-        self.refuse_queued_durable(now, place, RefuseReason::Expired, Duration::ZERO);
         false
+    }
+
+    fn forget_queued_durable(&mut self, place: Place) {
+        let Some(slot) = self.durable_slot(place) else { return };
+        slot.last = Sequence(slot.last.0 - 1);
+        slot.state = State::Acked;
+        self.settle_durable(place);
     }
 
     /// Refuses a durable call that was accepted and not begun.
