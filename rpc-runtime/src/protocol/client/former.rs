@@ -215,23 +215,25 @@ impl Client {
                     | ReplyStatus::TooLarge
                     | ReplyStatus::HandlerFailed => Outcome::Failed { status: reply.status, body },
                 };
-                (reply.slot, reply.sequence, outcome)
+                (reply.slot, reply.sequence, Some(outcome))
             }
             Pdu::Refuse(refuse) if refuse.reason != RefuseReason::Generation => {
                 let (reason, detail) = (refuse.reason, refuse.detail.to_owned());
                 let outcome = Outcome::Refused { reason, push_back: Duration::ZERO, detail };
-                (refuse.slot, refuse.sequence, outcome)
+                (refuse.slot, refuse.sequence, Some(outcome))
             }
             Pdu::Sealed(sealed) => {
                 let outcome = match sealed.verdict {
                     SealedVerdict::NotExecuted => Outcome::Sealed,
                     SealedVerdict::Closed => Outcome::InDoubt(DoubtCause::Closed),
                 };
-                (sealed.slot, sealed.sequence, outcome)
+                (sealed.slot, sealed.sequence, Some(outcome))
             }
             Pdu::NoSession(NoSession { slot, sequence, .. }) => {
-                (*slot, *sequence, Outcome::InDoubt(DoubtCause::SessionLost))
+                (*slot, *sequence, Some(Outcome::InDoubt(DoubtCause::SessionLost)))
             }
+            // It was told, and works on for now: its timer asks again.
+            Pdu::Working(working) => (working.slot, working.sequence, None),
             Pdu::Refuse(_)
             | Pdu::Reply(_)
             | Pdu::Hello(_)
@@ -241,7 +243,6 @@ impl Client {
             | Pdu::Request(_)
             | Pdu::Ack(_)
             | Pdu::Ping(_)
-            | Pdu::Working(_)
             | Pdu::Unseen(_)
             | Pdu::Extend(_)
             | Pdu::Cancel(_)
@@ -262,7 +263,10 @@ impl Client {
         let Some((index, call)) = asked else { return false };
         let key = CallKey { index, generation: call.generation };
         self.last_heard = Some(now);
-        self.conclude(now, key, None, outcome);
+        match outcome {
+            Some(outcome) => self.conclude(now, key, None, outcome),
+            None => self.calls[index].working_seen = true,
+        }
         true
     }
 

@@ -393,6 +393,8 @@ impl Client {
                     self.keep_durable(key);
                 }
                 (Stage::Busy(_), Semantics::AtLeastOnce) => {
+                    self.record_doubt(key, cause);
+                    let call = &mut self.calls[key.index];
                     call.stage = Stage::Waiting;
                     call.in_doubt = true;
                     call.probing = false;
