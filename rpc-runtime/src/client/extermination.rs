@@ -35,8 +35,8 @@ pub enum Fate {
     Running,
     /// Its server did not answer; it may run. It stays in the journal as it is.
     Unreached,
-    /// The life of the server that it ran in is over, and it with it; what it had called may run. It
-    /// stays in the journal as in doubt.
+    /// Another life of its server, or another server, is in its place: it is over, but what it had
+    /// called may run. It stays in the journal as in doubt.
     Broken,
     /// As [`Fate::Unreached`] or [`Fate::Broken`], but the call's time is over, and with it that of
     /// all that it had called.
@@ -61,7 +61,7 @@ impl Fate {
             Self::NeverRan => "never ran",
             Self::Running => "told to stop, but still running",
             Self::Unreached => "its server did not answer, it may run",
-            Self::Broken => "its server has died since, what it had called may run",
+            Self::Broken => "another life of its server is there, what it had called may run",
             Self::Over => "not reached, but its time is over",
         }
     }
@@ -231,6 +231,11 @@ impl Judge<'_> {
                 DoubtCause::Closed | DoubtCause::GenerationEnded => Fate::Ended,
                 // A session ends when nothing runs in it; but another server's word is none.
                 DoubtCause::SessionLost if self.is_settled(call) => Fate::Ended,
+                DoubtCause::SessionLost
+                    if evidence.server.is_some() && evidence.server != call.server() =>
+                {
+                    Fate::Broken
+                }
                 DoubtCause::NoReply
                 | DoubtCause::Cancelled
                 | DoubtCause::RefusedAfterDoubt

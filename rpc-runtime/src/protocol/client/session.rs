@@ -252,6 +252,7 @@ impl Client {
                 self.link = Link::Live(session);
                 self.counters.sessions_opened += 1;
                 self.adopt_generation(now, &session, true);
+                self.known = (server, incarnation); // what ends now ends by this one's word
                 self.ask_former(now, &session);
             }
         }
