@@ -17,7 +17,7 @@ use super::connection::Connection;
 use super::journal::{Keeper, RecordedCall};
 use super::recovery::{Asked, Asking, Way};
 use crate::error::CallError;
-use crate::ids::{Incarnation, Space};
+use crate::ids::{Incarnation, ServerId, Space};
 use crate::protocol::{DoubtCause, Evidence, Limits, Outcome};
 use crate::wire::ReplyStatus;
 
@@ -121,7 +121,8 @@ impl fmt::Display for Extermination {
         if missed > 0 {
             write!(f, "; {missed} chain{} missed, to be exterminated again:", plural(missed))?;
         }
-        for Exterminated { call, fate, .. } in self.calls.iter().filter(|one| one.fate.is_missed()) {
+        for Exterminated { call, fate, .. } in self.calls.iter().filter(|one| one.fate.is_missed())
+        {
             write!(f, "\n  {} at {}: {}", call.method(), call.place(), fate.words())?;
         }
         Ok(())
@@ -191,7 +192,8 @@ impl Judge<'_> {
             Ok(asked) => {
                 let connection = Arc::clone(&asked.connection);
                 let (answer, outcome, evidence) = asked.wait();
-                let fate = self.fate(call, &outcome, &evidence);
+                let there = connection.lock().core.found_there();
+                let fate = self.fate(call, &outcome, &evidence, there);
                 if let (Fate::Ended, Outcome::InDoubt(cause)) = (fate, outcome)
                     && !self.is_settled(call)
                 {
@@ -210,7 +212,13 @@ impl Judge<'_> {
         Exterminated { call: call.clone(), fate, answer }
     }
 
-    fn fate(&self, call: &RecordedCall, outcome: &Outcome, evidence: &Evidence) -> Fate {
+    fn fate(
+        &self,
+        call: &RecordedCall,
+        outcome: &Outcome,
+        evidence: &Evidence,
+        there: ServerId,
+    ) -> Fate {
         let is_durable = call.id().space == Space::Durable;
         let life: Incarnation = call.0.started.incarnation;
         // A durable call that did not return in the life it was begun in died with that, too.
@@ -231,9 +239,7 @@ impl Judge<'_> {
                 DoubtCause::Closed | DoubtCause::GenerationEnded => Fate::Ended,
                 // A session ends when nothing runs in it; but another server's word is none.
                 DoubtCause::SessionLost if self.is_settled(call) => Fate::Ended,
-                DoubtCause::SessionLost
-                    if evidence.server.is_some() && evidence.server != call.server() =>
-                {
+                DoubtCause::SessionLost if there.is_some() && there != call.server() => {
                     Fate::Broken
                 }
                 DoubtCause::NoReply

@@ -195,7 +195,8 @@ impl Channel {
         if let Some(told) = call.told() {
             return Some(told);
         }
-        let asking = Asking { keeper: &keeper, connections: &connections, call: &call, deadline, way };
+        let asking =
+            Asking { keeper: &keeper, connections: &connections, call: &call, deadline, way };
         Some(asking.ask().and_then(|asked| asked.wait().0))
     }
 }

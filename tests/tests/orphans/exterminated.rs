@@ -135,7 +135,11 @@ impl World {
             let next = Channel::connect("sim://back").unwrap().with_journal(&journal).unwrap();
             if middle == Middle::Careful {
                 let report = next.exterminate();
-                assert_eq!((report.count(Fate::Killed), report.chains_missed()), (1, 0), "{report}");
+                assert_eq!(
+                    (report.count(Fate::Killed), report.chains_missed()),
+                    (1, 0),
+                    "{report}"
+                );
             }
             serve("middle", id, Miller { next: Some(next), at_work: Arc::default() });
         });

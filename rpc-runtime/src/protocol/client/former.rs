@@ -24,6 +24,13 @@ impl Client {
         self.session().map_or(self.target.server, |session| session.server)
     }
 
+    /// Who answered last at the place that this leads to, even if only to say that it is not the
+    /// server that is meant. None if nobody did.
+    #[must_use]
+    pub const fn found_there(&self) -> ServerId {
+        self.found
+    }
+
     /// The session that is open.
     #[must_use]
     pub fn session_id(&self) -> Option<crate::ids::SessionId> {
@@ -270,7 +277,8 @@ impl Client {
         true
     }
 
-    /// The server has another life than the one whose sessions are asked about.
+    /// The server has another life than the one whose sessions are asked about, or is another, which
+    /// says nothing of them.
     pub(super) fn outlive_former(&mut self, now: Instant, server: ServerId, life: Incarnation) {
         if !self.is_former_pending() {
             return;
@@ -278,7 +286,10 @@ impl Client {
         for key in self.keys() {
             let call = &self.calls[key.index];
             let asked = call.former.filter(|_| call.stage == Stage::Resolving);
-            if asked.is_some_and(|(of, incarnation)| of == server && incarnation != life) {
+            let Some((of, incarnation)) = asked else { continue };
+            if of != server {
+                self.end(now, key, Outcome::InDoubt(DoubtCause::SessionLost));
+            } else if incarnation != life {
                 self.conclude(now, key, None, Outcome::InDoubt(DoubtCause::ServerRestarted));
             }
         }

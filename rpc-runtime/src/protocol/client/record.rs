@@ -62,8 +62,10 @@ impl Client {
                 self.send_request(now, &session, key.index);
             }
         } else {
+            // An earlier place may have had it, if it is one that may run again.
+            let outcome = call.unsent(NotSentCause::JournalFailed);
             self.table(id.space).leave(slot, depth, false);
-            self.end(now, key, Outcome::NotSent(NotSentCause::JournalFailed));
+            self.end(now, key, outcome);
         }
         self.pump(now);
     }

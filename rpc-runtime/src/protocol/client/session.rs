@@ -227,6 +227,7 @@ impl Client {
         self.timers.clear(self.hello_timer);
         self.last_heard = Some(now);
         self.rejected = None;
+        self.found = server;
         self.draining = false;
         let session = Session {
             id: envelope.session,
@@ -252,7 +253,6 @@ impl Client {
                 self.link = Link::Live(session);
                 self.counters.sessions_opened += 1;
                 self.adopt_generation(now, &session, true);
-                self.known = (server, incarnation); // what ends now ends by this one's word
                 self.ask_former(now, &session);
             }
         }
@@ -282,6 +282,7 @@ impl Client {
         }
         self.link = Link::None;
         if reason == RejectReason::StaleBinding {
+            self.found = server;
             self.outlive_former(now, server, highest);
         }
         match reason {
