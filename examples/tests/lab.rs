@@ -119,6 +119,21 @@ fn speed_prints_a_figure_with_threads_and_one_without() {
 }
 
 #[test]
+fn orphans_prints_an_object_for_each_strategy_and_the_same_for_a_seed() {
+    let rows = rows(&["orphans", "--seed", "11", "--json"]);
+    let strategies: Vec<_> = rows.iter().map(|row| word(row, "strategy")).collect();
+    assert_eq!(strategies, ["extermination", "reincarnation", "gentle", "expiration"]);
+    let figures = |name| -> Vec<u64> { rows.iter().map(|row| figure(row, name)).collect() };
+    assert_eq!(figures("orphans_left")[3], 0);
+    let innocent = figures("innocent_killed");
+    assert!(innocent[1] > 0 && [innocent[0], innocent[2], innocent[3]] == [0; 3], "{innocent:?}");
+    assert!(figures("chains_missed")[0] > 0 && figures("disk_writes")[0] > 0);
+    assert!(figures("messages").iter().all(|&sent| sent > 0));
+    assert!(figures("last_orphan_gone_ms").iter().all(|&ms| ms > 0));
+    assert_eq!(rows, self::rows(&["orphans", "--seed", "11", "--json"]));
+}
+
+#[test]
 fn people_get_tables_sentences_and_both_speeds() {
     let output = lab(&["--world", "sim", "--calls", "100", "--faults", "drop=0.1"]);
     assert_eq!(output.status.code(), Some(0));

@@ -255,8 +255,8 @@ fn every_mistake_in_a_method_has_its_own_words() {
             "unknown value for `orphan`: `extermine`; did you mean `exterminate`?",
         ),
         (
-            "#[rpc(orphan = \"exterminate\")] fn put(&self) -> R;",
-            "`exterminate` is not built yet: it needs a journal of the client's calls; use \"gentle\", which looks for each call's owner",
+            "#[rpc(orphan = \"exterminate\", no_cancel)] fn put(&self) -> R;",
+            "`orphan = \"exterminate\"` and `no_cancel` contradict each other: what must run to its end cannot be killed",
         ),
         ("#[rpc(orphan)] fn put(&self) -> R;", "`orphan` needs a value: `orphan = \"gentle\"`"),
         (

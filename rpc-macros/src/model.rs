@@ -94,6 +94,7 @@ impl Semantics {
 /// What is done about a method's calls when their client may be gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Orphan {
+    Exterminate,
     Reincarnate,
     Gentle,
     Expire,
@@ -101,11 +102,16 @@ pub(crate) enum Orphan {
 
 impl Orphan {
     /// The strategies by their words in the attribute.
-    pub(crate) const WORDS: &[(&str, Self)] =
-        &[("reincarnate", Self::Reincarnate), ("gentle", Self::Gentle), ("expire", Self::Expire)];
+    pub(crate) const WORDS: &[(&str, Self)] = &[
+        ("exterminate", Self::Exterminate),
+        ("reincarnate", Self::Reincarnate),
+        ("gentle", Self::Gentle),
+        ("expire", Self::Expire),
+    ];
 
     pub(crate) const fn variant(self) -> &'static str {
         match self {
+            Self::Exterminate => "Exterminate",
             Self::Reincarnate => "Reincarnate",
             Self::Gentle => "Gentle",
             Self::Expire => "Expire",

@@ -358,19 +358,12 @@ fn semantics(method: &mut Method, is: Semantics, word: &Ident, diagnostics: &mut
     method.semantics_given = true;
 }
 
-/// The strategy of a word; `exterminate` is one that is not built yet.
+/// The strategy of a word.
 fn orphan(text: &LitStr, diagnostics: &mut Diagnostics) -> Option<Orphan> {
-    const NOT_BUILT: &str = "exterminate";
     let value = text.value();
     let found = Orphan::WORDS.iter().find(|(word, _)| *word == value);
-    if found.is_none() && value == NOT_BUILT {
-        diagnostics.at(
-            text,
-            "`exterminate` is not built yet: it needs a journal of the client's calls; use \"gentle\", which looks for each call's owner",
-        );
-    } else if found.is_none() {
-        let known: Vec<&str> =
-            std::iter::once(NOT_BUILT).chain(Orphan::WORDS.iter().map(|(word, _)| *word)).collect();
+    if found.is_none() {
+        let known: Vec<&str> = Orphan::WORDS.iter().map(|(word, _)| *word).collect();
         let hint = nearest(&value, &known)
             .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
         let known = known.join(", ");

@@ -6,7 +6,7 @@ use syn::{FnArg, ItemTrait, Pat, ReturnType, TraitItem, TraitItemFn};
 mod types;
 
 use crate::diagnostics::Diagnostics;
-use crate::model::{Method, Semantics, Service};
+use crate::model::{Method, Orphan, Semantics, Service};
 use crate::parse;
 
 /// Names that every client stub has methods of.
@@ -266,6 +266,13 @@ fn orphans(method: &Method, diagnostics: &mut Diagnostics) {
         diagnostics.at_span(
             no_cancel,
             "`expires` and `no_cancel` contradict each other: what must run to its end cannot expire",
+        );
+    } else if let (Some(Orphan::Exterminate), Some(no_cancel)) =
+        (method.orphan, method.no_cancel_span)
+    {
+        diagnostics.at_span(
+            no_cancel,
+            "`orphan = \"exterminate\"` and `no_cancel` contradict each other: what must run to its end cannot be killed",
         );
     }
 }

@@ -12,6 +12,7 @@
 
 pub mod journal;
 mod recovery;
+mod extermination;
 mod options;
 mod budget;
 mod breaker;
@@ -42,6 +43,7 @@ pub(crate) use route::{Finder, Loss};
 
 pub use call::Call;
 pub use channel::{Channel, ChannelStats};
+pub use extermination::{Exterminated, Extermination, Fate};
 pub use marshalled::Marshalled;
 pub use options::Options;
 pub use recovery::RecordedCall;

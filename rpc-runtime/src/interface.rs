@@ -169,6 +169,11 @@ impl Method {
         if self.no_cancel { policy.no_cancel() } else { policy }
     }
 
+    /// Whether what its clients leave is killed by their later lives, from their journals.
+    pub(crate) const fn is_exterminated(&self) -> bool {
+        matches!(self.orphan, Some(OrphanStrategy::Exterminate))
+    }
+
     /// Whether it runs in the thread that receives.
     #[must_use]
     pub const fn is_inline(&self) -> bool {

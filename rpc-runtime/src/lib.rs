@@ -38,7 +38,7 @@ pub mod __private;
 
 pub use binder::Binder;
 pub use client::journal::Journal;
-pub use client::{Call, Channel, Options, RecordedCall, Resolution};
+pub use client::{Call, Channel, Extermination, Options, RecordedCall, Resolution};
 pub use context::{CallContext, current};
 pub use error::{
     CallError, CallReport, Error, ErrorClass, ErrorKind, ErrorRecord, Evidence, Execution, Result,

@@ -5,7 +5,15 @@
 //! `#[rpc(orphan = "gentle")]`, `#[rpc(expires = "30s")]` or `#[rpc(no_cancel)]`. Whatever the
 //! strategy, a cancelled handler is asked to stop, not killed: it sees
 //! [`cancelled`](crate::CallContext::cancelled), its nested calls fail and are cancelled themselves,
-//! and what it holds is released when it returns. Does not know the protocol's side of it.
+//! and what it holds is released when it returns.
+//!
+//! Extermination needs the client's help: its calls are in its journal before they are sent, and its
+//! next life kills what is left ([`Channel::exterminate`](crate::Channel::exterminate)). Calls of
+//! methods marked `orphan = "exterminate"` are recorded on any channel with a journal, and on one
+//! without they are not made: nobody could ever kill what they leave. A server-wide
+//! `Server::orphans(OrphanStrategy::Exterminate)` is not known to clients; those that do not record
+//! their calls ([`Options::journal_all`](crate::Options::journal_all)) leave work that ends at its
+//! deadline. Does not know the protocol's side of it.
 
 use crate::protocol::limits::CLOCK_RATE_PPM;
 use crate::time::Duration;

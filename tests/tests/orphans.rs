@@ -7,6 +7,8 @@
 
 #[path = "orphans/chain.rs"]
 mod chain;
+#[path = "orphans/exterminated.rs"]
+mod exterminated;
 #[path = "orphans/lives.rs"]
 mod lives;
 #[path = "orphans/processes.rs"]

@@ -11,4 +11,6 @@ pub trait Shop {
     fn search(&self) -> Result<u32, CallError>;
     #[rpc(orphan = "expire")]
     fn look_up(&self) -> Result<u32, CallError>;
+    #[rpc(orphan = "exterminate")]
+    fn bind(&self) -> Result<u32, CallError>;
 }

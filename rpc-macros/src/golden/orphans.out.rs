@@ -26,6 +26,12 @@ pub trait Shop {
     ///A remote call runs **at most once**, whatever the network does. A failed call says whether it ran.
     #[allow(clippy::missing_errors_doc)]
     fn look_up(&self) -> Result<u32, CallError>;
+    ///
+    ///# Errors
+    ///
+    ///A remote call runs **at most once**, whatever the network does. A failed call says whether it ran.
+    #[allow(clippy::missing_errors_doc)]
+    fn bind(&self) -> Result<u32, CallError>;
 }
 ///The interface of [`Shop`]: its methods, as both sides must have them.
 pub static SHOP_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::new(
@@ -67,6 +73,15 @@ pub static SHOP_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::
                 ::rpc_runtime::Semantics::AtMostOnce,
             )
             .orphan(::rpc_runtime::orphans::OrphanStrategy::Expire)
+            .forms(|forms| {
+                forms.output::<Result<u32, CallError>>();
+            }),
+        ::rpc_runtime::Method::new(
+                "bind",
+                "()->Result<u32,CallError>",
+                ::rpc_runtime::Semantics::AtMostOnce,
+            )
+            .orphan(::rpc_runtime::orphans::OrphanStrategy::Exterminate)
             .forms(|forms| {
                 forms.output::<Result<u32, CallError>>();
             }),
@@ -147,6 +162,9 @@ impl Shop for ShopClient {
     fn look_up(&self) -> Result<u32, CallError> {
         self.start().look_up().wait()
     }
+    fn bind(&self) -> Result<u32, CallError> {
+        self.start().bind().wait()
+    }
 }
 ///Starts calls of [`Shop`] without waiting: see [`ShopClient::start`].
 #[derive(::core::clone::Clone, ::core::marker::Copy, ::core::fmt::Debug)]
@@ -171,6 +189,11 @@ impl ShopStart<'_> {
     #[allow(clippy::too_many_arguments)]
     pub fn look_up(&self) -> ::rpc_runtime::Call<Result<u32, CallError>> {
         self.0.call(&SHOP_INTERFACE, 3usize).start()
+    }
+    ///Starts [`Shop::bind`].
+    #[allow(clippy::too_many_arguments)]
+    pub fn bind(&self) -> ::rpc_runtime::Call<Result<u32, CallError>> {
+        self.0.call(&SHOP_INTERFACE, 4usize).start()
     }
 }
 ///Serves calls of [`Shop`] with an object that implements it.
@@ -242,6 +265,17 @@ impl<
                         |args| {
                             args.end()?;
                             ::core::result::Result::Ok(Shop::look_up(target))
+                        },
+                    ),
+                )
+            }
+            4usize => {
+                ::rpc_runtime::__private::Dispatched::Now(
+                    ::rpc_runtime::__private::serve(
+                        incoming,
+                        |args| {
+                            args.end()?;
+                            ::core::result::Result::Ok(Shop::bind(target))
                         },
                     ),
                 )

@@ -27,7 +27,7 @@ use std::sync::Arc;
 pub use book::Book;
 pub use codec::{Ending, StartedCall};
 pub use file::JournalFile;
-pub(super) use keeper::{Keeper, Written};
+pub(super) use keeper::{Keeper, Stamp, Written};
 
 pub use super::recovery::RecordedCall;
 use crate::driver::World;

@@ -78,7 +78,9 @@ impl<'c> Marshalled<'c> {
         let Self { channel, connection, interface, method, buffer, refused, .. } = self;
         let name = MethodName { interface, method };
         let parent = context::current();
-        let early = unsendable(refused, name).or_else(|| {
+        let described = &interface.methods()[method];
+        let unkept = described.is_exterminated() && connection.keeper.is_none();
+        let early = unsendable(refused, name).or_else(|| unkept.then(unrecorded)).or_else(|| {
             let cancelled = parent.as_ref().is_some_and(context::CallContext::cancelled);
             cancelled.then(|| {
                 CallError::new(ErrorKind::Cancelled, Execution::NotExecuted)
@@ -89,7 +91,6 @@ impl<'c> Marshalled<'c> {
             connection.recycle(buffer);
             return Call::failed(error.with_method(name.text()));
         }
-        let described = &interface.methods()[method];
         let timeout = channel.options.timeout.or_else(|| described.timeout());
         let now = connection.world.now();
         let left = parent.as_ref().map(context::CallContext::remaining);
@@ -100,7 +101,13 @@ impl<'c> Marshalled<'c> {
             semantics: described.semantics(),
             deadline: deadline(now, timeout.unwrap_or(TIMEOUT_DEFAULT), left),
             depth: parent.as_ref().map_or(0, |parent| parent.depth().saturating_add(1)),
-            recorded: channel.options.journal_all,
+            recorded: match described.semantics() {
+                Semantics::AtMostOnce if channel.options.journal_all => true,
+                Semantics::Maybe
+                | Semantics::AtLeastOnce
+                | Semantics::AtMostOnce
+                | Semantics::ExactlyOnce => described.is_exterminated(),
+            },
         };
         if let Some(keeper) = &connection.keeper {
             keeper.learn(spec.name, name);
@@ -117,6 +124,14 @@ impl<'c> Marshalled<'c> {
         };
         Call::begin(again, connection, buffer, name, parent)
     }
+}
+
+/// A call that must be recorded before it is sent, on a channel without a journal: nobody could ever
+/// kill what it leaves, so it is not made, as any other that cannot be recorded.
+fn unrecorded() -> CallError {
+    CallError::new(ErrorKind::JournalFailed, Execution::NotExecuted).with_detail(
+        "orphans of this method are killed from the client's journal, and this channel keeps none: give it one with `Channel::journal`",
+    )
 }
 
 /// Why a call cannot be put into bytes, if it cannot.

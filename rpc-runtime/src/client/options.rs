@@ -62,7 +62,8 @@ impl Options {
 
     /// Whether a channel with a journal records `at_most_once` calls, too: before each is sent, and
     /// what became of it. That costs two writes a call, and lets a later life of the client kill, or
-    /// ask about, what this one leaves ([`Channel::exterminate`](super::Channel::exterminate)).
+    /// ask about, what this one leaves ([`Channel::exterminate`](super::Channel::exterminate)). Calls
+    /// of methods with `orphan = "exterminate"` are recorded without it.
     pub const fn journal_all(mut self, journal_all: bool) -> Self {
         self.journal_all = journal_all;
         self

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::connection::Connection;
 use super::errands::Errands;
-use super::journal::Written;
+use super::journal::{Stamp, Written};
 use crate::ids::ServerId;
 use crate::protocol::ClientTable;
 
@@ -21,11 +21,11 @@ impl Connection {
     pub(super) fn run_journal(self: &Arc<Self>, errands: &mut JournalErrands) {
         let Some(keeper) = &self.keeper else { return };
         if std::mem::take(&mut errands.has_records) {
-            let unix_ms = self.world.unix_ms();
+            let (now, unix_ms) = (self.world.now(), self.world.unix_ms());
             // Under the lock: whoever took records first posts them first.
             let mut state = self.lock();
             let life = state.core.incarnation();
-            keeper.post(self, (life, unix_ms), state.records.drain(..));
+            keeper.post(self, Stamp { life, now, unix_ms }, state.records.drain(..));
             drop(state);
             keeper.wake();
         }

@@ -20,7 +20,7 @@ use super::{Reply, Resolution};
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::ids::{CallId, GenerationId, Incarnation, ServerId, Space};
 use crate::marshal::{Args, Marshal};
-use crate::protocol::{DoubtCause, FormerCall};
+use crate::protocol::{CallKey, DoubtCause, Evidence, FormerCall, Outcome};
 use crate::time::Instant;
 
 /// A call in a journal.
@@ -92,7 +92,7 @@ impl RecordedCall {
         })
     }
 
-    fn doubt(&self, cause: DoubtCause) -> CallError {
+    pub(super) fn doubt(&self, cause: DoubtCause) -> CallError {
         let error = CallError::new(in_doubt(cause), Execution::Unknown).with_call(self.id());
         error.with_method(self.method())
     }
@@ -182,19 +182,6 @@ impl Channel {
         answer.unwrap_or_else(|| self.resolve(call))
     }
 
-    /// Kills what former lives left: every unfinished call is called off, its handler told to stop if
-    /// it runs, and all that it called with it. Says of each what became of it; what no server
-    /// answered for can be asked again.
-    #[must_use]
-    pub fn exterminate(&self) -> Vec<(RecordedCall, Result<Resolution, CallError>)> {
-        let kill = |call: RecordedCall| {
-            let answer = self.settle(call.id(), self.deadline(), Way::Stop);
-            let answer = answer.unwrap_or_else(|| self.resolve(call.id()));
-            (call, answer)
-        };
-        self.unfinished().into_iter().map(kill).collect()
-    }
-
     /// Settles a call that is in the journal; none otherwise.
     pub(super) fn settle(
         &self,
@@ -208,76 +195,89 @@ impl Channel {
         if let Some(told) = call.told() {
             return Some(told);
         }
-        let asking = Asking { keeper, connections, call, deadline, way };
-        Some(match id.space {
-            Space::Durable => asking.durable(),
-            Space::Session | Space::Maybe => asking.former(),
-        })
+        let asking =
+            Asking { keeper: &keeper, connections: &connections, call: &call, deadline, way };
+        Some(asking.ask().and_then(|asked| asked.wait().0))
     }
 }
 
 /// A call that somebody asks about.
-struct Asking {
-    keeper: Arc<Keeper>,
-    /// The channel's, the current one first.
-    connections: Vec<Arc<Connection>>,
-    call: RecordedCall,
-    deadline: Instant,
-    way: Way,
+pub(super) struct Asking<'c, 'j> {
+    pub(super) keeper: &'c Arc<Keeper>,
+    /// The channel's, the current one first, and what else was opened for the asking.
+    pub(super) connections: &'c [Arc<Connection>],
+    pub(super) call: &'j RecordedCall,
+    pub(super) deadline: Instant,
+    pub(super) way: Way,
 }
 
-impl Asking {
+/// A question under way.
+pub(super) struct Asked<'j> {
+    call: &'j RecordedCall,
+    pub(super) connection: Arc<Connection>,
+    key: CallKey,
+}
+
+impl<'c, 'j> Asking<'c, 'j> {
+    pub(super) fn ask(self) -> Result<Asked<'j>, CallError> {
+        match self.call.id().space {
+            Space::Durable => self.durable(),
+            Space::Session | Space::Maybe => self.former(),
+        }
+    }
+
     /// In whatever session has the generation.
-    fn durable(self) -> Result<Resolution, CallError> {
-        let id = self.call.id();
+    fn durable(self) -> Result<Asked<'j>, CallError> {
+        let Self { call, deadline, way, .. } = self;
+        let id = call.id();
         let generation = GenerationId(id.session.0);
-        let open = || self.open();
-        let holder = self.keeper.holder(generation, &self.connections, open)?;
-        let Some(holder) = holder else {
+        let holder = self.keeper.holder(generation, self.connections, || self.open())?;
+        let Some(connection) = holder else {
             self.keeper.give_up(&self.connections[0], id, DoubtCause::GenerationEnded);
-            return Err(self.call.doubt(DoubtCause::GenerationEnded));
+            return Err(call.doubt(DoubtCause::GenerationEnded));
         };
-        let (deadline, way) = (self.deadline, self.way);
-        let key = holder.ask(|core, now| match way {
+        let key = connection.ask(|core, now| match way {
             Way::Seal => core.resolve(now, id, deadline),
             Way::Stop => core.call_off(now, id, deadline),
-            Way::Complete => {
-                core.complete(now, id, self.call.0.started.to_record(deadline), deadline)
-            }
+            Way::Complete => core.complete(now, id, call.0.started.to_record(deadline), deadline),
         });
-        let answer = resolution(holder.wait(key));
-        answer.map_err(|error| holder.explain(error).with_method(self.call.method()))
+        Ok(Asked { call, connection, key })
     }
 
     /// In the session that it was made in, by this life or a former one.
-    fn former(self) -> Result<Resolution, CallError> {
-        let (id, deadline) = (self.call.id(), self.deadline);
-        let session = |one: &Arc<Connection>| one.lock().core.session_id();
-        let own = self.connections.iter().find(|one| session(one) == Some(id.session));
-        let (asked, key) = if let Some(own) = own {
-            let key = own.ask(|core, now| match self.way {
+    fn former(self) -> Result<Asked<'j>, CallError> {
+        let Self { call, deadline, way, .. } = self;
+        let id = call.id();
+        let session = |one: &&Arc<Connection>| one.lock().core.session_id() == Some(id.session);
+        if let Some(own) = self.connections.iter().find(session) {
+            let key = own.ask(|core, now| match way {
                 Way::Seal | Way::Complete => core.resolve(now, id, deadline),
                 Way::Stop => core.call_off(now, id, deadline),
             });
-            (Arc::clone(own), key)
-        } else {
-            let server = self.call.server();
-            let leads = |one: &&Arc<Connection>| {
-                let there = one.lock().core.server();
-                !there.is_some() || there == server
-            };
-            let asked = match self.connections.iter().find(leads) {
-                Some(one) => Arc::clone(one),
-                None => self.open()?,
-            };
-            let incarnation = self.call.0.started.incarnation;
-            let former = FormerCall { call: id, server, incarnation };
-            let stops = self.way == Way::Stop;
-            let key = asked.ask(|core, now| core.resolve_former(now, former, deadline, stops));
-            (asked, key)
+            return Ok(Asked { call, connection: Arc::clone(own), key });
+        }
+        let connection = match self.leading() {
+            Some(one) => Arc::clone(one),
+            None => self.open()?,
         };
-        let answer = resolution(asked.wait(key));
-        answer.map_err(|error| asked.explain(error).with_method(self.call.method()))
+        let incarnation = call.0.started.incarnation;
+        let former = FormerCall { call: id, server: call.server(), incarnation };
+        let stops = way == Way::Stop;
+        let key = connection.ask(|core, now| core.resolve_former(now, former, deadline, stops));
+        Ok(Asked { call, connection, key })
+    }
+
+    /// The connection that leads to the call's server, or, where nobody has heard of that yet, to
+    /// where it was.
+    fn leading(&self) -> Option<&'c Arc<Connection>> {
+        let (server, place) = (self.call.server(), self.call.place());
+        let there = |one: &&Arc<Connection>| one.lock().core.server();
+        let known = self.connections.iter().find(|one| there(one) == server);
+        let unknown = |one: &&Arc<Connection>| !there(one).is_some();
+        let same = |one: &&Arc<Connection>| unknown(one) && one.place == place;
+        let found = known.or_else(|| self.connections.iter().find(same));
+        // Whoever asks about one call on this channel says that it leads there.
+        found.or_else(|| self.connections.iter().find(unknown).filter(|_| self.way != Way::Stop))
     }
 
     /// A connection of its own to the call's server: where a channel leads there, or where it was.
@@ -287,8 +287,18 @@ impl Asking {
         let leads = |one: &&Arc<Connection>| one.lock().core.server() == server;
         let place = self.connections.iter().find(leads).map(|one| one.place.as_str());
         let place = place.unwrap_or(self.call.place());
-        let identity = Identity::Journal(Arc::clone(&self.keeper));
+        let identity = Identity::Journal(Arc::clone(self.keeper));
         registry::open(&first.world, place, (server, Incarnation::NONE), &identity)
+    }
+}
+
+impl Asked<'_> {
+    /// Waits for the answer; gives what was heard with it.
+    pub(super) fn wait(self) -> (Result<Resolution, CallError>, Outcome, Evidence) {
+        let finished = self.connection.wait(self.key);
+        let (outcome, evidence) = (finished.outcome.clone(), finished.evidence);
+        let explained = |error| self.connection.explain(error).with_method(self.call.method());
+        (resolution(finished).map_err(explained), outcome, evidence)
     }
 }
 

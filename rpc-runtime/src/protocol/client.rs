@@ -147,6 +147,8 @@ pub struct Client {
     given_up: VecDeque<SessionId>,
     /// The highest incarnation of the server that was seen.
     known: (ServerId, Incarnation),
+    /// Who answered a HELLO last, be it the server that is meant or not.
+    found: ServerId,
     /// Whether the incarnation was raised above one that the server had seen.
     jumped: bool,
     rejected: Option<Reject>,
@@ -202,6 +204,7 @@ impl Client {
             link: Link::None,
             given_up: VecDeque::new(),
             known: (target.server, target.incarnation),
+            found: ServerId::NONE,
             jumped: false,
             rejected: None,
             draining: false,

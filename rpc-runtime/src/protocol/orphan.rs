@@ -25,6 +25,9 @@ pub enum OrphanStrategy {
     /// When a later life of the client announces itself, all that its earlier lives left is
     /// cancelled, wanted or not.
     Reincarnate,
+    /// The server leaves calls of an earlier life alone, however long they run: a later life of the
+    /// client kills them, from its journal. Calls of clients that keep none end at their deadlines.
+    Exterminate,
 }
 
 impl OrphanStrategy {
@@ -33,7 +36,7 @@ impl OrphanStrategy {
     pub const fn expires(self) -> bool {
         match self {
             Self::ExpireAndGentle | Self::Expire => true,
-            Self::Gentle | Self::Reincarnate => false,
+            Self::Gentle | Self::Reincarnate | Self::Exterminate => false,
         }
     }
 
@@ -42,7 +45,7 @@ impl OrphanStrategy {
     pub const fn on_fence(self) -> OnFence {
         match self {
             Self::ExpireAndGentle | Self::Gentle => OnFence::AskOwner,
-            Self::Expire => OnFence::Leave,
+            Self::Expire | Self::Exterminate => OnFence::Leave,
             Self::Reincarnate => OnFence::Cancel,
         }
     }

@@ -79,10 +79,11 @@ impl FromStr for Orphans {
             "expiration" => Self::Only(OrphanStrategy::Expire),
             "gentle" => Self::Only(OrphanStrategy::Gentle),
             "reincarnation" => Self::Only(OrphanStrategy::Reincarnate),
+            "extermination" => Self::Only(OrphanStrategy::Exterminate),
             _ => {
                 return Err(format!(
                     "no strategy is named `{word}`; \
-                     known: all, default, expiration, gentle, reincarnation"
+                     known: all, default, expiration, gentle, reincarnation, extermination"
                 ));
             }
         })
@@ -101,6 +102,7 @@ impl Orphans {
                     OrphanStrategy::Expire,
                     OrphanStrategy::Gentle,
                     OrphanStrategy::Reincarnate,
+                    OrphanStrategy::Exterminate,
                 ],
             ),
         };

@@ -1,5 +1,6 @@
 //! What a later life does about `at_most_once` calls of a former one, and which durable slots it has.
 
+use rpc_runtime::client::Exterminated;
 use rpc_runtime::sim::SimDisk;
 use rpc_runtime::{Channel, Execution, Journal, Options, Resolution};
 
@@ -23,7 +24,8 @@ fn a_later_life_kills_what_a_former_one_left() {
         let (channel, journal) = channel(&ours);
         assert_eq!(journal.calls().len(), 3, "two with an end");
         let left = channel.exterminate();
-        let [(call, answer)] = &left[..] else { panic!("{left:?}") };
+        assert_eq!(left.chains_missed(), 0);
+        let [Exterminated { call, answer, .. }] = left.calls() else { panic!("{left:?}") };
         assert_eq!(
             (call.arguments::<(u64, u64)>(), call.method()),
             (Some((3, 2_500)), "till.open")

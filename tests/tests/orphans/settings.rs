@@ -54,6 +54,7 @@ fn every_strategy_can_be_chosen() {
         OrphanStrategy::Expire,
         OrphanStrategy::Gentle,
         OrphanStrategy::Reincarnate,
+        OrphanStrategy::Exterminate,
     ] {
         let server = server().orphans(strategy).quantum(Duration::from_millis(1));
         assert!(server.spawn().is_ok(), "{strategy:?}");

@@ -4,6 +4,7 @@
 
 mod echo;
 mod experiment;
+mod orphans;
 mod printer;
 mod render;
 mod retries;
@@ -40,6 +41,8 @@ enum Command {
     Speed(Measure),
     /// The textbook's printer: who asks again after a crash, and what is on paper then.
     Printer(Show),
+    /// The four strategies against orphans, on the same work.
+    Orphans(Show),
     /// A retry storm over three layers with the last one dead.
     Retries(Show),
 }
@@ -119,6 +122,7 @@ fn main() -> ExitCode {
         Command::Compare(compare) => run(&compare),
         Command::Speed(measure) => run_speed(&measure),
         Command::Printer(show) => run_printer(&show),
+        Command::Orphans(show) => run_orphans(&show),
         Command::Retries(show) => run_retries(&show),
     };
     match done {
@@ -191,6 +195,23 @@ fn run_printer(show: &Show) -> Result<bool, Box<dyn Error>> {
         eprintln!("lab: not what the textbook says: {complaint}");
     }
     Ok(rows.iter().all(|row| row.complaint().is_none()))
+}
+
+/// Prints what each strategy does about orphans; true if each is as it is known to be.
+fn run_orphans(show: &Show) -> Result<bool, Box<dyn Error>> {
+    let rows = orphans::rows(show.seed)?;
+    if show.json {
+        for row in &rows {
+            println!("{}", serde_json::to_string(row)?);
+        }
+    } else {
+        println!("{}", orphans::table(&rows));
+    }
+    let complaints = orphans::complaints(&rows);
+    for complaint in &complaints {
+        eprintln!("lab: not what the strategy is known for: {complaint}");
+    }
+    Ok(complaints.is_empty())
 }
 
 /// Prints what retries add; true if the budget held.

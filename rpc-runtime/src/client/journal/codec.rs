@@ -56,6 +56,7 @@ impl Entry {
                 semantics: record.spec.semantics,
                 digest: record.digest,
                 unix_ms: 0,
+                over_unix_ms: 0,
                 label: String::new(),
                 place: String::new(),
                 arguments: record.arguments,
@@ -87,6 +88,8 @@ pub struct StartedCall {
     pub digest: u64,
     /// When it was recorded, in milliseconds since 1970; for people, no protocol asks.
     pub unix_ms: u64,
+    /// When its time is over, on the same clock: what heeds its deadline does not work at it any more.
+    pub over_unix_ms: u64,
     /// Service and method, such as `bank.transfer`.
     pub label: String,
     /// Where the server was called: the place that the channel was opened with.
@@ -227,7 +230,7 @@ fn put_started(out: &mut Vec<u8>, started: &StartedCall) {
         Semantics::AtMostOnce => 2,
         Semantics::ExactlyOnce => 3,
     });
-    put(out, &[started.digest, started.unix_ms]);
+    put(out, &[started.digest, started.unix_ms, started.over_unix_ms]);
     for text in [&started.label, &started.place] {
         let text_bytes = u32::try_from(text.len()).expect("names and addresses are short");
         out.extend_from_slice(&text_bytes.to_le_bytes());
@@ -381,7 +384,7 @@ impl Fields<'_> {
             3 => Semantics::ExactlyOnce,
             _ => return None,
         };
-        let (digest, unix_ms) = (self.u64()?, self.u64()?);
+        let (digest, unix_ms, over_unix_ms) = (self.u64()?, self.u64()?, self.u64()?);
         let (label, place) = (self.text()?, self.text()?);
         let arguments = std::mem::take(&mut self.rest).to_vec();
         let started = StartedCall {
@@ -393,6 +396,7 @@ impl Fields<'_> {
             semantics,
             digest,
             unix_ms,
+            over_unix_ms,
             label,
             place,
             arguments,

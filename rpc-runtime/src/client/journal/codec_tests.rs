@@ -22,13 +22,13 @@ fn server_of(generation: u64) -> ServerId {
 fn started() -> impl Strategy<Value = StartedCall> {
     let semantics = vec![Semantics::AtLeastOnce, Semantics::AtMostOnce, Semantics::ExactlyOnce];
     let semantics = prop::sample::select(semantics);
-    let numbers: [std::ops::RangeInclusive<u64>; 4] = std::array::from_fn(|_| 0..=u64::MAX);
+    let numbers: [std::ops::RangeInclusive<u64>; 5] = std::array::from_fn(|_| 0..=u64::MAX);
     let texts = [".{0,20}", ".{0,20}"];
     let arguments = prop::collection::vec(any::<u8>(), 0..200);
     (call(), numbers, any::<u32>(), semantics, texts, arguments).prop_map(
         |(
             call,
-            [incarnation, method, digest, unix_ms],
+            [incarnation, method, digest, unix_ms, over_unix_ms],
             name,
             semantics,
             [label, place],
@@ -43,6 +43,7 @@ fn started() -> impl Strategy<Value = StartedCall> {
                 semantics,
                 digest,
                 unix_ms,
+                over_unix_ms,
                 label,
                 place,
                 arguments,
@@ -171,6 +172,7 @@ fn arguments_that_look_like_an_entry_are_none_even_in_a_damaged_one() {
         semantics: Semantics::ExactlyOnce,
         digest: 1,
         unix_ms: 1,
+        over_unix_ms: 2,
         label: String::new(),
         place: String::new(),
         arguments,

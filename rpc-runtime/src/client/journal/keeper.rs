@@ -12,15 +12,15 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use super::book::Book;
-use super::codec::Entry;
+use super::codec::{Ending, Entry};
 use super::ledger::Call;
 use super::{JournalError, JournalStats};
 use crate::client::connection::Connection;
 use crate::client::marshalled::MethodName;
 use crate::driver::{Gate, World};
 use crate::ids::{CallId, GenerationId, Incarnation, ServerId, Space};
-use crate::protocol::{CallKey, ClientTable, Record};
-use crate::time::Duration;
+use crate::protocol::{CallKey, ClientTable, DoubtCause, Record};
+use crate::time::{Duration, Instant};
 
 /// A process's journal.
 pub(in crate::client) struct Keeper {
@@ -60,6 +60,14 @@ enum Writer {
 struct Job {
     entry: Entry,
     waits: Option<(Weak<Connection>, Written)>,
+}
+
+/// When and by which life something is recorded.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::client) struct Stamp {
+    pub(in crate::client) life: Incarnation,
+    pub(in crate::client) now: Instant,
+    pub(in crate::client) unix_ms: u64,
 }
 
 /// What a connection asked to have written is on the disk, or cannot be.
@@ -127,19 +135,19 @@ impl Keeper {
     pub(in crate::client) fn post(
         &self,
         connection: &Arc<Connection>,
-        (life, unix_ms): (Incarnation, u64),
+        stamp: Stamp,
         records: impl Iterator<Item = (CallKey, CallId, Record)>,
     ) {
         let mut state = self.lock();
-        if life > state.incarnation {
-            state.incarnation = life;
-            let entry = Entry::Life(self.book.client(), life);
+        if stamp.life > state.incarnation {
+            state.incarnation = stamp.life;
+            let entry = Entry::Life(self.book.client(), stamp.life);
             state.queue.push(Job { entry, waits: None });
         }
         for (key, call, record) in records {
             let is_start = matches!(record, Record::Started(_));
             let waits = matches!(record, Record::Started(_) | Record::Ended(_));
-            let entry = entry(&state.labels, connection, unix_ms, (call, record));
+            let entry = entry(&state.labels, connection, stamp, (call, record));
             if let Entry::Started(started) = &entry
                 && call.space == Space::Durable
             {
@@ -246,16 +254,28 @@ impl Keeper {
         open.filter(|call| !under_way.contains(&call.started.call)).cloned().collect()
     }
 
+    /// The calls of which a life of a server died, what that life had called
+    /// may still run.
+    pub(in crate::client) fn broken(&self) -> Vec<Call> {
+        let ledger = self.book.ledger();
+        let is_broken = |call: &&Call| {
+            let lost = Some(Ending::Unknown(DoubtCause::ServerRestarted));
+            call.started.call.space == Space::Session && call.ending == lost
+        };
+        ledger.calls().filter(is_broken).cloned().collect()
+    }
+
     /// Notes that nobody can say any more what became of a call.
     pub(in crate::client) fn give_up(
         self: &Arc<Self>,
         connection: &Arc<Connection>,
         call: CallId,
-        cause: crate::protocol::DoubtCause,
+        cause: DoubtCause,
     ) {
         let record = Record::Ended(crate::protocol::Outcome::InDoubt(cause));
-        let now = (self.incarnation(), 0);
-        self.post(connection, now, std::iter::once((CallKey::NONE, call, record)));
+        let (life, now) = (self.incarnation(), self.world.now());
+        let stamp = Stamp { life, now, unix_ms: 0 };
+        self.post(connection, stamp, std::iter::once((CallKey::NONE, call, record)));
         self.wake();
     }
 
@@ -316,16 +336,21 @@ impl Keeper {
 fn entry(
     labels: &BTreeMap<u32, MethodName>,
     connection: &Connection,
-    unix_ms: u64,
+    stamp: Stamp,
     (call, record): (CallId, Record),
 ) -> Entry {
-    let label = match &record {
-        Record::Started(started) => labels.get(&started.spec.name).map(|name| name.text()),
-        Record::Ended(_) | Record::Withdrawn | Record::Forgotten => None,
+    let (label, left) = match &record {
+        Record::Started(started) => {
+            let left = started.spec.deadline.since(stamp.now).as_millis();
+            (labels.get(&started.spec.name).map(|name| name.text()), left)
+        }
+        Record::Ended(_) | Record::Withdrawn | Record::Forgotten => (None, 0),
     };
     let mut entry = Entry::of(call, record);
     if let Entry::Started(started) = &mut entry {
-        started.unix_ms = unix_ms;
+        started.unix_ms = stamp.unix_ms;
+        let left_ms = u64::try_from(left).unwrap_or(u64::MAX);
+        started.over_unix_ms = stamp.unix_ms.saturating_add(left_ms);
         started.label = label.unwrap_or_default();
         started.place.clone_from(&connection.place);
     }

@@ -31,6 +31,7 @@ fn call(sequence: u64, arguments: usize) -> StartedCall {
         semantics: Semantics::ExactlyOnce,
         digest: sequence,
         unix_ms: 4,
+        over_unix_ms: 10_004,
         label: "till.pay".to_owned(),
         place: "127.0.0.1:7000".to_owned(),
         arguments: vec![0xaa; arguments],

@@ -178,9 +178,11 @@ impl Client {
         follows
     }
 
-    /// The server is not to be had now, and durable calls wait for it: asks again a little later.
+    /// The server is not to be had now, and durable calls or questions about former ones wait for it:
+    /// asks again a little later.
     pub(super) fn ask_again_later(&mut self, now: Instant) {
-        if self.is_durable_pending() && !self.timers.is_set(self.hello_timer) {
+        let is_needed = self.is_durable_pending() || self.is_former_pending();
+        if is_needed && !self.timers.is_set(self.hello_timer) {
             self.timers.set(self.hello_timer, now + self.limits.retransmit_initial);
         }
     }

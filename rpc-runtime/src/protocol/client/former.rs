@@ -24,6 +24,13 @@ impl Client {
         self.session().map_or(self.target.server, |session| session.server)
     }
 
+    /// Who answered last at the place that this leads to, even if only to say that it is not the
+    /// server that is meant. None if nobody did.
+    #[must_use]
+    pub const fn found_there(&self) -> ServerId {
+        self.found
+    }
+
     /// The session that is open.
     #[must_use]
     pub fn session_id(&self) -> Option<crate::ids::SessionId> {
@@ -215,23 +222,25 @@ impl Client {
                     | ReplyStatus::TooLarge
                     | ReplyStatus::HandlerFailed => Outcome::Failed { status: reply.status, body },
                 };
-                (reply.slot, reply.sequence, outcome)
+                (reply.slot, reply.sequence, Some(outcome))
             }
             Pdu::Refuse(refuse) if refuse.reason != RefuseReason::Generation => {
                 let (reason, detail) = (refuse.reason, refuse.detail.to_owned());
                 let outcome = Outcome::Refused { reason, push_back: Duration::ZERO, detail };
-                (refuse.slot, refuse.sequence, outcome)
+                (refuse.slot, refuse.sequence, Some(outcome))
             }
             Pdu::Sealed(sealed) => {
                 let outcome = match sealed.verdict {
                     SealedVerdict::NotExecuted => Outcome::Sealed,
                     SealedVerdict::Closed => Outcome::InDoubt(DoubtCause::Closed),
                 };
-                (sealed.slot, sealed.sequence, outcome)
+                (sealed.slot, sealed.sequence, Some(outcome))
             }
             Pdu::NoSession(NoSession { slot, sequence, .. }) => {
-                (*slot, *sequence, Outcome::InDoubt(DoubtCause::SessionLost))
+                (*slot, *sequence, Some(Outcome::InDoubt(DoubtCause::SessionLost)))
             }
+            // It was told, and works on for now: its timer asks again.
+            Pdu::Working(working) => (working.slot, working.sequence, None),
             Pdu::Refuse(_)
             | Pdu::Reply(_)
             | Pdu::Hello(_)
@@ -241,7 +250,6 @@ impl Client {
             | Pdu::Request(_)
             | Pdu::Ack(_)
             | Pdu::Ping(_)
-            | Pdu::Working(_)
             | Pdu::Unseen(_)
             | Pdu::Extend(_)
             | Pdu::Cancel(_)
@@ -262,11 +270,15 @@ impl Client {
         let Some((index, call)) = asked else { return false };
         let key = CallKey { index, generation: call.generation };
         self.last_heard = Some(now);
-        self.conclude(now, key, None, outcome);
+        match outcome {
+            Some(outcome) => self.conclude(now, key, None, outcome),
+            None => self.calls[index].working_seen = true,
+        }
         true
     }
 
-    /// The server has another life than the one whose sessions are asked about.
+    /// The server has another life than the one whose sessions are asked about, or is another, which
+    /// says nothing of them.
     pub(super) fn outlive_former(&mut self, now: Instant, server: ServerId, life: Incarnation) {
         if !self.is_former_pending() {
             return;
@@ -274,7 +286,10 @@ impl Client {
         for key in self.keys() {
             let call = &self.calls[key.index];
             let asked = call.former.filter(|_| call.stage == Stage::Resolving);
-            if asked.is_some_and(|(of, incarnation)| of == server && incarnation != life) {
+            let Some((of, incarnation)) = asked else { continue };
+            if of != server {
+                self.end(now, key, Outcome::InDoubt(DoubtCause::SessionLost));
+            } else if incarnation != life {
                 self.conclude(now, key, None, Outcome::InDoubt(DoubtCause::ServerRestarted));
             }
         }

@@ -28,8 +28,8 @@ impl Client {
         self.keeps_journal
             && match spec.semantics {
                 Semantics::ExactlyOnce => true,
-                Semantics::AtMostOnce => spec.recorded,
-                Semantics::Maybe | Semantics::AtLeastOnce => false,
+                Semantics::AtMostOnce | Semantics::AtLeastOnce => spec.recorded,
+                Semantics::Maybe => false,
             }
     }
 
@@ -62,8 +62,10 @@ impl Client {
                 self.send_request(now, &session, key.index);
             }
         } else {
+            // An earlier place may have had it, if it is one that may run again.
+            let outcome = call.unsent(NotSentCause::JournalFailed);
             self.table(id.space).leave(slot, depth, false);
-            self.end(now, key, Outcome::NotSent(NotSentCause::JournalFailed));
+            self.end(now, key, outcome);
         }
         self.pump(now);
     }
@@ -121,6 +123,14 @@ impl Client {
             self.table(id.space).may_acknowledge(id);
         }
         self.end(now, key, outcome);
+    }
+
+    /// A call leaves its place for another one, with work behind it that may go on: a later life asks
+    /// there too.
+    pub(super) fn record_doubt(&mut self, key: CallKey, cause: DoubtCause) {
+        let Some(call) = self.calls.get(key.index).filter(|call| call.recorded) else { return };
+        let record = Record::Ended(Outcome::InDoubt(cause));
+        self.outbox.event(ClientEvent::Record { key, call: call.id, record });
     }
 
     /// The place of a call that was not handed over yet is gone: it waits for another one.

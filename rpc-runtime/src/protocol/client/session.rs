@@ -231,6 +231,7 @@ impl Client {
         self.timers.clear(self.hello_timer);
         self.last_heard = Some(now);
         self.rejected = None;
+        self.found = server;
         self.draining = false;
         let session = Session {
             id: envelope.session,
@@ -285,6 +286,7 @@ impl Client {
         }
         self.link = Link::None;
         if reason == RejectReason::StaleBinding {
+            self.found = server;
             self.outlive_former(now, server, highest);
         }
         match reason {
@@ -397,6 +399,8 @@ impl Client {
                     self.keep_durable(key);
                 }
                 (Stage::Busy(_), Semantics::AtLeastOnce) => {
+                    self.record_doubt(key, cause);
+                    let call = &mut self.calls[key.index];
                     call.stage = Stage::Waiting;
                     call.in_doubt = true;
                     call.probing = false;

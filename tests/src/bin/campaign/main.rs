@@ -30,8 +30,8 @@ struct Cli {
     /// Which calls are made: all, maybe, `at_least_once`, `at_most_once` or `exactly_once`.
     #[arg(long, default_value = "all")]
     semantics: Calls,
-    /// What servers do about orphans: all (each method something else), default, expiration, gentle
-    /// or reincarnation.
+    /// What servers do about orphans: all (each method something else), default, expiration, gentle,
+    /// reincarnation or extermination.
     #[arg(long, default_value = "all")]
     orphans: Orphans,
     /// Plant a bug by name, or `all`, in a copy of the sources, and see it caught.

@@ -2,8 +2,6 @@ use rpc_runtime::{CallError, service};
 
 #[service]
 trait Bank {
-    #[rpc(orphan = "exterminate")]
-    fn search(&self) -> Result<(), CallError>;
     #[rpc(ack = "stop_and_wait")]
     fn upload(&self) -> Result<(), CallError>;
     #[rpc(broadcast)]

@@ -12,6 +12,8 @@ trait Shop {
     fn zero(&self) -> Result<(), CallError>;
     #[rpc(no_cancel, expires = "1s")]
     fn contradiction(&self) -> Result<(), CallError>;
+    #[rpc(no_cancel, orphan = "exterminate")]
+    fn unkillable(&self) -> Result<(), CallError>;
     #[rpc(no_cancel = true)]
     fn a_value(&self) -> Result<(), CallError>;
 }

@@ -347,3 +347,55 @@ fn a_former_session_that_is_over_leaves_its_calls_unknown_for_good() {
     bench.ended(true);
     assert_eq!(bench.outcome(), Outcome::InDoubt(DoubtCause::ServerRestarted));
 }
+
+#[test]
+fn a_server_that_opens_no_session_is_asked_about_former_calls_again_but_not_at_once() {
+    for reason in [RejectReason::Version, RejectReason::Draining] {
+        let mut bench = Bench::keeping();
+        let said = former(&mut bench, LIFE_OF_SERVER, true);
+        assert_eq!(bench.reject_hello(&said, reason, 0), [], "{reason:?}");
+        let hellos = bench.pass(Limits::default().retransmit_initial).len();
+        assert_eq!((hellos, bench.ended.len()), (1, 0), "{reason:?}");
+    }
+}
+
+#[test]
+fn another_server_in_the_place_says_nothing_of_former_calls_and_is_told_of() {
+    let other = ServerId(0xff);
+    let reject = |nonce| Reject {
+        nonce,
+        server: other,
+        highest: Incarnation(9),
+        reason: RejectReason::StaleBinding,
+        version_min: 1,
+        version_max: 1,
+        pad: 0,
+        push_back_ms: 0,
+    };
+    let mut bench = Bench::keeping();
+    let said = former(&mut bench, LIFE_OF_SERVER, true);
+    let envelope = Envelope { session: SessionId::NONE, ..bench.envelope() };
+    let said = bench.tell_as(&envelope, &Pdu::Reject(reject(only_hello(&said).nonce)));
+    assert_eq!((said, bench.records.len()), (Vec::new(), 0), "its end is not known");
+    assert_eq!(bench.outcome(), Outcome::InDoubt(DoubtCause::SessionLost));
+    assert_eq!(bench.client.found_there(), other);
+}
+
+#[test]
+fn a_call_that_may_run_again_leaves_its_lost_place_in_doubt_and_is_recorded_in_the_next() {
+    let mut bench = Bench::keeping();
+    let spec = CallSpec { semantics: Semantics::AtLeastOnce, recorded: true, ..bench.spec() };
+    let (key, said) = bench.start(spec);
+    bench.welcome_hello(&said);
+    bench.started(true);
+    let hello = bench.no_session();
+    bench.session = B;
+    assert_eq!(bench.welcome_hello(&hello), [], "not before it is written down");
+    let (lost, record) = (bench.records[0].1, bench.records[0].2.clone());
+    assert_eq!(lost.session, A);
+    assert_eq!(record, Record::Ended(Outcome::InDoubt(DoubtCause::SessionLost)));
+    assert_eq!(bench.ended(true), [], "nobody waited for that");
+    assert_eq!((bench.records[0].0, bench.records[0].1.session), (key, B));
+    bench.started(false);
+    assert_eq!(bench.outcome(), Outcome::InDoubt(DoubtCause::NoReply), "it may have run in A");
+}
