@@ -11,6 +11,7 @@ mod simulated;
 mod sockets;
 mod speed;
 mod threaded;
+mod vault;
 
 use std::error::Error;
 use std::process::ExitCode;
