@@ -144,8 +144,7 @@ impl Caller {
         semantics: Semantics,
     ) -> Result<Self, Box<dyn Error>> {
         let is_durable = semantics == Semantics::ExactlyOnce;
-        let interface =
-            if is_durable { VaultClient::interface() } else { EchoClient::interface() };
+        let interface = if is_durable { VaultClient::interface() } else { EchoClient::interface() };
         let entries = (0..LOOKS).find_map(|_| {
             let entries = binder.lookup(interface.name(), &VersionRequirement::any());
             let entries = entries.ok().filter(|entries| entries.len() == SERVERS);

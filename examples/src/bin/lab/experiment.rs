@@ -15,12 +15,8 @@ use serde::Serialize;
 use super::vault::Effects;
 
 /// What is compared.
-pub(crate) const SEMANTICS: [Semantics; 4] = [
-    Semantics::Maybe,
-    Semantics::AtLeastOnce,
-    Semantics::AtMostOnce,
-    Semantics::ExactlyOnce,
-];
+pub(crate) const SEMANTICS: [Semantics; 4] =
+    [Semantics::Maybe, Semantics::AtLeastOnce, Semantics::AtMostOnce, Semantics::ExactlyOnce];
 
 /// How long a caller waits for one call.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);

@@ -10,13 +10,13 @@ use std::time::{Duration, Instant as RealInstant};
 use rpc_binder::daemon;
 use rpc_binder::registry::Limits;
 use rpc_runtime::driver::World;
+use rpc_runtime::server::Running;
 use rpc_runtime::sim::checker::Fact;
 use rpc_runtime::sim::nodes::Journal;
 use rpc_runtime::sim::{self, Ended, HostId, SimDisk, Simulation};
 use rpc_runtime::store::Durable;
 use rpc_runtime::store::memory::MemoryStore;
 use rpc_runtime::time::Instant;
-use rpc_runtime::server::Running;
 use rpc_runtime::{Binder, Semantics, Server};
 
 use super::echo::{Caller, EchoService, MAYBE_TAIL, SERVERS, Stage, Witness};

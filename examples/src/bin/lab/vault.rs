@@ -66,10 +66,7 @@ impl Counting for Redb {
 }
 
 /// The service over `store`.
-pub(crate) fn service<S: Counting>(
-    store: &Arc<Durable<S>>,
-    witness: Witness,
-) -> VaultService<S> {
+pub(crate) fn service<S: Counting>(store: &Arc<Durable<S>>, witness: Witness) -> VaultService<S> {
     VaultService::durable(store, move |tx, call| {
         call.on(&Open::<S> { tx: RefCell::new(tx), witness: &witness })
     })
