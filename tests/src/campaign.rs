@@ -202,13 +202,20 @@ fn place_client(control: &mut Control, life: &Life<'_>, day: &Day) {
     }
 }
 
-/// Now and then a client's process dies and comes back, under its old name or a new one.
+/// Now and then a client's process dies and comes back, under its old name or a new one. Some die again
+/// before anybody has noticed.
 fn plan_client(control: &mut Control, rng: &mut dyn Rng, life: &Life<'_>, day: &Day) {
+    let mut host = life.host;
+    let mut after = Duration::ZERO;
     for n in 0..day.weather.client_deaths(rng) {
         // Some come back at another address: at the former one nobody answers any more.
-        let moves = rng.chance(0.3);
+        let moves = rng.chance(day.weather.moves());
         let spare = moves.then(|| control.add_host(&format!("spare-{}-{n}", life.host.0)));
-        plan_restart(control, rng, life, day, spare.unwrap_or(life.host));
+        let soon = n > 0 && rng.chance(0.7);
+        after += Duration::from_micros(rng.below(if soon { 300_000 } else { 2_000_000 }));
+        let next = spare.unwrap_or(host);
+        plan_restart(control, rng, &Life { host, ..*life }, day, (after, next));
+        host = next;
     }
 }
 
@@ -217,25 +224,25 @@ fn plan_restart(
     rng: &mut dyn Rng,
     life: &Life<'_>,
     day: &Day,
-    host: HostId,
+    (after, host): (Duration, HostId),
 ) {
-    let (home, calls) = (life.host, life.calls);
+    let (former, home, calls) = (life.host, life.home, life.calls);
     let id = if rng.chance(0.7) { life.id } else { ClientId(life.id.0 + 1_000) };
     let (servers, day, keeper) = (life.servers.to_vec(), day.clone(), life.keeper.clone());
-    let at = Instant::START + Duration::from_micros(rng.below(2_000_000));
-    control.at(at, move |control| {
-        if !control.is_up(home) {
+    control.at(Instant::START + after, move |control| {
+        if !control.is_up(former) {
             return;
         }
         // A look at a node lets it do what is due; only then are its calls all there (seed 307494).
-        control.node(home, |_: &mut ClientNode<Caller>, _| ());
-        let calls_lost =
-            control.node(home, |node: &mut ClientNode<Caller>, _| node.calls()).unwrap_or_default();
+        control.node(former, |_: &mut ClientNode<Caller>, _| ());
+        let calls_lost = control
+            .node(former, |node: &mut ClientNode<Caller>, _| node.calls())
+            .unwrap_or_default();
         day.journal.note(control.now(), Fact::ClientGone { calls: calls_lost });
-        control.crash(home);
+        control.crash(former);
         journals::crash(control, &keeper);
-        if host == home {
-            control.restart(home);
+        if host == former {
+            control.restart(former);
         }
         let life = Life { host, id, calls, servers: &servers, home, keeper: &keeper };
         place_client(control, &life, &day);

@@ -62,8 +62,14 @@ impl RoundTrip {
 
     /// The wait before transmission `tries + 1`, with jitter.
     pub(crate) fn wait(&self, tries: u32, rng: &mut dyn Rng) -> Duration {
-        let doubled = self.timeout() * (1 << tries.min(BACKOFF_MAX));
-        let wait = doubled.min(self.ceiling);
+        self.wait_within(self.ceiling, tries, rng)
+    }
+
+    /// As [`RoundTrip::wait`], below a ceiling of its own where that is not below the time-out.
+    pub(crate) fn wait_within(&self, ceiling: Duration, tries: u32, rng: &mut dyn Rng) -> Duration {
+        let first = self.timeout();
+        let doubled = first * (1 << tries.min(BACKOFF_MAX));
+        let wait = doubled.min(ceiling.clamp(first, self.ceiling));
         if tries == 0 {
             // A first time-out with jitter would only be later; the peers are not in step yet.
             return wait;

@@ -1,5 +1,6 @@
 //! Durable services over real stores: what their callers see when a process is killed or a database
 //! goes away in the middle of a call.
+#![expect(clippy::disallowed_methods, reason = "callers and a slow handler of real processes")]
 
 use std::cell::RefCell;
 use std::io::Write;
@@ -12,7 +13,7 @@ use rpc_runtime::reactor::Faulty;
 use rpc_runtime::store::postgres::Postgres;
 use rpc_runtime::store::redb::Redb;
 use rpc_runtime::store::{Commit, Durable};
-use rpc_runtime::{CallError, ErrorKind, Execution, Resolution, Server, Stub, service};
+use rpc_runtime::{CallError, ErrorKind, Execution, Resolution, Server, service};
 
 use crate::conformance::{Application, world};
 use crate::disasters::Playing;

@@ -74,7 +74,15 @@ impl Weather {
     pub(super) fn client_deaths(self, rng: &mut dyn Rng) -> u64 {
         match self {
             Self::Mixed | Self::Stormy => pick(rng, &[0, 0, 1, 1, 2]),
-            Self::Late => pick(rng, &[1, 2, 3]),
+            Self::Late => pick(rng, &[1, 2, 4, 4]),
+        }
+    }
+
+    /// How likely a client comes back at another address.
+    pub(super) const fn moves(self) -> f64 {
+        match self {
+            Self::Mixed | Self::Stormy => 0.3,
+            Self::Late => 0.7,
         }
     }
 

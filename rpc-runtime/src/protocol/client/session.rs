@@ -84,6 +84,10 @@ impl Session {
     }
 }
 
+/// A HELLO goes out again after at most this long: a call waits a few seconds for a session, and one
+/// or two unanswered HELLOs are no sign that nobody is there.
+const HELLO_CEILING: Duration = Duration::from_millis(500);
+
 impl Client {
     /// The session that answers may come from: live, or being resumed.
     pub(super) const fn session(&self) -> Option<&Session> {
@@ -145,7 +149,7 @@ impl Client {
         };
         self.outbox.send(self.target.address, &envelope, &Pdu::Hello(hello));
         self.hellos_sent += 1;
-        let wait = self.trip.wait(tries, &mut *self.rng);
+        let wait = self.trip.wait_within(HELLO_CEILING, tries, &mut *self.rng);
         self.timers.set(self.hello_timer, now + wait);
     }
 

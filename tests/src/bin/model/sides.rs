@@ -121,6 +121,8 @@ pub(crate) fn limits() -> Limits {
     limits.push_back = TICK;
     limits.grace = TICK;
     limits.deadline_max = Duration::MAX;
+    // What the store holds grows old in a step of its own.
+    limits.retention = Duration::MAX;
     limits
 }
 

@@ -9,7 +9,7 @@ use crate::time::Instant;
 
 /// How often within the retention time the store is looked after: the contact that it remembers is
 /// late by at most this part.
-const LOOKS_PER_RETENTION: u32 = 30;
+const LOOKS_PER_RETENTION_COUNT: u32 = 30;
 
 impl Server {
     /// A generation came into use: from now on the store is looked after. At once if that was not
@@ -28,7 +28,7 @@ impl Server {
         if self.durable.generations.is_empty() || self.durable.is_fenced {
             return;
         }
-        let every = self.limits.retention / LOOKS_PER_RETENTION;
+        let every = self.limits.retention / LOOKS_PER_RETENTION_COUNT;
         self.durable.retain_at = now + every;
         self.watch_store(now);
         let used = self.durable.generations.iter();

@@ -340,8 +340,7 @@ fn durable_slot_request_above_is_refused_for_good_and_nothing_is_written() {
 #[test]
 fn durable_slot_request_above_is_refused_under_overload_and_while_draining_but_duplicates_are_not()
 {
-    let mut limits = Limits::default();
-    limits.calls_queued_max = 1;
+    let limits = Limits { calls_queued_max: 1, ..Limits::default() };
     let mut bench = Bench::durable_with(limits, Vec::new());
     assert_eq!(bench.d_request(LAST), []);
     let other = Request { slot: SlotIndex(1), ..bench.call_of(DURABLE, 1) };
@@ -357,8 +356,7 @@ fn durable_slot_request_above_is_refused_under_overload_and_while_draining_but_d
 
 #[test]
 fn durable_slot_request_of_sequence_zero_or_beyond_the_slots_is_dropped() {
-    let mut limits = Limits::default();
-    limits.slots_max = 4;
+    let limits = Limits { slots_max: 4, ..Limits::default() };
     let mut bench = Bench::durable_with(limits, Vec::new());
     assert_eq!(bench.d_request(0), []);
     let beyond = Request { slot: SlotIndex(4), ..bench.call_of(DURABLE, 1) };
@@ -442,7 +440,7 @@ fn durable_slot_ends_are_told_and_stored() {
 fn durable_slot_bad_arguments_are_refused() {
     let mut bench = Bench::durably(Prepared::Running);
     let told = refused(LAST, RefuseReason::BadArguments);
-    assert_eq!(bench.finish(HandlerEnd::BadArguments, b""), [told.clone()]);
+    assert_eq!(bench.finish(HandlerEnd::BadArguments, b""), std::slice::from_ref(&told));
     assert_eq!(bench.d_duplicate(LAST), [told]);
 }
 

@@ -51,8 +51,7 @@ fn durable_slot_key_a_store_that_fails_gives_no_session_and_a_wait() {
 
 #[test]
 fn durable_slot_key_replies_that_do_not_fit_give_no_session() {
-    let mut limits = Limits::default();
-    limits.reply_bytes_stored_max = REPLY_BYTES_MAX;
+    let limits = Limits { reply_bytes_stored_max: REPLY_BYTES_MAX, ..Limits::default() };
     let mut bench = Bench::empty(limits);
     bench.server.enable_durable();
     let hello = Hello { durable: 1, ..bench.hello() };
@@ -245,8 +244,7 @@ fn durable_slots_of_a_store_that_a_later_life_has_are_not_spoken_of() {
 
 #[test]
 fn the_store_is_looked_after_at_once_and_then_as_long_as_it_is_in_use() {
-    let mut limits = Limits::default();
-    limits.retention = Duration::from_secs(300);
+    let limits = Limits { retention: Duration::from_secs(300), ..Limits::default() };
     let mut bench = Bench::empty(limits);
     bench.server.enable_durable();
     bench.session = bench.claim(GenerationId::NONE, GENERATION, Vec::new());
