@@ -10,7 +10,7 @@ use std::task::{Wake, Waker};
 use super::alarm::Alarm;
 use super::connection::Connection;
 use super::route::{Loss, Route};
-use super::spare::Other;
+use super::spare::{Other, Seeker};
 use super::verdict::Finished;
 use super::whereabouts::Whereabouts;
 use crate::driver::Gate;
@@ -51,6 +51,8 @@ pub(super) struct Race {
     earlier: Option<(Arc<Connection>, Finished)>,
     whereabouts: Arc<Whereabouts>,
     alarm: Option<Alarm>,
+    /// The search for a second server that it waits for.
+    seeker: Seeker,
 }
 
 #[derive(Debug)]
@@ -102,6 +104,7 @@ impl Attempt {
             earlier: None,
             whereabouts: whereabouts(),
             alarm: None,
+            seeker: Seeker::default(),
         };
         Self::Race(Box::new(race))
     }
@@ -165,24 +168,29 @@ impl Attempt {
                 Some(End::of(Arc::clone(connection), finished))
             }
             Self::Race(race) => {
-                let end = race.poll(waker);
-                race.alarm = race.due().filter(|_| end.is_none()).map(|due| {
+                let due = match race.poll(waker) {
+                    Polled::Ended(end) => return Some(end),
+                    Polled::Until(due) => due,
+                };
+                race.alarm = due.map(|due| {
                     let set = race.alarm.take().filter(|alarm| alarm.when() == due);
                     set.inspect(|alarm| alarm.change(waker.clone()))
                         .unwrap_or_else(|| race.route.alarms.set(due, waker.clone()))
                 });
-                end
+                None
             }
         }
     }
 }
 
-impl Race {
-    /// When it is time to ask another server, if that is still to come.
-    fn due(&self) -> Option<Instant> {
-        self.hedge_at.filter(|due| self.route.world.now() < *due)
-    }
+/// What a look at a race gives.
+enum Polled {
+    Ended(End),
+    /// Not yet; look again then at the latest, if that is said: it is time to ask another server.
+    Until(Option<Instant>),
+}
 
+impl Race {
     fn wait(mut self) -> End {
         // In time for most: the thread receives for itself.
         if let [Some(first), None] = &self.rivals
@@ -194,26 +202,30 @@ impl Race {
         let gate = self.route.world.gate();
         let waker = Waker::from(Arc::new(Opens(Arc::clone(&gate))));
         loop {
-            if let Some(end) = self.poll(&waker) {
-                return end;
+            match self.poll(&waker) {
+                Polled::Ended(end) => return end,
+                Polled::Until(due) => gate.wait(due),
             }
-            gate.wait(self.due());
         }
     }
 
     /// The end, if it has come. Asks another server if it is time to.
-    fn poll(&mut self, waker: &Waker) -> Option<End> {
+    fn poll(&mut self, waker: &Waker) -> Polled {
         loop {
             for place in 0..self.rivals.len() {
                 if let Some(finished) = self.ended(place, waker)
                     && let Some(end) = self.judge(place, finished)
                 {
-                    return Some(end);
+                    return Polled::Ended(end);
                 }
             }
-            let is_due = self.hedge_at.is_some_and(|due| due <= self.route.world.now());
-            if !is_due || !self.hedge(waker) {
-                return None;
+            // One look at the clock: what is not due by it is waited for.
+            let now = self.route.world.now();
+            if let Some(due) = self.hedge_at.filter(|due| now < *due) {
+                return Polled::Until(Some(due));
+            }
+            if self.hedge_at.is_none() || !self.hedge(waker) {
+                return Polled::Until(None);
             }
         }
     }
@@ -253,7 +265,7 @@ impl Race {
     /// Makes the call at another server, if one is to be had; says whether it did.
     fn hedge(&mut self, waker: &Waker) -> bool {
         let Some(first) = &self.rivals[0] else { return false };
-        let other = match self.route.other(&first.connection, waker) {
+        let other = match self.route.other(&first.connection, &mut self.seeker, waker) {
             Other::Known(other) => other,
             Other::Sought => return false, // the waker is woken when it is found
             Other::None => {
@@ -293,6 +305,7 @@ impl Race {
 impl Drop for Race {
     fn drop(&mut self) {
         self.abandon(true);
+        self.route.seeks_no_more(&self.seeker);
     }
 }
 

@@ -3,6 +3,7 @@
 //! Found by a thread of its own, because nobody who waits for an answer waits for it. Does not know
 //! when it is asked.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::task::Waker;
 
@@ -20,10 +21,16 @@ const SEARCH_TIME: Duration = Duration::from_secs(2);
 pub(super) struct Spare {
     pub(super) found: Option<Arc<Connection>>,
     is_sought: bool,
-    seekers: Vec<Waker>,
+    /// Who waits for it: one waker for each call.
+    pub(super) seekers: BTreeMap<u64, Waker>,
+    seekers_seen: u64,
     /// Until when another search is not worth it: none has found more since.
     none_until: Option<Instant>,
 }
+
+/// The place of a call among those that wait for a search.
+#[derive(Debug, Default)]
+pub(super) struct Seeker(Option<u64>);
 
 /// Another server than one that takes too long.
 #[derive(Debug)]
@@ -38,7 +45,12 @@ pub(super) enum Other {
 
 impl Route {
     /// Another server than `first`, without waiting for it to be found.
-    pub(super) fn other(self: &Arc<Self>, first: &Arc<Connection>, waker: &Waker) -> Other {
+    pub(super) fn other(
+        self: &Arc<Self>,
+        first: &Arc<Connection>,
+        seeker: &mut Seeker,
+        waker: &Waker,
+    ) -> Other {
         let candidates = {
             let state = self.lock();
             let current = (!state.is_lost).then(|| Arc::clone(&state.current));
@@ -57,9 +69,13 @@ impl Route {
         if spare.none_until.is_some_and(|until| now < until) {
             return Other::None;
         }
-        spare.seekers.push(waker);
-        if !std::mem::replace(&mut spare.is_sought, true) {
-            drop(state);
+        spare.seekers_seen += u64::from(seeker.0.is_none());
+        let number = *seeker.0.get_or_insert(spare.seekers_seen);
+        let before = spare.seekers.insert(number, waker);
+        let is_sought = std::mem::replace(&mut spare.is_sought, true);
+        drop(state);
+        drop(before);
+        if !is_sought {
             let (route, target) = (Arc::clone(self), first.target());
             let body = Box::new(move || route.seek(target));
             if self.world.spawn("rpc-spare", body).is_err() {
@@ -68,6 +84,13 @@ impl Route {
             }
         }
         Other::Sought
+    }
+
+    /// A call has ended that may have waited for a search.
+    pub(super) fn seeks_no_more(&self, seeker: &Seeker) {
+        let Some(number) = seeker.0 else { return };
+        let waker = self.lock().spare.seekers.remove(&number);
+        drop(waker);
     }
 
     /// Looks for another server than `than`, and tells who asked for one.
@@ -99,6 +122,6 @@ impl Drop for Sought<'_> {
             state.spare.is_sought = false;
             std::mem::take(&mut state.spare.seekers)
         };
-        seekers.into_iter().for_each(errands::wake);
+        seekers.into_values().for_each(errands::wake);
     }
 }

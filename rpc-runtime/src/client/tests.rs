@@ -16,6 +16,7 @@ use crate::time::{Duration, Instant};
 use crate::{reactor, sim};
 
 mod handover;
+mod hedged;
 mod threads;
 mod wakers;
 

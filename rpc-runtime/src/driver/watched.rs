@@ -18,6 +18,11 @@ pub(crate) trait Watch: Send + Sync {
         true
     }
 
+    /// What the clock shows to those who look at it now.
+    fn now(&self, now: Instant) -> Instant {
+        now
+    }
+
     /// Something that may take its time is about to be asked.
     fn asked(&self, _what: &'static str) {}
 
@@ -52,7 +57,7 @@ impl<T: fmt::Debug + ?Sized> fmt::Debug for Watched<T> {
 
 impl World for Watched<dyn World> {
     fn now(&self) -> Instant {
-        self.inner.now()
+        self.watch.now(self.inner.now())
     }
 
     fn rng(&self) -> Box<dyn Rng> {

@@ -174,7 +174,8 @@ enum Outcome {
     Ran(Answer),
     /// The call was committed before.
     Found(Answer),
-    /// A later call was committed in the slot.
+    /// It is over: a later call was committed in the slot, or its reply is there. Whether it ran is
+    /// not to be learnt any more.
     Late,
     /// That the handler ran, and what it said, was recorded by itself.
     Alone,
@@ -267,6 +268,7 @@ impl<S: Store> Job<S> for Once<S> {
                 | HandlerEnd::NotCommitted
                 | HandlerEnd::Unsettled => return self.record_alone(answer),
             },
+            (Ok(_), Outcome::Late) => Answer::UNSETTLED,
             (Ok(_), _) => Answer::NOT_COMMITTED,
             (Err(error), _) if error.is_doubtful() => return self.tell(End::InDoubt),
             (Err(_), _) => Answer::NOT_COMMITTED,
@@ -290,9 +292,13 @@ pub(crate) fn recorded<S: Store>(
 ) -> Result<Answer, StoreError> {
     let rows = store.look(Rows::of_key(call.key()), 1)?;
     let row = rows.first().map(|(_, row)| row.as_slice());
-    Ok(match row.map(SlotRecord::decode) {
-        Some(Ok(record)) if record.sequence == call.sequence => told(&record),
-        Some(Ok(_) | Err(_)) | None => Answer::NOT_COMMITTED,
+    // A row that cannot be read says nothing, least of all that there is none.
+    Ok(match find(row, call)? {
+        Some(Outcome::Found(answer)) => answer,
+        Some(Outcome::Late | Outcome::Nothing | Outcome::Ran(_) | Outcome::Alone) => {
+            Answer::UNSETTLED
+        }
+        None => Answer::NOT_COMMITTED,
     })
 }
 
@@ -302,6 +308,8 @@ fn find(row: Option<&[u8]>, call: &DurableCall) -> Result<Option<Outcome>, Store
     let record = SlotRecord::decode(row)?;
     Ok(match record.sequence.cmp(&call.sequence) {
         Ordering::Less => None,
+        // Its client has the reply, and the store has it no more.
+        Ordering::Equal if record.is_acked => Some(Outcome::Late),
         Ordering::Equal => Some(Outcome::Found(told(&record))),
         Ordering::Greater => Some(Outcome::Late),
     })

@@ -92,6 +92,12 @@ fn a_clock_that_was_set_back_changes_nothing() {
 
 #[test]
 fn a_cloned_machine_is_refused_the_original_s_replies() {
+    // A payment of its own, and the very one that the original made.
+    clone_pays(3, [1, 1, 0]);
+    clone_pays(2, [1, 1, 0]);
+}
+
+fn clone_pays(number: u64, paid_in_the_end: [u64; 3]) {
     let shop = Shop::new(4);
     let disk = SimDisk::new(4, 1);
     let (ours, copied) = (disk.clone(), disk);
@@ -109,10 +115,10 @@ fn a_cloned_machine_is_refused_the_original_s_replies() {
         let journal = Journal::on_disk(&clone).unwrap();
         let channel = Channel::connect("sim://till").unwrap().with_journal(&journal).unwrap();
         let till = TillClient::on(&channel);
-        let error = till.pay(3).unwrap_err();
+        let error = till.pay(number).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::IdentityInUse, "{error}");
         assert_eq!(error.execution(), Execution::NotExecuted);
-        assert_eq!([paid(1), paid(2), paid(3)], [1, 1, 0]);
+        assert_eq!([paid(1), paid(2), paid(3)], paid_in_the_end);
     });
     shop.finish();
 }

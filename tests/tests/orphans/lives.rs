@@ -1,13 +1,14 @@
 //! Clients with a name that outlives their processes: what their later lives do to what earlier
 //! ones left.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rpc_runtime::Channel;
 use rpc_runtime::ids::ClientId;
 use rpc_runtime::orphans::{self, OrphanStrategy};
 use rpc_runtime::sim::{HostId, sleep};
 use rpc_runtime::time::Duration;
+use rpc_runtime::{Channel, Execution};
 
 use super::chain::{Chain as _, ChainClient};
 use super::simulated::{World, ms};
@@ -117,4 +118,36 @@ fn a_restarted_client_that_waits_the_orphans_out_finds_none() {
     world.run_to(ms(30_000));
     assert_eq!(world.desks[1].cancelled.load(Ordering::SeqCst), 1);
     assert_eq!(world.counters(0).begun, 3, "and both questions were answered");
+}
+
+/// A cloned image that keeps its name: neither may be told a lie, whatever they do to each other.
+#[test]
+fn two_clients_that_live_under_one_name_are_told_the_truth_and_nothing_runs_twice() {
+    for strategy in
+        [OrphanStrategy::Expire, OrphanStrategy::Reincarnate, OrphanStrategy::ExpireAndGentle]
+    {
+        let world = World::new(35, 1, strategy);
+        let ended = Arc::new([const { AtomicU64::new(0) }; 3]);
+        for name in ["one", "other"] {
+            let ended = Arc::clone(&ended);
+            world.client(name, move || {
+                for _ in 0..50 {
+                    // A process anew each time, as a machine that is started from an image.
+                    let kind = match teller().work_for(20) {
+                        Ok(_) => 0,
+                        Err(error) if error.execution() == Execution::NotExecuted => 1,
+                        Err(_) => 2,
+                    };
+                    ended[kind].fetch_add(1, Ordering::SeqCst);
+                    sleep(ms(3));
+                }
+            });
+        }
+        world.run_to(ms(3_600_000));
+        let [ran, never, perhaps] = [0, 1, 2].map(|kind: usize| ended[kind].load(Ordering::SeqCst));
+        assert_eq!(ran + never + perhaps, 100, "{strategy:?}: every call has ended");
+        let begun = world.desks[0].begun.load(Ordering::SeqCst);
+        assert!((ran..=ran + perhaps).contains(&begun), "{strategy:?}: {begun} of {ended:?}");
+        assert!(ran > 0 && world.at_work() == [0], "{strategy:?}");
+    }
 }

@@ -11,9 +11,11 @@ use rpc_runtime::driver::World;
 use rpc_runtime::ids::{Incarnation, ServerId};
 use rpc_runtime::sim::checker::{Fact, Verdict};
 use rpc_runtime::sim::nodes::Journal;
+use rpc_runtime::time::Instant;
 use rpc_runtime::{Binder, CallError, Channel, Options, Semantics, Stub as _, service};
 
 use super::experiment::{Ledger, PATIENCE, Seen};
+use super::vault::{Effects, Vault as _, VaultClient};
 
 /// Servers of a run; each registers with the binder, and each client is bound to one of them.
 pub(crate) const SERVERS: usize = 2;
@@ -58,18 +60,49 @@ impl Stage {
     pub(crate) fn new(journal: Journal) -> Self {
         Self { journal, ledger: Ledger::default(), executions: Arc::default() }
     }
+
+    /// All is over, and this is what the stores hold: so often each call was committed.
+    pub(crate) fn close(&self, at: Instant, effects: &Effects) {
+        for (&call, &times) in effects {
+            for _ in 0..times {
+                self.journal.note(at, Fact::Committed { call });
+            }
+        }
+    }
 }
 
 impl Witness {
     fn execute(&self, call: u64) -> u64 {
-        let Stage { journal, ledger, executions } = &self.stage;
-        let execution = executions.fetch_add(1, Ordering::Relaxed);
-        let (server, incarnation) = (ServerId::NONE, Incarnation::NONE);
-        journal.note(self.world.now(), Fact::Began { call, server, incarnation });
-        ledger.enter(call);
-        let reply = execution.to_le_bytes().to_vec();
-        journal.note(self.world.now(), Fact::Returned { call, reply });
+        let execution = self.begin(call);
+        self.stage.ledger.enter(call);
+        self.returned(call, execution);
         execution
+    }
+
+    /// The same, with an effect that lasts only if the transaction does that it is made in.
+    pub(crate) fn execute_in(
+        &self,
+        call: u64,
+        effect: impl FnOnce() -> Result<(), CallError>,
+    ) -> Result<u64, CallError> {
+        let execution = self.begin(call);
+        let done = effect();
+        let incarnation = Incarnation::NONE;
+        self.stage.journal.note(self.world.now(), Fact::Stopped { call, incarnation });
+        done?;
+        self.returned(call, execution);
+        Ok(execution)
+    }
+
+    fn begin(&self, call: u64) -> u64 {
+        let (server, incarnation) = (ServerId::NONE, Incarnation::NONE);
+        self.stage.journal.note(self.world.now(), Fact::Began { call, server, incarnation });
+        self.stage.executions.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn returned(&self, call: u64, execution: u64) {
+        let reply = execution.to_le_bytes().to_vec();
+        self.stage.journal.note(self.world.now(), Fact::Returned { call, reply });
     }
 }
 
@@ -87,20 +120,33 @@ impl Echo for Witness {
     }
 }
 
+/// A client's stub, of the service that has the semantics in question.
+#[derive(Debug)]
+enum Stub {
+    Echo(EchoClient),
+    Vault(VaultClient),
+}
+
 /// A client, bound by the binder.
 #[derive(Debug)]
 pub(crate) struct Caller {
     world: Arc<dyn World>,
-    echo: EchoClient,
+    stub: Stub,
     /// One to each server, whichever the calls go to: their connections have counted them.
     channels: Vec<Channel>,
 }
 
 impl Caller {
     /// Imports the service by name, once all servers are registered.
-    pub(crate) fn bind(world: &Arc<dyn World>, binder: &Binder) -> Result<Self, Box<dyn Error>> {
+    pub(crate) fn bind(
+        world: &Arc<dyn World>,
+        binder: &Binder,
+        semantics: Semantics,
+    ) -> Result<Self, Box<dyn Error>> {
+        let is_durable = semantics == Semantics::ExactlyOnce;
+        let interface = if is_durable { VaultClient::interface() } else { EchoClient::interface() };
         let entries = (0..LOOKS).find_map(|_| {
-            let entries = binder.lookup(EchoClient::interface().name(), &VersionRequirement::any());
+            let entries = binder.lookup(interface.name(), &VersionRequirement::any());
             let entries = entries.ok().filter(|entries| entries.len() == SERVERS);
             if entries.is_none() {
                 rest(world, LOOK_GAP);
@@ -113,8 +159,13 @@ impl Caller {
             let place = url.split_once("://").map_or(url.as_str(), |(_, place)| place);
             channels.push(Channel::to(world, place, entry.server, entry.incarnation)?);
         }
-        let echo = EchoClient::import(binder)?.with(Options::new().timeout(PATIENCE));
-        Ok(Self { world: Arc::clone(world), echo, channels })
+        let options = Options::new().timeout(PATIENCE);
+        let stub = if is_durable {
+            Stub::Vault(VaultClient::import(binder)?.with(options))
+        } else {
+            Stub::Echo(EchoClient::import(binder)?.with(options))
+        };
+        Ok(Self { world: Arc::clone(world), stub, channels })
     }
 
     /// Requests sent again.
@@ -130,19 +181,14 @@ impl Caller {
         count: u64,
         late: Duration,
     ) -> Seen {
-        let Self { world, echo, .. } = self;
+        let Self { world, stub, .. } = self;
         let mut seen = Seen::new();
         for _ in 0..count {
             let (call, started) = (journal.next_call(), world.now());
             let deadline = started + PATIENCE + late;
             let (server, incarnation) = (ServerId::NONE, Incarnation::NONE);
             journal.note(started, Fact::Started { call, semantics, deadline, server, incarnation });
-            let told = match semantics {
-                Semantics::Maybe => echo.start().maybe(call).wait().map(|()| None),
-                Semantics::AtLeastOnce => echo.at_least_once(call).map(Some),
-                Semantics::AtMostOnce | Semantics::ExactlyOnce => echo.at_most_once(call).map(Some),
-            };
-            let verdict = match told {
+            let verdict = match stub.call(semantics, call) {
                 Ok(Some(execution)) => {
                     seen.confirmed(call);
                     Verdict::Reply(execution.to_le_bytes().to_vec())
@@ -158,6 +204,21 @@ impl Caller {
             }
         }
         seen
+    }
+}
+
+impl Stub {
+    /// Makes one call; gives the execution that answered, if anybody is to learn which.
+    fn call(&self, semantics: Semantics, call: u64) -> Result<Option<u64>, CallError> {
+        let echo = match self {
+            Self::Vault(vault) => return vault.exactly_once(call).map(Some),
+            Self::Echo(echo) => echo,
+        };
+        match semantics {
+            Semantics::Maybe => echo.start().maybe(call).wait().map(|()| None),
+            Semantics::AtLeastOnce => echo.at_least_once(call).map(Some),
+            Semantics::AtMostOnce | Semantics::ExactlyOnce => echo.at_most_once(call).map(Some),
+        }
     }
 }
 

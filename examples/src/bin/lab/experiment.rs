@@ -7,14 +7,16 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use rpc_runtime::Semantics;
 use rpc_runtime::fault::Faults;
-use rpc_runtime::sim::checker::Tally;
+use rpc_runtime::sim::checker::{Fact, Tally};
 use rpc_runtime::sim::nodes::Journal;
 use rpc_runtime::time::Instant;
 use serde::Serialize;
 
+use super::vault::Effects;
+
 /// What is compared.
-pub(crate) const SEMANTICS: [Semantics; 3] =
-    [Semantics::Maybe, Semantics::AtLeastOnce, Semantics::AtMostOnce];
+pub(crate) const SEMANTICS: [Semantics; 4] =
+    [Semantics::Maybe, Semantics::AtLeastOnce, Semantics::AtMostOnce, Semantics::ExactlyOnce];
 
 /// How long a caller waits for one call.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
@@ -63,6 +65,11 @@ impl Experiment {
 
     /// Judges what was measured.
     pub(crate) fn row(&self, measured: &Measured) -> Row {
+        // Of a durable call the store is the record: what is not in it did not happen.
+        for (&call, &times) in &measured.effects {
+            measured.journal.note(measured.ended, Fact::Kept { call, times });
+            measured.ledger.enter(call);
+        }
         let violations = measured.journal.finish(measured.ended);
         let tally = measured.journal.tally();
         let ran = measured.ledger.entries().len() as u64;
@@ -92,6 +99,8 @@ impl Experiment {
 pub(crate) struct Measured {
     pub(crate) journal: Journal,
     pub(crate) ledger: Ledger,
+    /// What the stores hold of `exactly_once` calls.
+    pub(crate) effects: Effects,
     pub(crate) seen: Seen,
     pub(crate) datagrams: u64,
     pub(crate) retransmissions: u64,
@@ -108,7 +117,7 @@ pub(crate) struct Measured {
 pub(crate) struct Ledger(Arc<Mutex<BTreeSet<u64>>>);
 
 impl Ledger {
-    /// The effect of `call`, made by its handler.
+    /// The effect of `call`, made by its handler or found in its store.
     pub(crate) fn enter(&self, call: u64) {
         self.entries().insert(call);
     }

@@ -12,6 +12,7 @@ mod simulated;
 mod sockets;
 mod speed;
 mod threaded;
+mod vault;
 
 use std::error::Error;
 use std::process::ExitCode;

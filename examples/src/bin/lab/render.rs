@@ -1,5 +1,5 @@
 //! The comparison as people read it: a table for each mix of faults, what its columns mean, and
-//! three sentences.
+//! four sentences.
 
 use comfy_table::presets::UTF8_BORDERS_ONLY;
 use comfy_table::{CellAlignment, Table};
@@ -31,7 +31,8 @@ ok                a reply came; of `maybe`: handed over
 not run           failed, and the error says that it never ran and never will
 ran, failed       failed, and the error says that it ran
 unknown           failed, and the error says that it may have run
-RAN TWICE         calls whose handler was entered more than once
+executions        handlers entered; of `exactly_once`: effects that are in the stores when all is over
+RAN TWICE         calls with more than one of these
 effects lost      a reply came, and the servers' own record does not have the call when all is over
 sent, not run     `maybe` calls that were handed over and never ran
 p50, p99          from the call to its end: virtual microseconds in the simulator, real ones on sockets
@@ -95,11 +96,14 @@ pub(crate) fn summary(rows: &[Row]) -> String {
     let twice = |row: &Row| row.tally.executed_more_than_once;
     let broken: u64 = rows.iter().map(|row| row.violations + row.effects_lost).sum();
     let (maybe, least, most) = (Semantics::Maybe, Semantics::AtLeastOnce, Semantics::AtMostOnce);
+    let once = Semantics::ExactlyOnce;
     format!(
         "`maybe` handed over {} calls, of which {} never ran: nobody was told which.\n\
          `at_least_once` brought {} of {} calls home, and {} of them ran more than once.\n\
          `at_most_once` brought {} of {} calls home, ran {} of them twice, and was honest about the {} it \
-         does not know; {broken} promises were broken.",
+         does not know.\n\
+         `exactly_once` brought {} of {} calls home, and its stores hold {} effects of {} calls, {} of them \
+         twice; {broken} promises were broken.",
         sum(maybe, |row| row.tally.ok),
         sum(maybe, |row| row.sent_not_run),
         sum(least, |row| row.tally.ok),
@@ -109,6 +113,11 @@ pub(crate) fn summary(rows: &[Row]) -> String {
         sum(most, |row| row.tally.calls),
         sum(most, twice),
         sum(most, |row| row.tally.unknown),
+        sum(once, |row| row.tally.ok),
+        sum(once, |row| row.tally.calls),
+        sum(once, |row| row.tally.executions),
+        sum(once, |row| row.tally.executions - row.tally.executed_more_than_once),
+        sum(once, twice),
     )
 }
 

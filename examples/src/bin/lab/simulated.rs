@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant as RealInstant};
 
 use rpc_runtime::Semantics;
-use rpc_runtime::ids::{ClientId, Incarnation, MethodFingerprint, ServerId};
+use rpc_runtime::ids::{ClientId, Incarnation, MethodFingerprint, ServerId, Space};
 use rpc_runtime::protocol::{
     CallSpec, Client, ClientIdentity, Execute, HandlerEnd, Limits, MethodEntry, OrphanPolicy,
     Outcome, Server, ServerIdentity, Target,
 };
 use rpc_runtime::sim::Simulation;
 use rpc_runtime::sim::nodes::{
-    Action, Behaviour, ClientNode, Journal, Planned, Script, ServerNode, Work,
+    Action, Behaviour, ClientNode, Disk, Journal, Planned, Script, ServerNode, Work,
 };
 use rpc_runtime::time::Instant;
 
@@ -38,7 +38,10 @@ struct Echo {
 impl Behaviour for Echo {
     fn execute(&mut self, _now: Instant, execute: &Execute, reply: &mut Vec<u8>) -> Work {
         self.executions += 1;
-        if let Some(call) = number_in(&execute.arguments) {
+        let is_durable = execute.ticket.call_id().space == Space::Durable;
+        if let Some(call) = number_in(&execute.arguments)
+            && !is_durable
+        {
             self.ledger.enter(call);
         }
         reply.extend_from_slice(&execute.arguments);
@@ -101,6 +104,7 @@ pub(crate) fn run(experiment: &Experiment) -> Row {
     let Experiment { semantics, ref faults, calls, seed, .. } = *experiment;
     let (ledger, seen) = (Ledger::default(), Arc::new(Mutex::new(Seen::new())));
     let journal = Journal::new(faults.is_none());
+    let disk = Disk::default();
     let simulation = Simulation::new(seed);
     simulation.with(|control| {
         control.net.set_faults(*faults);
@@ -120,7 +124,10 @@ pub(crate) fn run(experiment: &Experiment) -> Row {
             Server::new(identity, limits.clone(), vec![method], Box::new(control.rng(server)));
         let who = (identity.id, identity.incarnation);
         let echo = Echo { executions: 0, ledger: ledger.clone() };
-        control.place(server, ServerNode::new(machine, who, echo, 64, journal.clone()));
+        let node = ServerNode::new(machine, who, echo, 64, journal.clone());
+        let is_durable = semantics == Semantics::ExactlyOnce;
+        let node = if is_durable { node.with_disk(disk.clone()) } else { node };
+        control.place(server, node);
         for n in 0..CLIENTS.min(calls.max(1)) {
             let host = control.add_host(&format!("client-{n}"));
             let incarnation = control.incarnation(host);
@@ -157,6 +164,7 @@ pub(crate) fn run(experiment: &Experiment) -> Row {
     experiment.row(&Measured {
         journal,
         ledger,
+        effects: disk.effects(),
         seen,
         datagrams,
         retransmissions,

@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "real sockets live in real time")]
 
 use std::error::Error;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant as RealInstant};
 
@@ -13,10 +14,13 @@ use rpc_binder::registry::Limits;
 use rpc_runtime::fault::Faults;
 use rpc_runtime::reactor::{self, Faulty};
 use rpc_runtime::sim::nodes::Journal;
+use rpc_runtime::store::Durable;
+use rpc_runtime::store::redb::Redb;
 use rpc_runtime::{Binder, Semantics, Server};
 
 use super::echo::{Caller, EchoService, MAYBE_TAIL, SERVERS, Stage, Witness, rest};
 use super::experiment::{Experiment, Measured, Row, Seen};
+use super::vault;
 
 /// Clients; each has a socket and a thread of its own and makes one call at a time.
 const CLIENTS: u64 = 32;
@@ -34,20 +38,28 @@ pub(crate) fn run(experiment: &Experiment) -> Result<Row, Box<dyn Error>> {
     let at_servers = Faulty::new(reactor::world(), Faults::NONE, experiment.seed);
     let at_clients = Faulty::new(reactor::world(), Faults::NONE, experiment.seed.wrapping_add(1));
     let registrar = Binder::at(&binder.url())?;
-    let mut servers = Vec::new();
-    for _ in 0..SERVERS {
+    let is_durable = experiment.semantics == Semantics::ExactlyOnce;
+    let folder = tempfile::tempdir()?;
+    let (mut servers, mut stores) = (Vec::new(), Vec::new());
+    for n in 0..SERVERS {
         let witness = Witness { world: reactor::world(), stage: stage.clone() };
-        let server = Server::bind_in(&at_servers.world(), ANYWHERE)?
-            .export(EchoService::new(witness))
-            .register(&registrar);
-        servers.push(server.spawn()?);
+        let server = Server::bind_in(&at_servers.world(), ANYWHERE)?;
+        let server = if is_durable {
+            let store = Durable::start(Redb::open(folder.path().join(format!("store-{n}")))?)?;
+            stores.push(Arc::clone(&store));
+            server.export(vault::service(&store, witness))
+        } else {
+            server.export(EchoService::new(witness))
+        };
+        servers.push(server.register(&registrar).spawn()?);
     }
     let place = binder.url().trim_start_matches("udp://").to_owned();
     let mut callers = Vec::new();
     for _ in 0..CLIENTS {
         // A world of its own for each, so that they do not share a session.
         let world = at_clients.world();
-        callers.push(Caller::bind(&world, &Binder::at_in(&world, &place)?)?);
+        let binder = Binder::at_in(&world, &place)?;
+        callers.push(Caller::bind(&world, &binder, experiment.semantics)?);
     }
     let injected = || at_servers.injected().datagrams + at_clients.injected().datagrams;
     let before = injected();
@@ -66,12 +78,15 @@ pub(crate) fn run(experiment: &Experiment) -> Result<Row, Box<dyn Error>> {
     for server in servers {
         let _left = server.drain(Duration::from_secs(2)); // none: every caller has its answer
     }
-    let Stage { journal, ledger, .. } = stage;
+    let effects = vault::in_stores(&stores).map_err(|error| error.to_string())?;
     let ended = reactor::world().now();
+    stage.close(ended, &effects);
+    let Stage { journal, ledger, .. } = stage;
     let trace_hash = None;
     Ok(experiment.row(&Measured {
         journal,
         ledger,
+        effects,
         seen,
         datagrams,
         retransmissions,

@@ -10,14 +10,18 @@ use std::time::{Duration, Instant as RealInstant};
 use rpc_binder::daemon;
 use rpc_binder::registry::Limits;
 use rpc_runtime::driver::World;
+use rpc_runtime::server::Running;
 use rpc_runtime::sim::checker::Fact;
 use rpc_runtime::sim::nodes::Journal;
-use rpc_runtime::sim::{self, Ended, HostId, Simulation};
+use rpc_runtime::sim::{self, Ended, HostId, SimDisk, Simulation};
+use rpc_runtime::store::Durable;
+use rpc_runtime::store::memory::MemoryStore;
 use rpc_runtime::time::Instant;
 use rpc_runtime::{Binder, Semantics, Server};
 
 use super::echo::{Caller, EchoService, MAYBE_TAIL, SERVERS, Stage, Witness};
 use super::experiment::{Experiment, Measured, PATIENCE, Row, Seen};
+use super::vault;
 
 /// Client hosts; each makes one call at a time.
 const CLIENTS: u64 = 16;
@@ -33,8 +37,9 @@ type Slot<T> = Arc<Mutex<Vec<T>>>;
 pub(crate) fn run(experiment: &Experiment) -> Result<Row, Box<dyn Error>> {
     let stage = Stage::new(Journal::new(experiment.faults.is_none()));
     let simulation = Simulation::new(experiment.seed);
-    serve(&simulation, &stage);
-    let callers = bind(&simulation)?;
+    let disks = disks(experiment);
+    serve(&simulation, &stage, &disks);
+    let callers = bind(&simulation, experiment.semantics)?;
     // Faults from here on: what is compared is calls.
     let before = simulation.with(|control| {
         control.net.set_faults(experiment.faults);
@@ -48,14 +53,17 @@ pub(crate) fn run(experiment: &Experiment) -> Result<Row, Box<dyn Error>> {
     }
     let (ended, datagrams) =
         simulation.with(|control| (control.now(), control.net.counters().sent - before));
+    let trace_hash = Some(simulation.trace_hash());
+    let effects = vault::on_disks(&disks)?;
+    stage.close(ended, &effects);
     let Stage { journal, ledger, .. } = stage;
     for _ in 0..retransmissions {
         journal.note(ended, Fact::Retransmitted);
     }
-    let trace_hash = Some(simulation.trace_hash());
     Ok(experiment.row(&Measured {
         journal,
         ledger,
+        effects,
         seen,
         datagrams,
         retransmissions,
@@ -65,8 +73,19 @@ pub(crate) fn run(experiment: &Experiment) -> Result<Row, Box<dyn Error>> {
     }))
 }
 
+/// A disk for each server that needs one.
+fn disks(experiment: &Experiment) -> Vec<SimDisk> {
+    let is_durable = experiment.semantics == Semantics::ExactlyOnce;
+    let disk = |n| {
+        let disk = SimDisk::new(experiment.seed, n);
+        disk.set_flush_takes(vault::FLUSH_TAKES);
+        disk
+    };
+    (0..SERVERS as u64).filter(|_| is_durable).map(disk).collect()
+}
+
 /// Starts the binder and the servers.
-fn serve(simulation: &Simulation, stage: &Stage) {
+fn serve(simulation: &Simulation, stage: &Stage, disks: &[SimDisk]) {
     simulation.with(|control| {
         let binder = control.add_host("binder");
         control.spawn(binder, "main", false, || {
@@ -76,25 +95,33 @@ fn serve(simulation: &Simulation, stage: &Stage) {
         for n in 1..=SERVERS {
             let name = format!("server-{n}");
             let host = control.add_host(&name);
-            let stage = stage.clone();
+            let (stage, disk) = (stage.clone(), disks.get(n - 1).cloned());
             control.spawn(host, "main", false, move || {
-                let _running = start(&name, stage).expect("the binder answers");
+                let _running = start(&name, stage, disk).expect("the binder answers");
                 stay();
             });
         }
     });
 }
 
-fn start(name: &str, stage: Stage) -> Result<rpc_runtime::server::Running, Box<dyn Error>> {
+fn start(name: &str, stage: Stage, disk: Option<SimDisk>) -> Result<Running, Box<dyn Error>> {
     let witness = Witness { world: here(), stage };
-    let server = Server::bind(&format!("sim://{name}"))?
-        .export(EchoService::new(witness))
-        .register(&Binder::at(BINDER)?);
-    Ok(server.spawn()?)
+    let server = Server::bind(&format!("sim://{name}"))?;
+    let server = match disk {
+        Some(disk) => {
+            let store = Durable::start(MemoryStore::open(&disk)?)?;
+            server.export(vault::service(&store, witness))
+        }
+        None => server.export(EchoService::new(witness)),
+    };
+    Ok(server.register(&Binder::at(BINDER)?).spawn()?)
 }
 
 /// Starts the clients, and waits until all of them are bound.
-fn bind(simulation: &Simulation) -> Result<Vec<(HostId, Caller)>, Box<dyn Error>> {
+fn bind(
+    simulation: &Simulation,
+    semantics: Semantics,
+) -> Result<Vec<(HostId, Caller)>, Box<dyn Error>> {
     let bound: Slot<(HostId, Caller)> = Slot::default();
     simulation.with(|control| {
         for n in 1..=CLIENTS {
@@ -102,7 +129,8 @@ fn bind(simulation: &Simulation) -> Result<Vec<(HostId, Caller)>, Box<dyn Error>
             let bound = Arc::clone(&bound);
             control.spawn(host, "bind", true, move || {
                 let binder = Binder::at(BINDER).expect("a host of that name");
-                let caller = Caller::bind(&here(), &binder).expect("the binder answers");
+                let caller = Caller::bind(&here(), &binder, semantics);
+                let caller = caller.expect("the binder answers");
                 put(&bound, (host, caller));
             });
         }

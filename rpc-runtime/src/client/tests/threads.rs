@@ -19,7 +19,7 @@ fn bench<W: Watch + 'static>(watch: &Arc<W>) -> (Running, Channel) {
 }
 
 /// Polls with a waker that unparks the calling thread.
-fn block_on<F: Future>(future: F) -> F::Output {
+pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unparks(std::thread::Thread);
     impl Wake for Unparks {
         fn wake(self: Arc<Self>) {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ids::{Sequence, SessionId, SlotIndex, Space};
+use crate::protocol::HandlerEnd;
 use crate::store::StoreErrorKind;
 use crate::store::memory::MemoryStore;
 use crate::wire::ReplyStatus;
@@ -176,4 +177,40 @@ fn an_earlier_life_does_none_of_it_any_more() {
     fenced(ledger.forget_generation(ANN, generation(1)));
     assert!(Ledger::is_fenced(&ledger));
     assert_eq!(next.look(Rows::of_all_clients(), 10).unwrap(), before);
+}
+
+#[test]
+fn of_a_call_whose_slot_was_used_again_or_cannot_be_read_nothing_is_known() {
+    let (_, ledger) = ledger();
+    let table = ledger.open_generation(ANN, GenerationId::NONE, generation(10), 5).unwrap();
+    let asked = |slot: u32, sequence: u64| {
+        let CallId { slot, sequence, .. } = call(table.generation, slot, sequence);
+        let (client, generation) = (ANN, table.generation);
+        let call =
+            DurableCall { client, generation, slot, sequence, digest: 7, reply_bytes_max: 9 };
+        ledger.recorded(&call).map(|answer| answer.end)
+    };
+    commit(&ledger, ANN, call(table.generation, 1, 9));
+    assert_eq!(asked(1, 9).unwrap(), HandlerEnd::Returned);
+    assert_eq!(asked(1, 10).unwrap(), HandlerEnd::NotCommitted);
+    assert_eq!(asked(2, 1).unwrap(), HandlerEnd::NotCommitted);
+    assert_eq!(asked(1, 8).unwrap(), HandlerEnd::Unsettled, "it may have been there before");
+    let key = RowKey::Slot(ANN, table.generation, SlotIndex(3));
+    let rubbish = ledger
+        .commit(move |tx| Commit::of(|| MemoryStore::put(tx, key, b"?").map(|()| Commit::Keep)));
+    assert!(matches!(rubbish, Ok(Ended::Kept)));
+    assert_eq!(asked(3, 1).unwrap_err().kind(), StoreErrorKind::Corrupt);
+}
+
+#[test]
+fn an_acknowledged_call_has_ended_and_its_reply_is_not_invented() {
+    let (_, ledger) = ledger();
+    let table = ledger.open_generation(ANN, GenerationId::NONE, generation(10), 5).unwrap();
+    let id = call(table.generation, 1, 9);
+    commit(&ledger, ANN, id);
+    ledger.acknowledge(&[(ANN, id)]).unwrap();
+    let (client, generation) = (ANN, table.generation);
+    let CallId { slot, sequence, .. } = id;
+    let call = DurableCall { client, generation, slot, sequence, digest: 7, reply_bytes_max: 9 };
+    assert_eq!(ledger.recorded(&call).unwrap().end, HandlerEnd::Unsettled);
 }

@@ -213,3 +213,22 @@ fn server_slot_answers_about_a_call_tell_the_session_s_time() {
         }
     }
 }
+
+#[test]
+fn server_slot_ten_thousand_cancels_for_calls_that_never_came_leave_a_tombstone_each_slot_and_no_more()
+ {
+    let mut bench = Bench::prepared(Prepared::Done);
+    let slots_max = bench.server.limits().slots_max;
+    for number in 0..10_000 {
+        let (slot, sequence) =
+            (SlotIndex(number % (2 * slots_max)), Sequence(2 + u64::from(number)));
+        let said = bench.send(&Pdu::Cancel(Cancel { slot, sequence, stamp: 0 }));
+        let is_ours = slot.0 < bench.server.limits().slots_max;
+        assert!(said.len() <= usize::from(is_ours), "{number}: {said:?}");
+    }
+    assert!(bench.cancelled.is_empty() && bench.queue.is_empty());
+    assert_eq!((bench.server.sessions(), bench.server.stored_bytes()), (1, 0));
+    assert_eq!((bench.counters().begun, bench.counters().cancelled), (1, 0), "as it was before");
+    assert_eq!(bench.duplicate(20_000), []);
+    assert_eq!(bench.serve(), [returned(20_000, 2)], "a call that does come runs");
+}

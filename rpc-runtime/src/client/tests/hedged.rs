@@ -1,0 +1,165 @@
+//! Calls that are made at a second server, at the moments in which one could be forgotten. On real
+//! sockets, with a clock that goes on between two looks at it.
+#![expect(clippy::disallowed_methods, reason = "it must be seen that other threads get on")]
+
+use std::thread::{self, ThreadId};
+
+use super::*;
+use crate::client::route::{Finder, Loss, Route};
+use crate::driver::watched::{Switch, Watch, watched};
+use crate::ids::ServerId;
+use crate::protocol::Target;
+use crate::server::{Running, Server};
+
+#[service(name = "book", version = "1.0")]
+trait Book {
+    /// Says which server answers.
+    #[rpc(at_least_once, timeout = "5s", hedge = "100ms")]
+    fn find(&self) -> Result<u64, CallError>;
+}
+
+/// Answers with its number, after as many seconds.
+struct Librarian(u64);
+
+impl Book for Librarian {
+    fn find(&self) -> Result<u64, CallError> {
+        let context = crate::current().expect("inside a handler");
+        let until = now() + Duration::from_secs(self.0);
+        while now() < until && !context.cancelled() {
+            here().gate().wait(Some(now() + Duration::from_millis(5)));
+        }
+        Ok(self.0)
+    }
+}
+
+/// A clock that goes on by `jump` after so many looks of one thread.
+#[derive(Debug, Default)]
+struct Clock(Mutex<Jump>);
+
+#[derive(Debug, Default)]
+struct Jump {
+    length: Duration,
+    looks: u32,
+    who: Option<ThreadId>,
+}
+
+impl Watch for Clock {
+    fn now(&self, now: Instant) -> Instant {
+        let mut jump = self.0.lock().unwrap();
+        if jump.looks == 0 {
+            return now + jump.length;
+        }
+        jump.looks -= u32::from(jump.who == Some(thread::current().id()));
+        now
+    }
+}
+
+/// Two servers, the second of which is found after a while.
+#[derive(Debug)]
+struct Two {
+    first: Channel,
+    second: Channel,
+    takes: Duration,
+}
+
+impl Finder for Two {
+    fn find(&self, _deadline: Instant) -> Result<Channel, CallError> {
+        Ok(self.first.clone())
+    }
+
+    fn find_other(&self, _than: Target, _deadline: Instant) -> Option<Channel> {
+        sleep(self.takes);
+        Some(self.second.clone())
+    }
+
+    fn lost(&self, _target: Target, _loss: Loss) {}
+}
+
+/// A slow server and one that answers at once, and a client of both.
+struct Library {
+    _servers: [Running; 2],
+    clock: Arc<Clock>,
+    channel: Channel,
+}
+
+impl Library {
+    fn new(search_takes: Duration) -> Self {
+        let clock = Arc::new(Clock::default());
+        let world = watched(reactor::world(), Arc::clone(&clock));
+        let open = |number: u64, takes: u64| {
+            let server = Server::bind_in(&reactor::world(), "127.0.0.1:0").unwrap();
+            let service = BookService::new(Librarian(takes));
+            let server = server.id(ServerId(number)).export(service).spawn().unwrap();
+            let place = server.addr().to_string();
+            let incarnation = crate::ids::Incarnation::NONE;
+            let channel = Channel::to(&world, &place, ServerId(number), incarnation).unwrap();
+            (server, channel)
+        };
+        let ((slow, first), (quick, second)) = (open(1, 3), open(2, 0));
+        let two = Two { first, second, takes: search_takes };
+        let channel = Channel::found(Box::new(two), Instant::START).unwrap();
+        Self { _servers: [slow, quick], clock, channel }
+    }
+
+    fn route(&self) -> &Arc<Route> {
+        self.channel.route.as_ref().expect("it was found")
+    }
+}
+
+/// Notes that it was woken.
+#[derive(Debug, Default)]
+struct Bell(Switch);
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.0.throw();
+    }
+}
+
+const HEDGE: Duration = Duration::from_millis(100);
+
+/// Waits until it rings; says whether it did so soon.
+fn rings(bell: &Bell) -> bool {
+    let until = now() + Duration::from_secs(1);
+    while !bell.0.is_thrown() && now() < until {
+        thread::sleep(Duration::from_millis(1));
+    }
+    bell.0.is_thrown()
+}
+
+#[test]
+fn a_hedge_whose_time_comes_between_two_looks_at_the_clock_is_made() {
+    for looks in 0..4 {
+        let library = Library::new(Duration::ZERO);
+        let book = BookClient::on(&library.channel);
+        let mut call = pin!(book.start().find());
+        assert!(poll(call.as_mut(), Waker::noop()).is_pending());
+        let who = Some(thread::current().id());
+        *library.clock.0.lock().unwrap() = Jump { length: HEDGE, looks, who };
+        let bell = Arc::new(Bell::default());
+        assert!(poll(call.as_mut(), &Waker::from(Arc::clone(&bell))).is_pending());
+        library.clock.0.lock().unwrap().looks = 0;
+        assert!(rings(&bell), "it is forgotten after {looks} looks");
+        assert_eq!(threads::block_on(call).unwrap(), 0, "the second one answers");
+    }
+}
+
+#[test]
+fn a_call_that_is_polled_ten_thousand_times_during_a_search_waits_for_it_once() {
+    let library = Library::new(Duration::from_millis(400));
+    let book = BookClient::on(&library.channel);
+    let mut call = Box::pin(book.start().find());
+    let started = now();
+    while now() < started + HEDGE {
+        assert!(poll(call.as_mut(), Waker::noop()).is_pending());
+        thread::sleep(Duration::from_millis(1));
+    }
+    for _ in 0..10_000 {
+        let waker = Waker::from(Arc::new(Bell::default()));
+        assert!(poll(call.as_mut(), &waker).is_pending());
+    }
+    let waiting = || library.route().lock().spare.seekers.len();
+    assert_eq!(waiting(), 1);
+    drop(call);
+    assert_eq!(waiting(), 0, "nobody is left to be told");
+}
