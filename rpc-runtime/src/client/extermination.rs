@@ -194,7 +194,7 @@ impl Judge<'_> {
                 let (answer, outcome, evidence) = asked.wait();
                 let there = connection.lock().core.found_there();
                 let fate = self.fate(call, &outcome, &evidence, there);
-                if let (Fate::Ended, Outcome::InDoubt(cause)) = (fate, outcome)
+                if let (Fate::Ended | Fate::NeverRan, Outcome::InDoubt(cause)) = (fate, outcome)
                     && !self.is_settled(call)
                 {
                     // A slot that was used again says so without the server: nobody wrote it down.
@@ -235,6 +235,8 @@ impl Judge<'_> {
             Outcome::Refused { .. } | Outcome::Sealed if outlived => Fate::Broken,
             Outcome::Refused { .. } | Outcome::Sealed => Fate::NeverRan,
             Outcome::InDoubt(cause) => match cause {
+                // Here it never ran; of where it was before the journal has an entry of its own.
+                DoubtCause::RefusedAfterDoubt => Fate::NeverRan,
                 DoubtCause::ServerRestarted => Fate::Broken,
                 DoubtCause::Closed | DoubtCause::GenerationEnded => Fate::Ended,
                 // A session ends when nothing runs in it; but another server's word is none.
@@ -244,7 +246,6 @@ impl Judge<'_> {
                 }
                 DoubtCause::NoReply
                 | DoubtCause::Cancelled
-                | DoubtCause::RefusedAfterDoubt
                 | DoubtCause::ServerDied
                 | DoubtCause::JournalFailed
                 | DoubtCause::SessionLost
@@ -254,7 +255,6 @@ impl Judge<'_> {
                 }
                 DoubtCause::NoReply
                 | DoubtCause::Cancelled
-                | DoubtCause::RefusedAfterDoubt
                 | DoubtCause::ServerDied
                 | DoubtCause::JournalFailed
                 | DoubtCause::SessionLost => Fate::Unreached,

@@ -260,8 +260,8 @@ impl<'c, 'j> Asking<'c, 'j> {
             Some(one) => Arc::clone(one),
             None => self.open()?,
         };
-        let incarnation = call.0.started.incarnation;
-        let former = FormerCall { call: id, server: call.server(), incarnation };
+        let (incarnation, in_doubt) = (call.0.started.incarnation, call.0.started.in_doubt);
+        let former = FormerCall { call: id, server: call.server(), incarnation, in_doubt };
         let stops = way == Way::Stop;
         let key = connection.ask(|core, now| core.resolve_former(now, former, deadline, stops));
         Ok(Asked { call, connection, key })

@@ -33,6 +33,8 @@ pub struct StartedRecord {
     pub spec: CallSpec,
     /// The request's digest, which 64 random bits are part of if the call is durable.
     pub digest: u64,
+    /// Whether it may have run in an earlier place, as a call may that may run again.
+    pub in_doubt: bool,
     /// The marshalled arguments.
     pub arguments: Vec<u8>,
 }
@@ -68,4 +70,6 @@ pub struct FormerCall {
     pub server: ServerId,
     /// Which of its lives.
     pub incarnation: Incarnation,
+    /// Whether it may have run in an earlier place: then that it did not in this one says little.
+    pub in_doubt: bool,
 }

@@ -55,6 +55,7 @@ impl Entry {
                 name: record.spec.name,
                 semantics: record.spec.semantics,
                 digest: record.digest,
+                in_doubt: record.in_doubt,
                 unix_ms: 0,
                 over_unix_ms: 0,
                 label: String::new(),
@@ -86,6 +87,8 @@ pub struct StartedCall {
     /// The request's digest, which the random bits are part of that tell it from another client's
     /// (protocol tables, 1b.3).
     pub digest: u64,
+    /// Whether it may have run in an earlier place.
+    pub in_doubt: bool,
     /// When it was recorded, in milliseconds since 1970; for people, no protocol asks.
     pub unix_ms: u64,
     /// When its time is over, on the same clock: what heeds its deadline does not work at it any more.
@@ -114,6 +117,7 @@ impl StartedCall {
                 recorded: true,
             },
             digest: self.digest,
+            in_doubt: self.in_doubt,
             arguments: self.arguments.clone(),
         }
     }
@@ -230,6 +234,7 @@ fn put_started(out: &mut Vec<u8>, started: &StartedCall) {
         Semantics::AtMostOnce => 2,
         Semantics::ExactlyOnce => 3,
     });
+    out.push(u8::from(started.in_doubt));
     put(out, &[started.digest, started.unix_ms, started.over_unix_ms]);
     for text in [&started.label, &started.place] {
         let text_bytes = u32::try_from(text.len()).expect("names and addresses are short");
@@ -384,6 +389,7 @@ impl Fields<'_> {
             3 => Semantics::ExactlyOnce,
             _ => return None,
         };
+        let in_doubt = self.u8()? != 0;
         let (digest, unix_ms, over_unix_ms) = (self.u64()?, self.u64()?, self.u64()?);
         let (label, place) = (self.text()?, self.text()?);
         let arguments = std::mem::take(&mut self.rest).to_vec();
@@ -395,6 +401,7 @@ impl Fields<'_> {
             name,
             semantics,
             digest,
+            in_doubt,
             unix_ms,
             over_unix_ms,
             label,

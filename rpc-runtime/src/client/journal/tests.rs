@@ -30,6 +30,7 @@ fn call(sequence: u64, arguments: usize) -> StartedCall {
         name: 8,
         semantics: Semantics::ExactlyOnce,
         digest: sequence,
+        in_doubt: false,
         unix_ms: 4,
         over_unix_ms: 10_004,
         label: "till.pay".to_owned(),

@@ -5,6 +5,7 @@ use super::call::{Call, Stage};
 use super::session::{Link, Session};
 use super::slots::State;
 use super::{CallKey, CallSpec, Client, TimerKey};
+use crate::error::Execution;
 use crate::ids::{CallId, GenerationId, Incarnation, ServerId, Space};
 use crate::protocol::record::{ClientTable, FormerCall, StartedRecord};
 use crate::protocol::{DoubtCause, Outcome};
@@ -142,9 +143,10 @@ impl Client {
         deadline: Instant,
         stops: bool,
     ) -> CallKey {
-        let FormerCall { call, server, incarnation } = former;
+        let FormerCall { call, server, incarnation, in_doubt } = former;
         let question = Call {
             former: Some((server, incarnation)),
+            in_doubt,
             stops,
             recorded: self.keeps_journal,
             ..Call::resolve(now, call, deadline, self.hellos_sent)
@@ -271,6 +273,10 @@ impl Client {
         let key = CallKey { index, generation: call.generation };
         self.last_heard = Some(now);
         match outcome {
+            Some(outcome) if call.in_doubt && outcome.execution() == Execution::NotExecuted => {
+                let cause = DoubtCause::RefusedAfterDoubt;
+                self.conclude(now, key, None, Outcome::InDoubt(cause));
+            }
             Some(outcome) => self.conclude(now, key, None, outcome),
             None => self.calls[index].working_seen = true,
         }

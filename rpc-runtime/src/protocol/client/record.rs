@@ -45,6 +45,7 @@ impl Client {
             incarnation: session.incarnation,
             spec: call.spec,
             digest: call.digest,
+            in_doubt: call.in_doubt,
             arguments: call.arguments.clone(),
         });
         let call = call.id;
@@ -155,12 +156,11 @@ const fn is_final(space: Space, outcome: &Outcome) -> bool {
         | Outcome::Sealed => true,
         Outcome::InDoubt(cause) => match cause {
             DoubtCause::Closed | DoubtCause::GenerationEnded => true,
-            DoubtCause::ServerRestarted | DoubtCause::SessionLost => {
-                matches!(space, Space::Session)
-            }
+            DoubtCause::ServerRestarted
+            | DoubtCause::SessionLost
+            | DoubtCause::RefusedAfterDoubt => matches!(space, Space::Session),
             DoubtCause::NoReply
             | DoubtCause::Cancelled
-            | DoubtCause::RefusedAfterDoubt
             // The next life may ask again, of a server that the call did not kill.
             | DoubtCause::ServerDied
             | DoubtCause::JournalFailed => false,

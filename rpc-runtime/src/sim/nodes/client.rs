@@ -157,8 +157,8 @@ impl<S: Script> ClientNode<S> {
         } else if machine.session_id() == Some(id.session) {
             machine.resolve(now, id, until)
         } else {
-            let StartedCall { server, incarnation, .. } = *started;
-            let former = FormerCall { call: id, server, incarnation };
+            let StartedCall { server, incarnation, in_doubt, .. } = *started;
+            let former = FormerCall { call: id, server, incarnation, in_doubt };
             machine.resolve_former(now, former, until, false)
         };
         connection.open.insert(key, Open { call, cancel_at: None, resolving: true });

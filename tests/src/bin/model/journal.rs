@@ -138,10 +138,16 @@ impl Step<'_> {
                 side.restore(table);
                 let arguments = vec![number];
                 let (server, incarnation, spec) = (MEANT_SERVER, server, spec(method, NEVER));
-                let started = StartedRecord { server, incarnation, spec, digest, arguments };
+                let started =
+                    StartedRecord { server, incarnation, spec, digest, in_doubt: false, arguments };
                 side.complete(call, started)
             } else {
-                side.resolve_former(FormerCall { call, server: MEANT_SERVER, incarnation: server })
+                side.resolve_former(FormerCall {
+                    call,
+                    server: MEANT_SERVER,
+                    incarnation: server,
+                    in_doubt: false,
+                })
             }
         };
         self.client(act, |step, key| {

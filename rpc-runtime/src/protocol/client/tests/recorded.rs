@@ -245,6 +245,7 @@ fn a_call_of_a_former_life_runs_after_all_if_that_is_wanted() {
         incarnation: LIFE_OF_SERVER,
         spec,
         digest: 77,
+        in_doubt: false,
         arguments: b"as before".to_vec(),
     };
     let deadline = bench.now + PATIENCE;
@@ -308,7 +309,7 @@ fn a_client_with_a_journal_keeps_its_slots_when_it_closes() {
 /// Asks about a call that a former life made in session [`B`].
 fn former(bench: &mut Bench, life: Incarnation, stops: bool) -> Vec<Said> {
     let call = CallId { session: B, ..place(1) };
-    let former = FormerCall { call, server: SERVER, incarnation: life };
+    let former = FormerCall { call, server: SERVER, incarnation: life, in_doubt: false };
     let deadline = bench.now + PATIENCE;
     let key = bench.client.resolve_former(bench.now, former, deadline, stops);
     bench.enter(key, deadline);
@@ -331,6 +332,24 @@ fn a_call_of_a_former_session_is_asked_about_in_that_session() {
         bench.ended(true);
         assert_eq!(bench.outcome(), Outcome::Sealed);
     }
+}
+
+/// The campaign's seed 15804: a call that may run again had run in an earlier place, and was sealed in
+/// the one that the journal had.
+#[test]
+fn a_former_call_that_may_have_run_elsewhere_stays_in_doubt_though_it_is_sealed_here() {
+    let mut bench = Bench::keeping();
+    let call = CallId { session: B, ..place(1) };
+    let former = FormerCall { call, server: SERVER, incarnation: LIFE_OF_SERVER, in_doubt: true };
+    let deadline = bench.now + PATIENCE;
+    let key = bench.client.resolve_former(bench.now, former, deadline, false);
+    bench.enter(key, deadline);
+    let said = bench.drain();
+    bench.welcome_hello(&said);
+    let envelope = Envelope { session: B, ..bench.envelope() };
+    bench.tell_as(&envelope, &sealed(1, SealedVerdict::NotExecuted));
+    bench.ended(true);
+    assert_eq!(bench.outcome(), Outcome::InDoubt(DoubtCause::RefusedAfterDoubt));
 }
 
 #[test]
