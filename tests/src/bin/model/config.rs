@@ -184,8 +184,9 @@ fn small() -> Vec<Config> {
             ..base("store grows old", &[EXACTLY])
         },
         Config { loads: 1, servers: &[1, 1], nonces: 3, ..base("durable restart", &[EXACTLY]) },
-        Config { client_lives: 2, ..base("durable client restart", &[EXACTLY, EXACTLY]) },
+        Config { client_lives: 2, ..base("durable client restart", &[EXACTLY]) },
         Config { client_lives: 2, journal: true, ..base("heir", &[ONCE]) },
+        Config { client_lives: 2, journal: true, ..base("durable heir", &[EXACTLY]) },
     ]
 }
 
@@ -209,16 +210,16 @@ fn default() -> Vec<Config> {
         Config { calls_at_once: 2, slots: 2, ..base("mixed", &[AGAIN, ONCE]) },
         Config { patience: Some(2), late: true, ..base("two deadlines", &[ONCE, ONCE]) },
         Config { client_addresses: 2, cancels: 1, resolves: 1, ..base("move and seal", &[ONCE]) },
-        Config { loads: 1, servers: &[1, 1], nonces: 3, stalls: true, ..base("stall", &[EXACTLY]) },
         Config { nonces: 3, sessions: 3, ..base("durable sessions", &[EXACTLY]) },
         Config { nonces: 3, ..base("two durable calls", &[EXACTLY, EXACTLY]) },
-        Config { client_lives: 2, journal: true, loads: 2, ..base("journal", &[EXACTLY]) },
     ]
 }
 
 fn large() -> Vec<Config> {
     let base = Config::new;
     vec![
+        Config { client_lives: 2, journal: true, loads: 2, ..base("journal", &[EXACTLY]) },
+        Config { loads: 1, servers: &[1, 1], nonces: 3, stalls: true, ..base("stall", &[EXACTLY]) },
         Config { cancels: 2, resolves: 1, ..base("three calls", &[ONCE, ONCE, ONCE]) },
         Config { client_lives: 3, ..base("three lives", &[ONCE, ONCE, ONCE]) },
         Config { nonces: 4, sessions: 3, cancels: 1, ..base("three sessions", &[ONCE, ONCE]) },

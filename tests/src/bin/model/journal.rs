@@ -151,7 +151,12 @@ impl Step<'_> {
             }
         };
         self.client(act, |step, key| {
-            step.state.rest_mut().record.facts[usize::from(number)].asks = Some(key);
+            let rest = step.state.rest_mut();
+            let fact = &mut rest.record.facts[usize::from(number)];
+            fact.asks = Some(key);
+            if call.space == Space::Durable {
+                fact.life = rest.lives.client; // whose call it is now, to be run after all
+            }
         });
     }
 }
