@@ -184,7 +184,7 @@ fn small() -> Vec<Config> {
             ..base("store grows old", &[EXACTLY])
         },
         Config { loads: 1, servers: &[1, 1], nonces: 3, ..base("durable restart", &[EXACTLY]) },
-        Config { client_lives: 2, ..base("durable client restart", &[EXACTLY]) },
+        Config { client_lives: 2, ..base("durable client dies", &[EXACTLY]) },
         Config { client_lives: 2, journal: true, ..base("heir", &[ONCE]) },
         Config { client_lives: 2, journal: true, ..base("durable heir", &[EXACTLY]) },
     ]
@@ -218,6 +218,7 @@ fn default() -> Vec<Config> {
 fn large() -> Vec<Config> {
     let base = Config::new;
     vec![
+        Config { client_lives: 2, ..base("durable client restart", &[EXACTLY, EXACTLY]) },
         Config { client_lives: 2, journal: true, loads: 2, ..base("journal", &[EXACTLY]) },
         Config { loads: 1, servers: &[1, 1], nonces: 3, stalls: true, ..base("stall", &[EXACTLY]) },
         Config { cancels: 2, resolves: 1, ..base("three calls", &[ONCE, ONCE, ONCE]) },
