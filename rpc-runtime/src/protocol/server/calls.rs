@@ -1,6 +1,7 @@
 //! Calls arrive, begin and end: the REQUEST, dispatch and handler rows of the table "Server slot".
 
 use super::answers::{Ask, fitted};
+use super::session::Caller;
 use super::slot::{Live, State, Stored};
 use super::{Begin, Execute, MethodEntry, Origin, Server, ServerEvent, Ticket, TimerKey, call_id};
 use crate::ids::{CallId, Sequence, SessionId, SlotIndex, Space};
@@ -173,13 +174,11 @@ impl Server {
         let entry = self.methods[method];
         let room = reply_bytes(entry.semantics, entry.reply_bytes_max);
         let not_after = self.not_after(now, id, request);
-        let arguments = self.pool.copy(request.arguments);
         let report_at = now + self.limits.working_after;
         let Some(session) = self.sessions.get_mut(&id) else { return };
+        session.mark_used(&mut self.sessions_unused);
         session.live_calls += 1;
-        self.sessions_unused -= usize::from(!session.used);
-        session.used = true;
-        let (client, life, peer) = (session.client, session.incarnation, session.address);
+        let caller = session.caller();
         let Some(slot) = session.slot(request.slot) else { return };
         let again = slot.last == request.sequence;
         slot.attempt = if again { slot.attempt + 1 } else { 1 };
@@ -196,10 +195,22 @@ impl Server {
         let call = call_id(id, request.slot, request.sequence);
         let ticket = Ticket { call, attempt: slot.attempt, not_after };
         self.stored_bytes += room;
+        self.hand_over(ticket, method, caller, request);
+    }
+
+    /// A call was accepted: it is to be queued, or run.
+    pub(super) fn hand_over(
+        &mut self,
+        ticket: Ticket,
+        method: usize,
+        caller: Caller,
+        request: &Request<'_>,
+    ) {
+        let arguments = self.pool.copy(request.arguments);
+        let (not_after, depth, digest) = (ticket.not_after, request.depth, request.digest);
+        let Caller { client, life, peer } = caller;
         self.queued += 1;
         self.counters.accepted += 1;
-        let depth = request.depth;
-        let digest = request.digest;
         self.outbox.event(ServerEvent::Execute(Execute {
             ticket,
             method,
@@ -230,8 +241,7 @@ impl Server {
         push_back: Duration,
     ) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        self.sessions_unused -= usize::from(!session.used);
-        session.used = true;
+        session.mark_used(&mut self.sessions_unused);
         let Some(slot) = session.slot(request.slot) else { return };
         slot.last = request.sequence;
         slot.digest = request.digest;
@@ -258,27 +268,10 @@ impl Server {
             return;
         };
         session.live_calls += 1;
-        self.sessions_unused -= usize::from(!session.used);
-        session.used = true;
-        let (client, life, peer) = (session.client, session.incarnation, session.address);
-        let depth = request.depth;
+        session.mark_used(&mut self.sessions_unused);
+        let caller = session.caller();
         let call = CallId { space: Space::Maybe, ..call_id(id, SlotIndex(0), request.sequence) };
-        let ticket = Ticket { call, attempt: 1, not_after };
-        let arguments = self.pool.copy(request.arguments);
-        self.queued += 1;
-        self.counters.accepted += 1;
-        let digest = request.digest;
-        self.outbox.event(ServerEvent::Execute(Execute {
-            ticket,
-            method,
-            arguments,
-            not_after,
-            client,
-            life,
-            peer,
-            depth,
-            digest,
-        }));
+        self.hand_over(Ticket { call, attempt: 1, not_after }, method, caller, request);
     }
 
     /// Dispatch: whether the handler is entered. Called once for each [`Execute`], when a worker is

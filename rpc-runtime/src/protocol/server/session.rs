@@ -52,6 +52,14 @@ pub(super) struct Session {
     pub(super) next_nonce: usize,
 }
 
+/// Who makes a call, as its handler is told.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Caller {
+    pub(super) client: ClientId,
+    pub(super) life: Incarnation,
+    pub(super) peer: Address,
+}
+
 impl Session {
     pub(super) fn open(
         id: SessionId,
@@ -85,6 +93,17 @@ impl Session {
             nonces: [Nonce::default(); NONCES_MAX],
             next_nonce: 0,
         }
+    }
+
+    /// Who calls.
+    pub(super) const fn caller(&self) -> Caller {
+        Caller { client: self.client, life: self.incarnation, peer: self.address }
+    }
+
+    /// A call came: this one is no longer among the `unused`, of which a server keeps few.
+    pub(super) fn mark_used(&mut self, unused: &mut usize) {
+        *unused -= usize::from(!self.used);
+        self.used = true;
     }
 
     /// The slot, allocated on first use; `None` beyond what was granted.

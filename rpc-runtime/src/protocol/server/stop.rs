@@ -77,8 +77,7 @@ impl Server {
         }
         self.release(id, ask.slot);
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        self.sessions_unused -= usize::from(!session.used);
-        session.used = true;
+        session.mark_used(&mut self.sessions_unused);
         let Some(slot) = session.slot(ask.slot) else { return };
         slot.last = ask.sequence;
         slot.attempt = 0;

@@ -5,8 +5,9 @@ use crate::ids::{Sequence, SessionId, Space};
 use crate::protocol::HandlerEnd;
 use crate::protocol::server::answers::{Ask, fitted};
 use crate::protocol::server::calls::refused;
+use crate::protocol::server::session::Session;
 use crate::protocol::server::slot::{Live, State, Stored};
-use crate::protocol::server::{Execute, Server, ServerEvent, Ticket, TimerKey};
+use crate::protocol::server::{Server, ServerEvent, Ticket, TimerKey};
 use crate::time::{Duration, Instant};
 use crate::wire::{Pdu, Refuse, RefuseReason, Request};
 
@@ -73,8 +74,7 @@ impl Server {
         if session.fenced || session.closing {
             return;
         }
-        self.sessions_unused -= usize::from(!session.used);
-        session.used = true;
+        session.mark_used(&mut self.sessions_unused);
         self.release_durable(place);
         match self.why_not(now, id, Space::Durable, request) {
             Some((reason, push_back)) => {
@@ -93,10 +93,7 @@ impl Server {
         let Some(&method) = self.by_fingerprint.get(&request.method) else { return };
         let room = self.methods[method].reply_bytes_max;
         let not_after = self.not_after(now, id, request);
-        let arguments = self.pool.copy(request.arguments);
-        let Some(session) = self.sessions.get(&id) else { return };
-        let (client, life) = (session.client, session.incarnation);
-        let (peer, depth) = (session.address, request.depth);
+        let Some(caller) = self.sessions.get(&id).map(Session::caller) else { return };
         let Some(slot) = self.durable.generations.get_mut(&place.0).and_then(|generation| {
             generation.live_calls += 1;
             generation.slots.get_mut(&place.1)
@@ -117,20 +114,7 @@ impl Server {
         let call = durable_call_id(place, request.sequence);
         let ticket = Ticket { call, attempt: 1, not_after };
         self.stored_bytes += room as usize;
-        self.queued += 1;
-        self.counters.accepted += 1;
-        let digest = request.digest;
-        self.outbox.event(ServerEvent::Execute(Execute {
-            ticket,
-            method,
-            arguments,
-            not_after,
-            client,
-            life,
-            peer,
-            depth,
-            digest,
-        }));
+        self.hand_over(ticket, method, caller, request);
     }
 
     /// Dispatch of a durable call: see [`Server::begin`]. One that only a life of the client has asked
