@@ -3,7 +3,7 @@
 //! Responsible for the [`Gate`] of real threads: one permit behind a lock and a condition variable.
 //! Opening a gate at which nobody waits costs no system call.
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use crate::driver::Gate;
 use crate::reactor::clock;
@@ -12,29 +12,50 @@ use crate::time::Instant;
 /// A permit that one thread takes and any other gives.
 #[derive(Debug, Default)]
 pub struct ThreadGate {
-    is_open: Mutex<bool>,
+    permit: Mutex<Permit>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Permit {
+    is_there: bool,
+    /// Threads that wait for it: a condition variable does not know, and telling it so that nobody
+    /// hears is a system call.
+    waiting: usize,
 }
 
 impl Gate for ThreadGate {
     fn wait(&self, until: Option<Instant>) {
-        let mut is_open = self.is_open.lock().unwrap_or_else(PoisonError::into_inner);
-        while !*is_open {
-            is_open = match until {
-                None => self.changed.wait(is_open).unwrap_or_else(PoisonError::into_inner),
+        let mut permit = self.lock();
+        permit.waiting += 1;
+        while !permit.is_there {
+            permit = match until {
+                None => self.changed.wait(permit).unwrap_or_else(PoisonError::into_inner),
                 Some(until) => {
-                    let Some(left) = clock::left(until) else { return };
-                    let waited = self.changed.wait_timeout(is_open, left);
+                    let Some(left) = clock::left(until) else { break };
+                    let waited = self.changed.wait_timeout(permit, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
         }
-        *is_open = false;
+        permit.is_there = false;
+        permit.waiting -= 1;
     }
 
     fn open(&self) {
-        *self.is_open.lock().unwrap_or_else(PoisonError::into_inner) = true;
-        self.changed.notify_one();
+        let mut permit = self.lock();
+        permit.is_there = true;
+        let is_awaited = permit.waiting > 0;
+        drop(permit);
+        if is_awaited {
+            self.changed.notify_one();
+        }
+    }
+}
+
+impl ThreadGate {
+    fn lock(&self) -> MutexGuard<'_, Permit> {
+        self.permit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

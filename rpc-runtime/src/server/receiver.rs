@@ -59,7 +59,7 @@ fn receive(shared: &Arc<Shared>, link: &dyn Link) {
         }
         if let Some(went) = went.take() {
             state.settle(now, went, &mut contexts, &mut errands);
-            state.hand_over(&mut errands);
+            state.call_next(&mut errands);
         }
         match received {
             Received::Datagram { len, from } => {

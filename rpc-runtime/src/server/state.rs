@@ -77,6 +77,8 @@ pub(super) struct State {
     /// because its memory is still warm.
     gates: Vec<Option<Arc<dyn Gate>>>,
     idle: Vec<usize>,
+    /// Workers that were woken or hired and have yet to look: at most one.
+    called: Option<usize>,
     /// Numbers of workers for whom there was no thread.
     vacant: Vec<usize>,
     workers_max: usize,
@@ -120,6 +122,7 @@ impl Shared {
             first: 0,
             gates: Vec::with_capacity(workers_max),
             idle: Vec::with_capacity(workers_max),
+            called: None,
             vacant: Vec::new(),
             workers_max,
             receiver: Receiver::Busy,
@@ -250,23 +253,43 @@ impl State {
     }
 
     /// Sees to it that a worker looks what there is to do. Says whether one will come.
+    ///
+    /// One at a time is on its way, and calls the next when it finds more than it takes up: where
+    /// handlers are short the first is back before the second would have woken.
     fn call_worker(&mut self, errands: &mut Errands) -> bool {
-        if let Some(worker) = self.idle.pop() {
+        if self.called.is_some() {
+            return true;
+        }
+        let number = if let Some(worker) = self.idle.pop() {
             errands.gates.extend(self.gates[worker].clone());
+            worker
         } else if let Some(number) = self.vacant.pop() {
             errands.fresh_workers.push(number);
+            number
         } else if self.gates.len() < self.workers_max {
-            errands.fresh_workers.push(self.gates.len());
+            let number = self.gates.len();
+            errands.fresh_workers.push(number);
             self.gates.push(None);
+            number
         } else {
             return false;
-        }
+        };
+        self.called = Some(number);
         true
+    }
+
+    /// Calls a worker for what a thread that ends its turn leaves to be done.
+    pub(super) fn call_next(&mut self, errands: &mut Errands) {
+        let has_calls = !self.queue.is_empty() && !self.is_full();
+        if has_calls || !self.questions.is_empty() || self.parked.is_anybody_called() {
+            self.call_worker(errands);
+        }
+        self.call_keeper(errands);
     }
 
     /// Sees to it that a worker looks after the calls that wait for the store, if none does.
     fn call_keeper(&mut self, errands: &mut Errands) {
-        if self.storing.wants_keeper() && self.call_worker(errands) {
+        if self.storing.wants_keeper() && !self.is_full() && self.call_worker(errands) {
             self.storing.keeper = Keeper::Called;
         }
     }
@@ -276,6 +299,7 @@ impl State {
     /// again.
     fn do_without(&mut self, now: Instant, number: usize) {
         self.vacant.push(number);
+        self.called = None;
         if self.storing.keeper == Keeper::Called {
             self.storing.keeper = Keeper::None; // perhaps it was this one that was called
         }
@@ -306,12 +330,7 @@ impl State {
 
     /// What a worker does next. Calls that begin, async handlers that go on and calls for the store
     /// take turns, so that none keeps the others waiting.
-    pub(super) fn next_work(
-        &mut self,
-        now: Instant,
-        turn: &mut Turn<'_>,
-        errands: &mut Errands,
-    ) -> Option<Work> {
+    pub(super) fn next_work(&mut self, now: Instant, turn: &mut Turn<'_>) -> Option<Work> {
         const KINDS: usize = 3;
         self.first = (self.first + 1) % KINDS;
         let first = self.first;
@@ -324,7 +343,6 @@ impl State {
         if !is_for_store && self.storing.keeper == Keeper::Called {
             self.storing.keeper = Keeper::None; // perhaps it was this one that was called
         }
-        self.call_keeper(errands);
         work
     }
 
@@ -403,17 +421,13 @@ impl State {
         errands: &mut Errands,
     ) {
         match went {
-            Went::Ended(done) => self.finish_all(now, [done], contexts, errands),
+            Went::Ended(done) => self.finish(now, done, contexts),
             Went::Stored(settled) => {
                 self.storing.stored(now, &settled);
-                self.storing.doubts.extend(settled.doubts);
-                self.finish_all(now, settled.dones, contexts, errands);
+                self.settle_stored(now, settled, contexts);
             }
             Went::Gathered => self.storing.keeper = Keeper::None,
-            Went::Asked(Settled { dones, doubts, .. }) => {
-                self.storing.doubts.extend(doubts);
-                self.finish_all(now, dones, contexts, errands);
-            }
+            Went::Asked(settled) => self.settle_stored(now, settled, contexts),
             Went::Waits(pending) if self.is_stopping => errands.abandoned.push(pending),
             Went::Waits(pending) => {
                 self.no_longer_serving(pending.ticket);
@@ -422,26 +436,11 @@ impl State {
         }
     }
 
-    /// The receiving thread leaves async handlers to the workers.
-    pub(super) fn hand_over(&mut self, errands: &mut Errands) {
-        if self.parked.is_anybody_called() {
-            self.call_worker(errands);
-        }
-    }
-
-    fn finish_all(
-        &mut self,
-        now: Instant,
-        dones: impl IntoIterator<Item = Done>,
-        contexts: &mut Contexts,
-        errands: &mut Errands,
-    ) {
-        let was_full = self.is_full();
-        for done in dones {
+    /// The store has spoken, if not of all.
+    fn settle_stored(&mut self, now: Instant, settled: Settled, contexts: &mut Contexts) {
+        self.storing.doubts.extend(settled.doubts);
+        for done in settled.dones {
             self.finish(now, done, contexts);
-        }
-        if was_full && !self.queue.is_empty() {
-            self.call_worker(errands);
         }
     }
 
@@ -484,6 +483,7 @@ impl State {
     /// The worker `number` looks again; it may have been woken for a call or by nothing at all.
     pub(super) fn rise(&mut self, number: usize) {
         self.idle.retain(|idle| *idle != number);
+        self.called = self.called.filter(|called| *called != number);
     }
 
     /// Calls that wait for a worker and calls that run.

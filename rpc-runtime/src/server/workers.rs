@@ -43,8 +43,8 @@ fn work(shared: &Arc<Shared>, number: usize) {
             state.core.generation_opened(now, key, table);
         }
         let question = state.next_question();
-        let work =
-            if question.is_some() { None } else { state.next_work(now, &mut turn, &mut errands) };
+        let work = if question.is_some() { None } else { state.next_work(now, &mut turn) };
+        state.call_next(&mut errands);
         let until = state.drain(now, shared, &mut errands);
         errands.must_wake_receiver |= state.receiver_must_look(until);
         let must_end = state.is_stopping;
