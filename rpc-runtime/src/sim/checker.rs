@@ -1,207 +1,29 @@
-//! The invariants of the contract, one function each, fed by what a run did.
+//! The invariants of the contract, fed by what a run did.
 //!
 //! A world reports [`Fact`]s as they happen: a call started, an execution began, it returned these
 //! bytes, the client was told that. The checker keeps one record a call and compares. It does not
 //! know the protocol: it would hold any RPC system to the same contract (docs/protocol.md,
-//! "Invariants"), and it reads nothing of the machines it judges but their own figures of use.
+//! "Invariants"), and it reads nothing of the machines it judges but their own figures of use. The words
+//! are in `facts`, the invariants, one function each, in `rules` and `orphans`.
 
+mod facts;
 mod orphans;
+mod rules;
 
 use std::collections::BTreeMap;
-use std::fmt;
 
+pub use facts::{CallNumber, Fact, Invariant, Verdict, Violation};
 pub use orphans::{Bounds, Fenced, Watched};
 
 use serde::Serialize;
 
 use crate::error::Execution;
-use crate::ids::{ClientId, Incarnation, ServerId};
+use crate::ids::{Incarnation, ServerId};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 
 /// How late a call may end by its client's clock: one tick of the coarsest timer.
 pub const TICK: Duration = Duration::from_millis(1);
-
-/// An invariant of the contract.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Invariant {
-    /// 1. At most one execution begins of a `maybe` or `at_most_once` call; of an `exactly_once` call
-    ///    at most one commits, and never two are alive in one life of the server.
-    AtMostOnce,
-    /// 2. `NotExecuted` means no execution, a reply means an execution that returned these bytes,
-    ///    `Executed` means that one began.
-    Truth,
-    /// 3. Every call ends by its deadline plus one tick.
-    Completion,
-    /// 4. An `exactly_once` reply that a client saw is in the store after any crash; an effect without
-    ///    its reply, or the reverse, never exists.
-    Durability,
-    /// 5. No orphan outlives its strategy's bound.
-    Orphans,
-    /// 6. Every table stays within its limit.
-    Bounded,
-    /// 7. With no calls outstanding nothing is sent.
-    Quiet,
-    /// 8. The same seed gives the same run.
-    Deterministic,
-    /// 9. A run without faults leaves no doubt, repeats nothing and retransmits nothing.
-    NoDoubt,
-    /// 10. A call is executed by the server it was bound to, or by none.
-    Binding,
-}
-
-impl fmt::Display for Invariant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AtMostOnce => "invariant 1 (at most once)",
-            Self::Truth => "invariant 2 (truth)",
-            Self::Completion => "invariant 3 (completion)",
-            Self::Durability => "invariant 4 (durability)",
-            Self::Orphans => "invariant 5 (orphans)",
-            Self::Bounded => "invariant 6 (bounded)",
-            Self::Quiet => "invariant 7 (quiet)",
-            Self::Deterministic => "invariant 8 (deterministic)",
-            Self::NoDoubt => "invariant 9 (no doubt from thin air)",
-            Self::Binding => "invariant 10 (binding)",
-        })
-    }
-}
-
-/// Numbers the calls of a run, from 0, over all clients.
-pub type CallNumber = u64;
-
-/// What a client was told about a call.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// A `maybe` call was handed to the transport.
-    Sent,
-    /// The bytes of a reply.
-    Reply(Vec<u8>),
-    /// A failure with this certainty.
-    Failed(Execution),
-}
-
-/// Something that happened in a run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fact {
-    /// A client started a call, bound to a server; [`ServerId::NONE`] where any will do.
-    Started {
-        /// The call.
-        call: CallNumber,
-        /// What the method promises.
-        semantics: Semantics,
-        /// When it must have ended, by the run's clock.
-        deadline: Instant,
-        /// The server that the client means.
-        server: ServerId,
-        /// The incarnation that the client means; [`Incarnation::NONE`] where any will do.
-        incarnation: Incarnation,
-    },
-    /// A server entered the handler.
-    Began {
-        /// The call.
-        call: CallNumber,
-        /// Who executes it.
-        server: ServerId,
-        /// In which life.
-        incarnation: Incarnation,
-    },
-    /// A handler returned these bytes.
-    Returned {
-        /// The call.
-        call: CallNumber,
-        /// The reply, as the client must see it.
-        reply: Vec<u8>,
-    },
-    /// A durable execution's effect and reply were committed.
-    Committed {
-        /// The call.
-        call: CallNumber,
-    },
-    /// A durable execution has ended, committed or not.
-    Stopped {
-        /// The call.
-        call: CallNumber,
-        /// In which life of its server it ran.
-        incarnation: Incarnation,
-    },
-    /// At the end of the run: how often a call's effect is in the store.
-    Kept {
-        /// The call.
-        call: CallNumber,
-        /// How often.
-        times: u32,
-    },
-    /// The client was told.
-    Ended {
-        /// The call.
-        call: CallNumber,
-        /// What it was told.
-        verdict: Verdict,
-    },
-    /// The client asked again, later, and was told. Says nothing about completion.
-    Resolved {
-        /// The call.
-        call: CallNumber,
-        /// What it was told.
-        verdict: Verdict,
-    },
-    /// The client's process died: nobody is left to be told about its calls.
-    ClientGone {
-        /// The calls that were under way.
-        calls: Vec<CallNumber>,
-    },
-    /// An execution that heeds its cancellation began, and may go on without its caller for so long.
-    Watched(Watched),
-    /// It ended, or its server died.
-    Over {
-        /// Which.
-        execution: u64,
-    },
-    /// A later life of a client was welcomed by a server.
-    Fenced(Fenced),
-    /// Somebody claims to be a life of a client, and cannot prove to be there.
-    Forged {
-        /// Whose.
-        client: ClientId,
-        /// Which.
-        life: Incarnation,
-    },
-    /// A figure of use, compared with its limit.
-    Used {
-        /// What is used.
-        what: &'static str,
-        /// How much of it.
-        used: u64,
-        /// The limit.
-        limit: u64,
-    },
-    /// A host sent something although none of its calls was outstanding.
-    Noise {
-        /// What it sent.
-        what: String,
-    },
-    /// A client retransmitted a request.
-    Retransmitted,
-}
-
-/// A broken invariant, with what broke it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Which one.
-    pub invariant: Invariant,
-    /// When it showed.
-    pub at: Instant,
-    /// What happened, in words.
-    pub what: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} broken at {}: {}", self.invariant, self.at, self.what)
-    }
-}
 
 /// Everything known about one call.
 #[derive(Clone, Debug)]
@@ -435,131 +257,6 @@ impl Checker {
                 at,
                 format!("a client was told {verdict:?} about call {call}, which nobody made"),
             ),
-        }
-    }
-
-    /// Invariant 1.
-    fn at_most_once(&mut self, _at: Instant, call: CallNumber, record: &Record) {
-        let (did, times) = match record.semantics {
-            Semantics::Maybe | Semantics::AtMostOnce => ("began", record.began.as_slice()),
-            Semantics::ExactlyOnce => ("was committed", record.committed.as_slice()),
-            Semantics::AtLeastOnce => return,
-        };
-        if let [first, again, ..] = times {
-            let semantics = record.semantics;
-            let what = format!("{semantics} call {call} {did} at {first} and again at {again}");
-            self.broken(Invariant::AtMostOnce, *again, what);
-        }
-    }
-
-    /// Invariant 2.
-    fn truth(&mut self, _at: Instant, call: CallNumber, record: &Record) {
-        for (at, verdict) in &record.told {
-            let lie = match verdict {
-                Verdict::Sent | Verdict::Failed(Execution::Unknown) => None,
-                Verdict::Reply(bytes) => (!record.replies.contains(bytes))
-                    .then(|| "a reply that no execution returned".to_owned()),
-                Verdict::Failed(Execution::NotExecuted) => {
-                    record.ran().first().map(|ran| format!("not executed, and it was at {ran}"))
-                }
-                Verdict::Failed(Execution::Executed) => {
-                    record.began.is_empty().then(|| "executed, and it never began".to_owned())
-                }
-            };
-            if let Some(lie) = lie {
-                let what = format!("{} call {call} was told at {at}: {lie}", record.semantics);
-                self.broken(Invariant::Truth, *at, what);
-            }
-        }
-    }
-
-    /// Invariant 4.
-    fn durability(&mut self, at: Instant, call: CallNumber, record: &Record) {
-        if record.semantics != Semantics::ExactlyOnce {
-            return;
-        }
-        let seen = record.told.iter().any(|(_, verdict)| matches!(verdict, Verdict::Reply(_)));
-        let committed = u32::try_from(record.committed.len()).unwrap_or(u32::MAX);
-        if seen && record.kept == 0 {
-            let what = format!("the reply to call {call} was seen, and its effect is not stored");
-            self.broken(Invariant::Durability, at, what);
-        } else if record.kept != committed {
-            let kept = record.kept;
-            let what = format!("call {call} was committed {committed} times and is stored {kept}");
-            self.broken(Invariant::Durability, at, what);
-        }
-    }
-
-    /// Invariant 3.
-    fn completion(&mut self, at: Instant, call: CallNumber, record: &Record) {
-        let due = record.deadline + TICK;
-        let late = match record.told.first() {
-            _ if record.gone.is_some() => None,
-            Some((ended, _)) if *ended > due => Some(format!("ended at {ended}")),
-            Some(_) => None,
-            None if at > due => Some("never ended".to_owned()),
-            None => None,
-        };
-        if let Some(late) = late {
-            let what = format!("call {call} was due at {} and {late}", record.deadline);
-            self.broken(Invariant::Completion, due, what);
-        }
-    }
-
-    /// Invariant 6.
-    fn bounded(&mut self, at: Instant, what: &str, used: u64, limit: u64) {
-        if used > limit {
-            self.broken(Invariant::Bounded, at, format!("{used} {what}, at most {limit} may be"));
-        }
-    }
-
-    /// Invariant 7.
-    fn quiet(&mut self, at: Instant, what: &str) {
-        self.broken(Invariant::Quiet, at, format!("{what} was sent with no call outstanding"));
-    }
-
-    /// Invariant 9, of calls.
-    fn no_doubt(&mut self, at: Instant, call: CallNumber, record: &Record) {
-        if !self.faultless || record.gone.is_some() {
-            return;
-        }
-        if record.began.len() > 1 {
-            let times = record.began.len();
-            let what = format!("without a fault, call {call} began {times} times");
-            self.broken(Invariant::NoDoubt, at, what);
-        }
-        for (at, verdict) in &record.told {
-            if *verdict == Verdict::Failed(Execution::Unknown) {
-                let what = format!("without a fault, call {call} ended in doubt");
-                self.broken(Invariant::NoDoubt, *at, what);
-            }
-        }
-    }
-
-    /// Invariant 9, of the wire.
-    fn no_retransmission(&mut self, at: Instant) {
-        if self.faultless {
-            let what = "without a fault, a request was retransmitted".to_owned();
-            self.broken(Invariant::NoDoubt, at, what);
-        }
-    }
-
-    /// Invariant 10.
-    fn binding(
-        &mut self,
-        at: Instant,
-        call: CallNumber,
-        bound: (ServerId, Incarnation),
-        by: (ServerId, Incarnation),
-    ) {
-        let stranger = bound.0.is_some() && bound.0 != by.0;
-        let other_life = bound.1.is_some() && bound.1 != by.1;
-        if stranger || other_life {
-            let what = format!(
-                "call {call}, bound to server {} in life {}, was executed by {} in life {}",
-                bound.0, bound.1, by.0, by.1
-            );
-            self.broken(Invariant::Binding, at, what);
         }
     }
 
