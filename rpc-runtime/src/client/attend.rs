@@ -85,7 +85,7 @@ impl Connection {
                 return Some(finished);
             }
             if patience.is_some_and(|patience| patience <= self.world.now()) {
-                let mut errands = state.errands();
+                let mut errands = self.errands();
                 self.settle(&mut state, &mut errands); // it may have been called to lead
                 drop(state);
                 self.run(errands);
@@ -105,7 +105,7 @@ impl Connection {
     /// The end of the call, if it has come; else `waker` is woken when it does.
     pub(super) fn poll(self: &Arc<Self>, key: CallKey, waker: Waker) -> Option<Finished> {
         let mut state = self.lock();
-        let mut errands = state.errands();
+        let mut errands = self.errands();
         let finished = state.take(key);
         if finished.is_some() {
             errands.discard(Some(waker));
@@ -144,12 +144,11 @@ impl Connection {
         patience: Option<Instant>,
     ) -> Option<Finished> {
         let (mut lead, mut state) = Lead::take(self, state);
+        let mut until = state.lead_until(patience);
+        drop(state);
         // How many datagrams were read since a timer was seen to be due.
         let mut overdue = None;
         loop {
-            let until = state.core.next_wake().into_iter().chain(patience).min();
-            state.leader = Some(until);
-            drop(state);
             let received = match overdue {
                 None => self.link.receive(&mut lead.buffer, until),
                 Some(_) => self.link.take(&mut lead.buffer),
@@ -157,9 +156,8 @@ impl Connection {
             if received == Received::Closed {
                 self.pause(); // nothing will come any more; timers still end every call in time
             }
-            let now;
-            (state, now) = self.turn();
-            let mut errands = state.errands();
+            let (mut state, now) = self.turn();
+            let mut errands = self.errands();
             let is_more = state.feed(now, received, &lead.buffer);
             overdue = match overdue {
                 _ if !state.is_due(now) => None,
@@ -183,9 +181,9 @@ impl Connection {
                 self.run(errands);
                 return finished;
             }
+            until = state.lead_until(patience);
             drop(state);
             self.run(errands);
-            state = self.lock();
         }
     }
 
@@ -259,7 +257,7 @@ impl Connection {
     fn do_without_background(self: &Arc<Self>) {
         let mut state = self.lock();
         state.attendant = Attendant::Absent;
-        let mut errands = state.errands();
+        let mut errands = self.errands();
         if state.leader.is_none() {
             let now;
             (state, now) = self.catch_up(state, &mut errands);
@@ -319,6 +317,13 @@ impl State {
         let follower = self.waits.first_follower();
         errands.gates.extend(follower.cloned());
         follower.is_some()
+    }
+
+    /// Notes, and says, until when whoever leads waits for datagrams.
+    fn lead_until(&mut self, patience: Option<Instant>) -> Option<Instant> {
+        let until = self.core.next_wake().into_iter().chain(patience).min();
+        self.leader = Some(until);
+        until
     }
 
     fn is_due(&self, now: Instant) -> bool {

@@ -188,7 +188,7 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
             return Self::moving(again.elsewhere(connection, kept.arguments), name, parent);
         }
         let error = kept.error(&connection).with_method(name.text());
-        connection.recycle(kept.arguments);
+        connection.recycle([kept.arguments]);
         Self::failed(error)
     }
 
@@ -367,20 +367,21 @@ fn conclude<R, X>(
     name: MethodName,
     reader: Reader<R, X>,
 ) -> (R, Option<X>) {
-    if finished.arguments.capacity() > 0 {
-        connection.recycle(std::mem::take(&mut finished.arguments));
-    }
+    let arguments = std::mem::take(&mut finished.arguments);
     let (call, evidence) = (finished.call, finished.evidence);
     match judge(finished, Some(name)) {
         Ok(body) => {
             let read = (reader.read)(&body);
-            connection.recycle(body);
+            connection.recycle([arguments, body]);
             match read {
                 Ok((returned, in_outs)) => (returned, Some(in_outs)),
                 Err(why) => reader.failed(undecodable_reply(why, call, &evidence, name)),
             }
         }
-        Err(error) => reader.failed(connection.explain(error)),
+        Err(error) => {
+            connection.recycle([arguments]);
+            reader.failed(connection.explain(error))
+        }
     }
 }
 

@@ -31,6 +31,9 @@ pub(crate) struct Connection {
     /// Who writes down what must outlive this process.
     pub(super) keeper: Option<Arc<Keeper>>,
     state: Mutex<State>,
+    /// For the next turns. Behind a lock of their own, so that a thread that is through with its
+    /// errands waits for nobody's turn.
+    spare_errands: Mutex<Vec<Errands>>,
     /// Where the background thread sleeps.
     pub(super) background: Arc<dyn Gate>,
     /// Whether the last call that ended means that the server is lost: see [`Loss::code`].
@@ -55,7 +58,6 @@ pub(super) struct State {
     /// What the journal is to be told, in order.
     pub(super) records: Vec<(CallKey, CallId, Record)>,
     spare_gates: Vec<Arc<dyn Gate>>,
-    spare_errands: Vec<Errands>,
     /// When the last call was started.
     last_start: Instant,
     /// For calls made again, and the jitter of their waits.
@@ -101,7 +103,6 @@ impl Connection {
             receive_buffer: vec![0; RECEIVE_BYTES],
             records: Vec::new(),
             spare_gates: Vec::new(),
-            spare_errands: Vec::new(),
             last_start: Instant::START,
             budget: RetryBudget::new(now),
             rng,
@@ -113,8 +114,18 @@ impl Connection {
             unheard: 0,
         };
         let (loss, helpers) = (AtomicU8::new(0), Helpers::default());
-        let state = Mutex::new(state);
-        Arc::new(Self { world, link, place, keeper, state, background, loss, helpers })
+        let (state, spare_errands) = (Mutex::new(state), Mutex::default());
+        Arc::new(Self {
+            world,
+            link,
+            place,
+            keeper,
+            state,
+            spare_errands,
+            background,
+            loss,
+            helpers,
+        })
     }
 
     /// # Panics
@@ -142,8 +153,19 @@ impl Connection {
         self.lock().core.take_buffer()
     }
 
-    pub(super) fn recycle(&self, buffer: Vec<u8>) {
-        self.lock().core.recycle(buffer);
+    /// Gives the machine back what no call needs any more.
+    pub(super) fn recycle(&self, buffers: impl IntoIterator<Item = Vec<u8>>) {
+        let mut state = self.lock();
+        buffers.into_iter().for_each(|buffer| state.core.recycle(buffer));
+    }
+
+    /// For a turn.
+    pub(super) fn errands(&self) -> Errands {
+        self.spare_errands().pop().unwrap_or_default()
+    }
+
+    fn spare_errands(&self) -> MutexGuard<'_, Vec<Errands>> {
+        self.spare_errands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn set_loss(&self, loss: Option<Loss>) {
@@ -172,7 +194,7 @@ impl Connection {
         arguments: Vec<u8>,
         admission: Admission,
     ) -> CallKey {
-        let mut errands = state.errands();
+        let mut errands = self.errands();
         let pause = now.since(std::mem::replace(&mut state.last_start, now));
         if pause >= CATCH_UP_AFTER && state.leader.is_none() {
             (state, now) = self.catch_up(state, &mut errands);
@@ -192,7 +214,7 @@ impl Connection {
         ask: impl FnOnce(&mut Client, Instant) -> CallKey,
     ) -> CallKey {
         let (mut state, now) = self.turn();
-        let mut errands = state.errands();
+        let mut errands = self.errands();
         let key = ask(&mut state.core, now);
         state.waits.expect(key);
         self.after(state, now, std::mem::take(&mut errands));
@@ -202,7 +224,7 @@ impl Connection {
     /// Calls a call off; its end is still to be taken.
     pub(super) fn cancel(self: &Arc<Self>, key: CallKey) {
         let (mut state, now) = self.turn();
-        let mut errands = state.errands();
+        let mut errands = self.errands();
         state.core.cancel(now, key);
         self.after(state, now, std::mem::take(&mut errands));
     }
@@ -210,7 +232,7 @@ impl Connection {
     /// Nobody will ask for this call's end any more.
     pub(super) fn abandon(self: &Arc<Self>, key: CallKey, cancel: bool) {
         let (mut state, now) = self.turn();
-        let mut errands = state.errands();
+        let mut errands = self.errands();
         if cancel {
             state.core.cancel(now, key);
         }
@@ -240,18 +262,14 @@ impl Connection {
     /// Does what was left for after the lock.
     pub(super) fn run(self: &Arc<Self>, mut errands: Errands) {
         errands.run(self);
-        let mut state = self.lock();
-        if state.spare_errands.len() < SPARE_MAX {
-            state.spare_errands.push(errands);
+        let mut spare = self.spare_errands();
+        if spare.len() < SPARE_MAX {
+            spare.push(errands);
         }
     }
 }
 
 impl State {
-    pub(super) fn errands(&mut self) -> Errands {
-        self.spare_errands.pop().unwrap_or_default()
-    }
-
     /// Takes everything out of the machine.
     pub(super) fn drain(&mut self, now: Instant, errands: &mut Errands) {
         loop {

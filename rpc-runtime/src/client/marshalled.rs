@@ -88,7 +88,7 @@ impl<'c> Marshalled<'c> {
             })
         });
         if let Some(error) = early {
-            connection.recycle(buffer);
+            connection.recycle([buffer]);
             return Call::failed(error.with_method(name.text()));
         }
         let timeout = channel.options.timeout.or_else(|| described.timeout());

@@ -289,7 +289,7 @@ impl Race {
             }
             Err(arguments) => {
                 self.route.hedges.denied();
-                other.recycle(arguments);
+                other.recycle([arguments]);
             }
         }
         true

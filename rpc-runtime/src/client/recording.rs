@@ -37,7 +37,7 @@ impl Connection {
     /// What was asked for is on the disk, or cannot be written.
     pub(super) fn written(self: &Arc<Self>, written: &[Written]) {
         let (mut state, now) = self.turn();
-        let mut errands = state.errands();
+        let mut errands = self.errands();
         for &Written { key, call, is_start, is_written } in written {
             if is_start {
                 state.core.started_recorded(now, key, call, is_written);
@@ -73,7 +73,7 @@ impl Connection {
     /// The journal's answer to a session that wants durable slots.
     pub(super) fn generation_found(self: &Arc<Self>, table: Option<ClientTable>) {
         let (mut state, now) = self.turn();
-        let errands = state.errands();
+        let errands = self.errands();
         state.core.generation_found(now, table);
         self.after(state, now, errands);
     }
@@ -81,7 +81,7 @@ impl Connection {
     /// Goes on with durable slots of a former life, unless it has others or leads elsewhere.
     pub(super) fn restore(self: &Arc<Self>, table: ClientTable) -> bool {
         let (mut state, now) = self.turn();
-        let errands = state.errands();
+        let errands = self.errands();
         let is_restored = state.core.restore(now, table);
         self.after(state, now, errands);
         is_restored
