@@ -177,7 +177,8 @@ impl Server {
         }
     }
 
-    /// A session gives up a generation; one in which nothing runs is left to the store.
+    /// A session gives up a generation; one in which nothing runs, and that no other session may ask
+    /// for, is left to the store.
     pub(super) fn detach(&mut self, id: SessionId, generation: GenerationId) {
         let Some(known) = self.durable.generations.get_mut(&generation) else { return };
         if known.session == Some(id) {
@@ -192,16 +193,30 @@ impl Server {
         let (client, generation) = (session.client, session.generation);
         let unused = |known: &Generation| known.session == Some(id) && known.live_calls == 0;
         if self.durable.generations.get(&generation).is_some_and(unused) {
-            self.detach(id, generation);
+            self.leave_to_store(generation);
             self.outbox.event(ServerEvent::ForgetGeneration { client, generation });
         }
     }
 
     fn forget_if_unused(&mut self, id: GenerationId) {
         let unused = |known: &Generation| known.session.is_none() && known.live_calls == 0;
-        if !self.durable.generations.get(&id).is_some_and(unused) {
-            return;
+        if self.durable.generations.get(&id).is_some_and(unused) && !self.is_named(id) {
+            self.leave_to_store(id);
         }
+    }
+
+    /// Whether a session may still ask for its calls in this generation, though another one claimed
+    /// it: what that session was told of refusals and seals the store does not know (H3).
+    fn is_named(&self, id: GenerationId) -> bool {
+        let Some(known) = self.durable.generations.get(&id) else { return false };
+        let names = |one: &SessionId| {
+            let session = self.sessions.get(one);
+            session.is_some_and(|one| one.generation == id && !one.fenced && !one.closing)
+        };
+        self.clients.get(&known.client).is_some_and(|client| client.sessions.iter().any(names))
+    }
+
+    fn leave_to_store(&mut self, id: GenerationId) {
         let Some(generation) = self.durable.generations.remove(&id) else { return };
         for slot in generation.slots.into_values() {
             self.stored_bytes -= slot.stored_bytes;

@@ -263,3 +263,37 @@ fn the_store_is_looked_after_at_once_and_then_as_long_as_it_is_in_use() {
     bench.pass(Duration::ZERO);
     assert_eq!(bench.retained.len(), looks + 1, "overdue");
 }
+
+/// Refusals and seals are kept here only, so they last as long as a session that may have heard them
+/// (H3): a copy of the call would run otherwise, of which its client was told that it never will.
+#[test]
+fn durable_slots_outlive_the_session_that_took_them_while_another_one_may_use_them() {
+    for state in [Prepared::Refused, Prepared::Sealed] {
+        let mut bench = Bench::durably(state);
+        let first = bench.session;
+        let second = second_session(&mut bench);
+        for _ in 0..5 {
+            bench.pass(Duration::from_secs(1));
+            bench.ping(1);
+        }
+        assert_eq!(bench.closed, [second], "it was never used");
+        let hello = Hello { resume: first, durable: 1, generation: GENERATION, ..bench.hello() };
+        let table = DurableTable { generation: GENERATION, rows: Vec::new() };
+        assert_eq!(bench.claim_with(&hello, Some(table)), first);
+        assert_eq!(bench.d_duplicate(LAST), [stored(state, 2).unwrap()], "{state:?}");
+        assert!(bench.queue.is_empty());
+        bench.pass(Duration::from_secs(31));
+        assert_eq!(bench.closed, [second, first]);
+        assert!(bench.server.durable.generations.is_empty(), "nobody is left who may ask");
+    }
+}
+
+#[test]
+fn durable_slots_that_only_a_fenced_session_may_have_used_are_left_to_the_store() {
+    let mut bench = Bench::durably(Prepared::Sealed);
+    bench.life = NEXT_LIFE;
+    let second = second_session(&mut bench);
+    bench.pass(Duration::from_secs(5));
+    assert_eq!(bench.closed, [second]);
+    assert!(bench.server.durable.generations.is_empty());
+}
