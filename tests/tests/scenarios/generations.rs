@@ -193,8 +193,8 @@ fn eo_late_hello() {
     });
 }
 
-/// The same, and the session that nobody knows of is over before the call: nobody has the generation
-/// in mind any more, and it is no less there.
+/// The same, and the session that nobody knows of is over before the call: nobody holds the generation
+/// any more, and it is no less there.
 #[test]
 fn eo_late_hello_forgotten() {
     story(|world| {
@@ -412,5 +412,36 @@ fn eo_zombie_is_silent() {
         assert_eq!(world.server_id(bank), server);
         assert_eq!(world.link(bank, till).said(|_, _| Some(())).len(), said, "not a word");
         assert_done_once(world, call, 2);
+    });
+}
+
+/// Given a refused call, and a HELLO that was late and takes the generation for a session that nobody
+/// uses, when that session is over and a copy of the call arrives, then it is refused again: what is
+/// known of it is not in the store.
+#[test]
+fn eo_late_hello_after_refusal() {
+    story(|world| {
+        let bank = world.server_with("bank", |limits| limits.calls_running_max = 1);
+        let till = world.client("till", bank);
+        world.handlers_take(bank, ms(100));
+        let first = world.call(till, durable());
+        world.run(ms(5));
+        let refused = world.finish_call(till, durable());
+        assert_eq!(world.verdict(refused), Execution::NotExecuted);
+        let late = world.link(till, bank).copy_last(Kind::Request);
+        world.run_until_ended(first);
+        let copy = Copy::of(world, till, bank);
+        copy.claim(world, bank);
+        world.run(secs(5));
+        assert_eq!(world.with_server(bank, |server| server.sessions()), 1, "the copy's is over");
+        let next = world.finish_call(till, durable());
+
+        world.deliver(&late);
+        world.run(secs(1));
+
+        assert_eq!(world.executions(refused), 0);
+        assert_eq!(world.effects(refused), 0);
+        assert_done_once(world, first, 1);
+        assert_done_once(world, next, 1);
     });
 }

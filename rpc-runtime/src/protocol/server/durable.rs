@@ -17,15 +17,17 @@ use super::answers::Ask;
 use super::slot::{Slot, State, Stored};
 use super::{Origin, Server, ServerEvent, envelope};
 use crate::ids::{CallId, ClientId, GenerationId, Sequence, SessionId, SlotIndex, Space};
+use crate::protocol::Limits;
 use crate::protocol::timers::TimerId;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::{
     Hello, NoSession, Nonce, Pdu, Refuse, RefuseReason, RejectReason, ReplyStatus, SealedVerdict,
     Unseen,
 };
 
-/// HELLOs that wait for the store at a time.
+/// HELLOs that wait for the store at a time: in all, and of one host.
 const OPENINGS_MAX: usize = 1_024;
+const HOST_OPENINGS_MAX: usize = 256;
 
 /// A HELLO that waits until its generation is known; named by who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,12 +64,25 @@ pub(super) struct Durable {
     /// Whether there is a store.
     pub(super) enabled: bool,
     /// Whether it belongs to a later life by now.
-    is_fenced: bool,
+    pub(super) is_fenced: bool,
     /// When the store is to be looked after again.
     retain_at: Instant,
     retain_timer: Option<TimerId>,
     pub(super) generations: BTreeMap<GenerationId, Generation>,
     pub(super) openings: BTreeMap<OpeningKey, (Origin, Hello)>,
+}
+
+impl Durable {
+    /// Whether so many HELLOs wait for the store that this one may not: each that waits costs a row in
+    /// it, whether its client means to use that or not.
+    fn is_full(&self, origin: Origin, hello: &Hello, limits: &Limits) -> bool {
+        let host = origin.from.host();
+        let of_client = |key: &&OpeningKey| key.client == hello.client;
+        let of_host = |(other, _): &&(Origin, Hello)| other.from.host() == host;
+        self.openings.len() >= OPENINGS_MAX
+            || self.openings.values().filter(of_host).count() >= HOST_OPENINGS_MAX
+            || self.openings.keys().filter(of_client).count() >= limits.client_sessions_max
+    }
 }
 
 /// A generation in use.
@@ -76,15 +91,22 @@ pub(super) struct Generation {
     pub(super) client: ClientId,
     /// The session that claimed it last: the only one that may use it, and where answers go.
     pub(super) session: Option<SessionId>,
-    slots_max: u32,
+    /// Slots that there may be: those that the store had, and as many as a session was granted.
+    pub(super) slots_max: usize,
+    /// How many the store had.
+    rows: usize,
+    /// Those that have something to remember.
     pub(super) slots: BTreeMap<SlotIndex, Slot>,
     /// Calls queued or running.
     pub(super) live_calls: usize,
 }
 
 impl Generation {
-    fn slot(&mut self, index: SlotIndex) -> Option<&mut Slot> {
-        (index.0 < self.slots_max).then(|| self.slots.entry(index).or_default())
+    /// The last sequence of a slot: none if there may be one there that nothing is known of.
+    fn last(&self, index: SlotIndex, slots_max: u32) -> Option<Sequence> {
+        let room = index.0 < slots_max && self.slots.len() < self.slots_max;
+        let last = self.slots.get(&index).map(|slot| slot.last);
+        last.or_else(|| room.then_some(Sequence::ZERO))
     }
 }
 
@@ -109,7 +131,7 @@ impl Server {
         if self.durable.openings.contains_key(&key) {
             return true;
         }
-        if self.durable.is_fenced || self.durable.openings.len() >= OPENINGS_MAX {
+        if self.durable.is_fenced || self.durable.is_full(origin, hello, &self.limits) {
             let (own, push_back) = (self.identity.incarnation, self.limits.push_back);
             self.reject(origin, hello, RejectReason::NoRoom, own, push_back);
             return true;
@@ -133,6 +155,12 @@ impl Server {
         table: Option<DurableTable>,
     ) {
         let Some((origin, mut hello)) = self.durable.openings.remove(&key) else { return };
+        // A later life may have been welcomed while this one waited (C9).
+        let highest = self.highest_life(hello.client);
+        if origin.envelope.incarnation < highest {
+            let reason = RejectReason::OldIncarnation;
+            return self.reject(origin, &hello, reason, highest, Duration::ZERO);
+        }
         let bytes = |row: &DurableRow| row.ended.as_ref().map_or(0, |(_, body)| body.len());
         let room = table.as_ref().map_or(0, |table| table.rows.iter().map(bytes).sum());
         let full = self.stored_bytes + room > self.limits.reply_bytes_stored_max;
@@ -144,7 +172,8 @@ impl Server {
         let generation = Generation {
             client: hello.client,
             session: None,
-            slots_max: self.limits.slots_max,
+            slots_max: table.rows.len(),
+            rows: table.rows.len(),
             slots: table.rows.into_iter().map(slot_of).collect(),
             live_calls: 0,
         };
@@ -172,12 +201,15 @@ impl Server {
         }
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.generation = wanted;
+        let granted = session.slots_max as usize;
         if let Some(generation) = self.durable.generations.get_mut(&wanted) {
             generation.session = Some(id);
+            generation.slots_max = generation.slots_max.max(generation.rows + granted);
         }
     }
 
-    /// A session gives up a generation; one in which nothing runs is left to the store.
+    /// A session gives up a generation; one in which nothing runs, and that no other session may ask
+    /// for, is left to the store.
     pub(super) fn detach(&mut self, id: SessionId, generation: GenerationId) {
         let Some(known) = self.durable.generations.get_mut(&generation) else { return };
         if known.session == Some(id) {
@@ -192,16 +224,30 @@ impl Server {
         let (client, generation) = (session.client, session.generation);
         let unused = |known: &Generation| known.session == Some(id) && known.live_calls == 0;
         if self.durable.generations.get(&generation).is_some_and(unused) {
-            self.detach(id, generation);
+            self.leave_to_store(generation);
             self.outbox.event(ServerEvent::ForgetGeneration { client, generation });
         }
     }
 
     fn forget_if_unused(&mut self, id: GenerationId) {
         let unused = |known: &Generation| known.session.is_none() && known.live_calls == 0;
-        if !self.durable.generations.get(&id).is_some_and(unused) {
-            return;
+        if self.durable.generations.get(&id).is_some_and(unused) && !self.is_named(id) {
+            self.leave_to_store(id);
         }
+    }
+
+    /// Whether a session may still ask for its calls in this generation, though another one claimed
+    /// it: what that session was told of refusals and seals the store does not know (H3).
+    fn is_named(&self, id: GenerationId) -> bool {
+        let Some(known) = self.durable.generations.get(&id) else { return false };
+        let names = |one: &SessionId| {
+            let session = self.sessions.get(one);
+            session.is_some_and(|one| one.generation == id && !one.fenced && !one.closing)
+        };
+        self.clients.get(&known.client).is_some_and(|client| client.sessions.iter().any(names))
+    }
+
+    fn leave_to_store(&mut self, id: GenerationId) {
         let Some(generation) = self.durable.generations.remove(&id) else { return };
         for slot in generation.slots.into_values() {
             self.stored_bytes -= slot.stored_bytes;
@@ -224,8 +270,23 @@ impl Server {
         (known.session == Some(id)).then_some(generation)
     }
 
+    /// A session carries calls, be they ones that are known already.
+    fn mark_used(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.mark_used(&mut self.sessions_unused);
+        }
+    }
+
+    /// A slot that has something to remember: what only asks makes no state (M10).
     pub(super) fn durable_slot(&mut self, (generation, index): Place) -> Option<&mut Slot> {
-        self.durable.generations.get_mut(&generation)?.slot(index)
+        self.durable.generations.get_mut(&generation)?.slots.get_mut(&index)
+    }
+
+    /// A slot that will have something to remember, of those that there may be.
+    fn new_durable_slot(&mut self, (generation, index): Place) -> Option<&mut Slot> {
+        let known = self.durable.generations.get_mut(&generation)?;
+        known.last(index, self.limits.slots_max)?;
+        Some(known.slots.entry(index).or_default())
     }
 
     /// A PDU of the durable space, from a session's client.
@@ -266,7 +327,9 @@ impl Server {
             return;
         };
         let place = self.generation_of(id).map(|generation| (generation, slot));
-        let known = place.and_then(|place| self.durable_slot(place)).map(|slot| slot.last);
+        let known = place.and_then(|(generation, slot)| {
+            self.durable.generations.get(&generation)?.last(slot, self.limits.slots_max)
+        });
         if place.is_none() && sequence != Sequence::ZERO {
             return self.on_durable_elsewhere(origin, id, pdu, (slot, sequence));
         }
@@ -274,9 +337,16 @@ impl Server {
             self.counters.foreign += 1; // beyond what was granted
             return;
         };
+        if is_question && !matches!(pdu, Pdu::Ping(_)) {
+            self.mark_used(id);
+        }
+        let is_unsettled = |slot: &mut Slot| matches!(slot.state, State::Closed);
+        if sequence == last && self.durable_slot(place).is_some_and(is_unsettled) {
+            return; // a client would take closed for the last word: the store may know better (1b.7)
+        }
         let ask = Ask { slot, sequence, stamp, transmission: 0 };
         if let Pdu::Request(request) = pdu {
-            self.on_durable_request(now, id, place, request);
+            self.on_durable_request(now, id, (place, last), request);
         } else if let Pdu::Ack(_) = pdu {
             self.on_durable_ack(place, sequence);
         } else if sequence < last {

@@ -1,6 +1,6 @@
 //! Sessions open, are resumed, and end: the table "Server session".
 
-use super::super::cookie;
+use super::super::{Limits, cookie};
 use super::session::Session;
 use super::{Known, NO_NONCE, Origin, Server, ServerEvent, Share, TimerKey};
 use crate::address::{Address, Host};
@@ -46,7 +46,7 @@ impl Server {
             self.outbox.send(origin.from, &envelope, &answer);
             return;
         }
-        let highest = self.clients.get(&client).map_or(Incarnation::NONE, |known| known.highest);
+        let highest = self.highest_life(client);
         if incarnation < highest {
             let reason = RejectReason::OldIncarnation;
             return self.reject(origin, hello, reason, highest, Duration::ZERO);
@@ -54,9 +54,20 @@ impl Server {
         if incarnation > highest {
             self.fence_below(now, client, incarnation);
         }
+        // Before the store is asked, which writes down what it gives.
+        if self.resumable(origin, hello).is_none()
+            && let Err(reason) = self.room_for(origin, hello)
+        {
+            return self.reject(origin, hello, reason, own, self.limits.push_back);
+        }
         if !self.must_wait_for_store(origin, hello) {
             self.admit(now, origin, hello);
         }
+    }
+
+    /// The latest life of a client that was heard of.
+    pub(super) fn highest_life(&self, client: ClientId) -> Incarnation {
+        self.clients.get(&client).map_or(Incarnation::NONE, |known| known.highest)
     }
 
     /// A HELLO that nothing speaks against any more.
@@ -105,7 +116,8 @@ impl Server {
     /// A later life of `client` begins: its older sessions begin nothing more (C9), and what runs in
     /// them is treated as an orphan may be.
     fn fence_below(&mut self, now: Instant, client: ClientId, incarnation: Incarnation) {
-        if self.clients.len() >= CLIENTS_REMEMBERED_MAX {
+        // Each session is one client's: beyond that many have none.
+        if self.clients.len() >= CLIENTS_REMEMBERED_MAX + self.sessions.len() {
             self.clients.retain(|_, known| !known.sessions.is_empty());
         }
         let known = Known { highest: incarnation, sessions: Vec::new() };
@@ -145,21 +157,29 @@ impl Server {
         true
     }
 
-    fn open(&mut self, now: Instant, origin: Origin, hello: &Hello) {
-        let own = self.identity.incarnation;
-        if self.draining.is_some() {
-            return self.reject(origin, hello, RejectReason::Draining, own, self.limits.push_back);
+    /// How many slots a new session may have, or why there can be none.
+    fn room_for(&self, origin: Origin, hello: &Hello) -> Result<u32, RejectReason> {
+        if self.draining {
+            return Err(RejectReason::Draining);
         }
         let of_client = self.clients.get(&hello.client).map_or(0, |known| known.sessions.len());
         let share = self.hosts.get(&origin.from.host()).copied().unwrap_or_default();
         let slots = self.slots_to_grant(hello.slots, share);
-        if self.sessions.len() >= self.limits.sessions_max
+        let is_full = self.sessions.len() >= self.limits.sessions_max
             || share.sessions >= self.limits.host_sessions_max
             || of_client >= self.limits.client_sessions_max
-            || slots == 0
-        {
-            return self.reject(origin, hello, RejectReason::NoRoom, own, self.limits.push_back);
-        }
+            || slots == 0;
+        if is_full { Err(RejectReason::NoRoom) } else { Ok(slots) }
+    }
+
+    fn open(&mut self, now: Instant, origin: Origin, hello: &Hello) {
+        let slots = match self.room_for(origin, hello) {
+            Ok(slots) => slots,
+            Err(reason) => {
+                let own = self.identity.incarnation;
+                return self.reject(origin, hello, reason, own, self.limits.push_back);
+            }
+        };
         let id = self.next_session_id();
         let timer = self.timers.add(TimerKey::Lease(id));
         self.timers.set(timer, now + self.limits.lease_unused);
@@ -192,11 +212,12 @@ impl Server {
     fn welcome(&mut self, now: Instant, id: SessionId, hello: &Hello) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.last_heard = now;
+        let Limits { lease, lease_unused, .. } = self.limits;
         let welcome = Welcome {
             nonce: hello.nonce,
             client: session.client,
             server: self.identity.id,
-            lease_ms: millis(self.limits.lease),
+            lease_ms: millis(session.lease(lease, lease_unused)),
             slots: session.slots_max,
             session_time_us: session.time_us(now),
             generation: session.generation,

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!           request              begin               finish                 ACK
-//!   Empty ──────────► Queued ──────────► Running ──────────► Done, Failed ──────► Acked
-//!     │  refuse           │ SEAL, CANCEL                       └─ at_least_once: Forgotten
+//!   Empty ──────────► Queued ──────────► Running ──────────► Done ──────► Acked
+//!     │  refuse           │ SEAL, CANCEL                       └─ at_least_once: Forgotten, Closed
 //!     └──────► Refused    └──────► Sealed          (a higher sequence starts again at the left)
 //! ```
 //!
@@ -55,7 +55,8 @@ pub(super) enum State {
     Acked,
     /// An `at_least_once` call that ran: a duplicate runs again.
     Forgotten,
-    /// An `at_least_once` call that ran and was then called off: it never runs again.
+    /// An `at_least_once` call that ran and was then called off: it never runs again. Or a durable one
+    /// of which the store did not say whether it was committed: nothing is said of it.
     Closed,
 }
 
@@ -78,7 +79,7 @@ pub(super) struct Live {
     pub(super) report_at: Option<Instant>,
     /// Whether it was called off, and the handler told unless it may not be stopped.
     pub(super) cancelled: bool,
-    /// Whether anybody called it off, for `at_least_once`.
+    /// Whether anybody sealed it or called it off: it does not run again.
     pub(super) stopped: bool,
     /// Which quantum runs, from 1, and when it ends.
     pub(super) quantum: u32,

@@ -195,7 +195,7 @@ impl ClientSide {
     }
 
     pub(crate) fn started_recorded(&mut self, key: CallKey, call: CallId) {
-        self.machine.wake().started_recorded(self.now, key, call, true);
+        self.machine.wake().started_recorded(self.now, key, call, OnDisk::Yes);
     }
 
     pub(crate) fn ended_recorded(&mut self, key: CallKey, call: CallId) {

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ids::GenerationId;
-use crate::protocol::{ClientSlot, ClientTable, FormerCall, StartedRecord};
+use crate::protocol::{ClientSlot, ClientTable, FormerCall, OnDisk, StartedRecord};
 
 const GENERATION: GenerationId = GenerationId(0x9);
 const OTHER_GENERATION: GenerationId = GenerationId(0x99);
@@ -32,9 +32,13 @@ impl Bench {
 
     /// The last record is on the disk, or is not.
     fn started(&mut self, is_written: bool) -> Vec<Said> {
+        self.started_and(if is_written { OnDisk::Yes } else { OnDisk::No })
+    }
+
+    fn started_and(&mut self, on_disk: OnDisk) -> Vec<Said> {
         let (key, call, record) = self.records.remove(0);
         assert!(matches!(record, Record::Started(_)), "{record:?}");
-        self.client.started_recorded(self.now, key, call, is_written);
+        self.client.started_recorded(self.now, key, call, on_disk);
         self.drain()
     }
 
@@ -106,6 +110,26 @@ fn a_call_that_cannot_be_written_down_is_not_made() {
     assert_eq!(bench.outcome(), Outcome::NotSent(NotSentCause::JournalFailed));
     let (_, said) = bench.call();
     assert_eq!(said, [Said::Request { slot: 0, sequence: 2, transmission: 1 }], "the slot is free");
+}
+
+/// The next life may find it, and have it run: whoever was told that it did not run would pay twice.
+#[test]
+fn a_durable_call_that_is_perhaps_written_down_is_in_doubt_and_can_be_asked_about() {
+    let mut bench = Bench::keeping();
+    assert!(bench.client.restore(bench.now, ClientTable { slots: Vec::new(), ..table() }));
+    let (_, said) = bench.start_durable();
+    bench.welcome_durable(&said, GENERATION);
+    assert_eq!(bench.started_and(OnDisk::Perhaps), [], "it is not made");
+    assert_eq!(bench.outcome(), Outcome::InDoubt(DoubtCause::JournalFailed));
+    let (_, said) = bench.resolve(durable(0, 1), PATIENCE);
+    assert_eq!(said, [SEAL]);
+}
+
+#[test]
+fn a_session_s_call_that_is_perhaps_written_down_did_not_run_and_no_life_sends_it() {
+    let (mut bench, _) = Bench::recording();
+    assert_eq!(bench.started_and(OnDisk::Perhaps), []);
+    assert_eq!(bench.outcome(), Outcome::NotSent(NotSentCause::JournalFailed));
 }
 
 #[test]
@@ -194,10 +218,23 @@ fn a_call_not_yet_handed_over_moves_to_the_next_session() {
         panic!("{kinds:?}")
     };
     assert_eq!((gone, again, next.session), (place(1), key, B));
-    bench.client.started_recorded(bench.now, key, gone, true);
+    bench.client.started_recorded(bench.now, key, gone, OnDisk::Yes);
     assert_eq!(bench.drain(), [], "its former place is on the disk, not this one");
-    bench.client.started_recorded(bench.now, key, next, true);
+    bench.client.started_recorded(bench.now, key, next, OnDisk::Yes);
     assert_eq!(bench.drain(), [request(1)]);
+}
+
+#[test]
+fn a_call_that_was_written_down_while_its_session_was_being_lost_moves_too() {
+    let (mut bench, _) = Bench::recording();
+    let said = bench.no_session();
+    assert_eq!(bench.started(true), [], "the session is not known to live");
+    bench.session = B;
+    assert_eq!(bench.welcome_hello(&said), []);
+    assert_eq!(bench.ended, []);
+    assert_eq!(bench.records.remove(0).2, Record::Withdrawn);
+    assert_eq!(bench.records[0].1.session, B);
+    assert_eq!(bench.started(true), [request(1)]);
 }
 
 #[test]
@@ -417,4 +454,16 @@ fn a_call_that_may_run_again_leaves_its_lost_place_in_doubt_and_is_recorded_in_t
     assert_eq!((bench.records[0].0, bench.records[0].1.session), (key, B));
     bench.started(false);
     assert_eq!(bench.outcome(), Outcome::InDoubt(DoubtCause::NoReply), "it may have run in A");
+}
+
+#[test]
+fn an_answer_in_a_former_session_says_nothing_of_the_lease_of_this_one() {
+    let mut bench = Bench::keeping();
+    let said = former(&mut bench, LIFE_OF_SERVER, false);
+    bench.welcome_hello(&said);
+    bench.now = bench.now + LEASE / 2;
+    let envelope = Envelope { session: B, ..bench.envelope() };
+    bench.tell_as(&envelope, &working(1, 1));
+    let (_, said) = bench.call();
+    assert_eq!(only_hello(&said).resume, A, "it is asked for before anything is handed over");
 }

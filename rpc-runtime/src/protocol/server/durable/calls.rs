@@ -16,10 +16,9 @@ impl Server {
         &mut self,
         now: Instant,
         id: SessionId,
-        place: Place,
+        (place, last): (Place, Sequence),
         request: &Request<'_>,
     ) {
-        let Some(last) = self.durable_slot(place).map(|slot| slot.last) else { return };
         // The slot comes before every other check, as in a session's slots (C2).
         if request.sequence < last {
             self.counters.duplicates_suppressed += 1;
@@ -78,7 +77,7 @@ impl Server {
         self.release_durable(place);
         match self.why_not(now, id, Space::Durable, request) {
             Some((reason, push_back)) => {
-                let Some(slot) = self.durable_slot(place) else { return };
+                let Some(slot) = self.new_durable_slot(place) else { return };
                 slot.last = sequence;
                 slot.digest = request.digest;
                 slot.state = State::Refused { reason, push_back, name: request.name };
@@ -94,6 +93,9 @@ impl Server {
         let room = self.methods[method].reply_bytes_max;
         let not_after = self.not_after(now, id, request);
         let Some(caller) = self.sessions.get(&id).map(Session::caller) else { return };
+        if self.new_durable_slot(place).is_none() {
+            return;
+        }
         let Some(slot) = self.durable.generations.get_mut(&place.0).and_then(|generation| {
             generation.live_calls += 1;
             generation.slots.get_mut(&place.1)
@@ -117,9 +119,9 @@ impl Server {
         self.hand_over(ticket, method, caller, request);
     }
 
-    /// Dispatch of a durable call: see [`Server::begin`]. One that only a life of the client has asked
-    /// for which is over does not begin: it is as if it had never come, so that a later life with the
-    /// same slots may have it run, or sealed.
+    /// Dispatch of a durable call: see [`Server::begin`]. One that was asked for last in a session that
+    /// is over, or by a life of the client that is, does not begin: it is as if it had never come, so
+    /// that a later life with the same slots may have it run, or sealed.
     pub(in crate::protocol::server) fn begin_durable(
         &mut self,
         now: Instant,
@@ -131,7 +133,7 @@ impl Server {
             return false;
         };
         let State::Queued(live) = slot.state else { return false };
-        if self.sessions.get(&live.asker).is_some_and(|session| session.fenced) {
+        if self.sessions.get(&live.asker).is_none_or(|session| session.fenced) {
             self.forget_queued_durable(place);
         } else if now >= live.not_after {
             self.refuse_queued_durable(now, place, RefuseReason::Expired, Duration::ZERO);
@@ -166,7 +168,8 @@ impl Server {
     }
 
     /// A durable execution has ended and what it ended in is committed, or, for
-    /// [`HandlerEnd::NotCommitted`], nothing is: then the client's next REQUEST runs it again.
+    /// [`HandlerEnd::NotCommitted`], nothing is: then the client's next REQUEST runs it again, unless
+    /// somebody wanted it stopped.
     pub(in crate::protocol::server) fn finish_durable(
         &mut self,
         now: Instant,
@@ -176,12 +179,21 @@ impl Server {
     ) {
         let place = durable_place(ticket.call);
         let sequence = ticket.call.sequence;
+        // In a store that a later life has, that life may run it.
+        let is_ours = !self.durable.is_fenced;
         let Some(slot) = self.durable_slot(place) else { return self.pool.give(body) };
         let State::Running(live) = slot.state else {
             unreachable!("only `finish` ends what `begin` began")
         };
         let transmission = live.transmission;
         match end {
+            // It was sealed while it ran, or called off, and is known not to have run (H5).
+            HandlerEnd::NotCommitted if live.stopped && is_ours => {
+                slot.state = State::Sealed;
+                self.counters.not_committed += 1;
+                self.counters.sealed += 1;
+                self.pool.give(body);
+            }
             HandlerEnd::NotCommitted => {
                 slot.last = Sequence(sequence.0 - 1);
                 slot.state = State::Acked;

@@ -263,3 +263,148 @@ fn the_store_is_looked_after_at_once_and_then_as_long_as_it_is_in_use() {
     bench.pass(Duration::ZERO);
     assert_eq!(bench.retained.len(), looks + 1, "overdue");
 }
+
+/// Refusals and seals are kept here only, so they last as long as a session that may have heard them
+/// (H3): a copy of the call would run otherwise, of which its client was told that it never will.
+#[test]
+fn durable_slots_outlive_the_session_that_took_them_while_another_one_may_use_them() {
+    for state in [Prepared::Refused, Prepared::Sealed] {
+        let mut bench = Bench::durably(state);
+        let first = bench.session;
+        let second = second_session(&mut bench);
+        for _ in 0..5 {
+            bench.pass(Duration::from_secs(1));
+            bench.ping(1);
+        }
+        assert_eq!(bench.closed, [second], "it was never used");
+        let hello = Hello { resume: first, durable: 1, generation: GENERATION, ..bench.hello() };
+        let table = DurableTable { generation: GENERATION, rows: Vec::new() };
+        assert_eq!(bench.claim_with(&hello, Some(table)), first);
+        assert_eq!(bench.d_duplicate(LAST), [stored(state, 2).unwrap()], "{state:?}");
+        assert!(bench.queue.is_empty());
+        bench.pass(Duration::from_secs(31));
+        assert_eq!(bench.closed, [second, first]);
+        assert!(bench.server.durable.generations.is_empty(), "nobody is left who may ask");
+    }
+}
+
+#[test]
+fn durable_slots_that_only_a_fenced_session_may_have_used_are_left_to_the_store() {
+    let mut bench = Bench::durably(Prepared::Sealed);
+    bench.life = NEXT_LIFE;
+    let second = second_session(&mut bench);
+    bench.pass(Duration::from_secs(5));
+    assert_eq!(bench.closed, [second]);
+    assert!(bench.server.durable.generations.is_empty());
+}
+
+#[test]
+fn durable_slots_that_are_asked_about_keep_their_session_for_the_whole_lease() {
+    for say in [Bench::d_duplicate, Bench::d_seal, Bench::d_cancel] {
+        for sequence in [LAST, LAST + 1] {
+            let mut bench = Bench::reborn(vec![row(LAST, None)]);
+            say(&mut bench, sequence);
+            bench.queue.clear();
+            bench.pass(Duration::from_secs(29));
+            assert!(bench.closed.is_empty());
+        }
+    }
+}
+
+#[test]
+fn durable_slots_of_a_server_without_room_are_not_asked_for() {
+    let limits = Limits { sessions_max: 1, client_sessions_max: 1, ..Limits::default() };
+    for drains in [false, true] {
+        let mut bench = Bench::with(limits.clone());
+        bench.server.enable_durable();
+        if drains {
+            bench.server.drain(bench.now, Duration::from_secs(2));
+            bench.drain();
+        }
+        let reason = if drains { RejectReason::Draining } else { RejectReason::NoRoom };
+        let hello = Hello { durable: 1, ..bench.hello() };
+        let all = bench.prove(&hello);
+        let [(_, _, Said::Reject(reject))] = all[..] else { panic!("{all:?}") };
+        assert_eq!((reject.reason, reject.push_back_ms), (reason, 50));
+        assert!(bench.openings.is_empty());
+        // The session that is there may have them.
+        let hello = Hello { resume: bench.session, durable: 1, ..bench.hello() };
+        assert_eq!(bench.prove(&hello), []);
+        assert_eq!(bench.openings.len(), 1);
+    }
+}
+
+/// HELLOs of a client that wait for the store, until one is told to come again.
+fn waiting_hellos(bench: &mut Bench, client: ClientId) -> usize {
+    let before = bench.openings.len();
+    loop {
+        let hello = Hello { client, durable: 1, ..bench.hello() };
+        match &bench.prove(&hello)[..] {
+            [] => {}
+            [(_, _, Said::Reject(reject))] => {
+                assert_eq!((reject.reason, reject.push_back_ms), (RejectReason::NoRoom, 50));
+                return bench.openings.len() - before;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn durable_slots_are_waited_for_by_so_many_of_a_client_of_a_host_and_of_all() {
+    let mut bench = Bench::empty(Limits::default());
+    bench.server.enable_durable();
+    let mut of_hosts = Vec::new();
+    for host in 1.. {
+        bench.from = ip(host);
+        let before = bench.openings.len();
+        for client in 0..100 {
+            let waiting = waiting_hellos(&mut bench, ClientId(1000 * u64::from(host) + client));
+            assert!(waiting <= 64, "as many as it may have sessions");
+        }
+        of_hosts.push(bench.openings.len() - before);
+        if bench.openings.len() == 1_024 {
+            break;
+        }
+    }
+    assert_eq!(of_hosts, [256; 4]);
+    assert_eq!(waiting_hellos(&mut bench, CLIENT), 0);
+    let (key, _) = bench.openings[0];
+    bench.server.generation_opened(bench.now, key, None);
+    bench.said();
+    bench.from = ip(99);
+    assert_eq!(waiting_hellos(&mut bench, CLIENT), 1, "room again");
+}
+
+fn ip(host: u8) -> Address {
+    Address::Ip(std::net::SocketAddr::from(([192, 0, 2, host], 7)))
+}
+
+/// The slots that a server remembers, over all generations.
+fn remembered(bench: &Bench) -> usize {
+    bench.server.durable.generations.values().map(|known| known.slots.len()).sum()
+}
+
+#[test]
+fn durable_slots_take_memory_for_what_they_remember_and_not_for_questions() {
+    let mut bench = Bench::durable();
+    for slot in (0..2_000).map(SlotIndex) {
+        let sequence = Sequence(1);
+        bench.send_durable(&Pdu::Ping(Ping { slot, sequence, stamp: 0 }));
+        bench.send_durable(&Pdu::Ack(Ack { slot, sequence, cumulative: 1, pad: 0, bitmap: 0 }));
+    }
+    assert_eq!(remembered(&bench), 0);
+}
+
+#[test]
+fn durable_slots_are_as_many_as_were_granted_beside_those_that_the_store_has() {
+    let mut bench = Bench::reborn(vec![DurableRow { slot: SlotIndex(900), ..row(LAST, None) }]);
+    for slot in (0..2_000).map(SlotIndex) {
+        let seal = Seal { slot, sequence: Sequence(1), stamp: 0 };
+        bench.send_durable(&Pdu::Seal(seal));
+    }
+    assert_eq!(remembered(&bench), 64 + 1, "its session has 64");
+    let known = Request { slot: SlotIndex(900), ..bench.call_of(DURABLE, LAST + 1) };
+    assert_eq!(bench.send_durable(&Pdu::Request(known)), []);
+    assert_eq!(bench.queue.len(), 1);
+}
