@@ -152,6 +152,11 @@ pub enum Fact {
         /// The calls that were under way.
         calls: Vec<CallNumber>,
     },
+    /// A later life of its client waits for a call again.
+    Awaited {
+        /// The call.
+        call: CallNumber,
+    },
     /// An execution that heeds its cancellation began, and may go on without its caller for so long.
     Watched(Watched),
     /// It ended, or its server died.
@@ -220,6 +225,8 @@ struct Record {
     ended: bool,
     /// When its client's process died.
     gone: Option<Instant>,
+    /// Whether a later life of it took the call up.
+    awaited: bool,
 }
 
 impl Record {
@@ -294,6 +301,7 @@ impl Checker {
                     told: Vec::new(),
                     ended: false,
                     gone: None,
+                    awaited: false,
                 };
                 self.calls.insert(call, record);
             }
@@ -327,6 +335,11 @@ impl Checker {
                     if let Some(record) = self.calls.get_mut(&call) {
                         record.gone = Some(at);
                     }
+                }
+            }
+            Fact::Awaited { call } => {
+                if let Some(record) = self.calls.get_mut(&call) {
+                    record.awaited = true;
                 }
             }
             Fact::Watched(watched) => self.ledger.watch(at, watched),
