@@ -275,6 +275,24 @@ fn a_quantum_of_a_durable_call_of_an_ended_generation_is_refused() {
 }
 
 #[test]
+fn a_durable_call_that_was_given_up_is_called_off_in_the_next_session_too() {
+    let (mut bench, key) = Bench::durable();
+    assert_eq!(bench.cancel(key), [CANCEL]);
+    bench.tell(&BYE);
+    let spec = bench.durable_spec();
+    let (_, said) = bench.start(spec);
+    bench.session = B;
+    let hello = only_hello(&said);
+    assert_eq!(bench.grant(&hello, GENERATION).len(), 1, "the new call");
+    let said = bench.pass(PATIENCE);
+    assert!(said.contains(&CANCEL), "{said:?}");
+    bench.client.close(bench.now);
+    bench.ended.clear();
+    bench.drain();
+    assert!(bench.client.is_quiet());
+}
+
+#[test]
 fn a_client_that_closes_with_all_settled_has_its_slots_forgotten() {
     let (mut bench, _) = Bench::durable();
     bench.tell_durable(&reply(1));
