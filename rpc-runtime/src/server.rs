@@ -213,7 +213,8 @@ impl Server {
         self
     }
 
-    /// Bounds what peers can make the server hold.
+    /// Bounds what peers can make the server hold. Limits that contradict each other are an error of
+    /// [`Server::spawn`].
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
@@ -241,7 +242,8 @@ impl Server {
     /// # Errors
     ///
     /// [`ErrorKind::Misconfigured`] when two services or methods cannot be told apart, a quantum is too
-    /// short, or no thread is to be had; what a binder said that the server was to be registered with.
+    /// short, limits contradict each other, or no thread is to be had; what a binder said that the
+    /// server was to be registered with.
     pub fn spawn(self) -> Result<Running, CallError> {
         let mut started = self.start()?;
         started.receive()?;

@@ -15,6 +15,8 @@ mod refusals;
 mod restarts;
 #[path = "scenarios/orphans.rs"]
 mod orphans;
+#[path = "scenarios/quanta.rs"]
+mod quanta;
 #[path = "scenarios/limits.rs"]
 mod limits;
 #[path = "scenarios/network.rs"]

@@ -4,6 +4,7 @@
 //! for a call: it hands out a [`CallKey`] and, once for each, [`ClientEvent::Ended`].
 
 mod call;
+mod call_off;
 mod session;
 mod slots;
 mod answers;
@@ -27,7 +28,7 @@ use super::timers::{TimerId, Timers};
 use super::{ClientCounters, Evidence, Limits, NotSentCause, Outcome, Output, Reason, Record};
 use crate::address::Address;
 use crate::hash::{Hasher, SipKey};
-use crate::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId, SessionId};
+use crate::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId, SessionId, Space};
 use crate::random::Rng;
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
@@ -129,6 +130,7 @@ pub enum ClientEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum TimerKey {
     Call(usize),
+    CallOff(Space, usize),
     Hello,
     Ack,
 }
@@ -334,6 +336,7 @@ impl Client {
         while let Some(key) = self.timers.pop_due(now) {
             match key {
                 TimerKey::Call(index) => self.on_call_timer(now, index),
+                TimerKey::CallOff(space, index) => self.on_call_off_timer(now, space, index),
                 TimerKey::Hello => self.on_hello_timer(now),
                 TimerKey::Ack => self.acknowledge(),
             }
@@ -351,7 +354,7 @@ impl Client {
             return Output::Transmit { to };
         }
         let why = |key| match key {
-            TimerKey::Call(_) | TimerKey::Hello => Reason::Retransmission,
+            TimerKey::Call(_) | TimerKey::CallOff(..) | TimerKey::Hello => Reason::Retransmission,
             TimerKey::Ack => Reason::Acknowledgement,
         };
         self.timers.next().map_or(
@@ -373,6 +376,7 @@ impl Client {
             self.cancel_for_close(now, key);
         }
         self.say_bye();
+        self.stop_all_calling_off(Space::Durable);
     }
 
     /// Calls and resolves under way.

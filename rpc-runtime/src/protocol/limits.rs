@@ -61,6 +61,8 @@ pub struct Limits {
     /// Lives of a server that may end while they have a durable call, before its client stops by
     /// itself: the call may be what kills them (protocol tables, M7).
     pub server_deaths_max: u32,
+    /// How often the server of a call that its caller gave up is told so, until it answers.
+    pub cancel_transmissions_max: u32,
     /// How long a call runs before its caller is asked whether it still waits, where its method does
     /// not say.
     pub quantum: Duration,
@@ -119,6 +121,7 @@ impl Default for Limits {
             deadline_max: Duration::from_secs(24 * 3_600),
             retention: Duration::from_secs(30 * 24 * 3_600),
             server_deaths_max: 3,
+            cancel_transmissions_max: 4,
             quantum: super::orphan::QUANTUM_DEFAULT,
             grace: Duration::from_secs(3),
             cookie_always: false,
@@ -132,19 +135,82 @@ impl Limits {
     /// Whether the limits fit each other.
     #[must_use]
     pub fn are_consistent(&self) -> bool {
-        self.slots_max > 0
-            && self.retransmit_floor > Duration::ZERO
-            && self.working_after * 2 <= self.retransmit_floor
-            && self.retransmit_floor <= self.retransmit_initial
-            && self.retransmit_initial <= self.retransmit_ceiling
-            && self.retransmit_ceiling * 2 <= self.lease_unused
-            && self.lease_unused <= self.lease
-            && self.lease_min <= self.lease_unused
-            && self.push_back <= self.push_back_max
-            && self.retention > self.lease
-            && self.server_deaths_max > 0
-            && self.reply_bytes_stored_max >= REPLY_BYTES_MAX
-            && self.quantum >= QUANTUM_MIN
-            && self.grace >= QUANTUM_MIN
+        self.contradiction().is_none()
+    }
+
+    /// The first rule that the limits break, in words that name the limit.
+    #[must_use]
+    pub fn contradiction(&self) -> Option<&'static str> {
+        let rules = [
+            (self.slots_max > 0, "`slots_max` must be 1 at least"),
+            (
+                self.retransmit_floor > Duration::ZERO,
+                "`retransmit_floor` must be longer than nothing",
+            ),
+            (
+                self.working_after <= self.retransmit_floor / 2,
+                "`working_after` must be half of `retransmit_floor` at most",
+            ),
+            (
+                self.retransmit_floor <= self.retransmit_initial,
+                "`retransmit_initial` must be `retransmit_floor` at least",
+            ),
+            (
+                self.retransmit_initial <= self.retransmit_ceiling,
+                "`retransmit_ceiling` must be `retransmit_initial` at least",
+            ),
+            (
+                self.retransmit_ceiling <= self.lease_unused / 2,
+                "`lease_unused` must be twice `retransmit_ceiling` at least",
+            ),
+            (self.lease_unused <= self.lease, "`lease` must be `lease_unused` at least"),
+            (self.lease_min <= self.lease_unused, "`lease_min` must be `lease_unused` at most"),
+            (self.push_back <= self.push_back_max, "`push_back` must be `push_back_max` at most"),
+            (self.retention > self.lease, "`retention` must be longer than `lease`"),
+            (self.server_deaths_max > 0, "`server_deaths_max` must be 1 at least"),
+            (self.cancel_transmissions_max > 0, "`cancel_transmissions_max` must be 1 at least"),
+            (
+                self.reply_bytes_stored_max >= REPLY_BYTES_MAX,
+                "`reply_bytes_stored_max` must have room for one reply, however long",
+            ),
+            (self.quantum >= QUANTUM_MIN, "`quantum` must be 1 ms at least"),
+            (self.grace >= QUANTUM_MIN, "`grace` must be 1 ms at least"),
+        ];
+        rules.into_iter().find(|(holds, _)| !holds).map(|(_, rule)| rule)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_rule_that_is_broken_is_told_by_the_name_of_its_limit() {
+        let (none, ever) = (Duration::ZERO, Duration::MAX);
+        let cases: [(&str, fn(&mut Limits, Duration, Duration)); 15] = [
+            ("slots_max", |limits, _, _| limits.slots_max = 0),
+            ("retransmit_floor", |limits, none, _| limits.retransmit_floor = none),
+            ("working_after", |limits, _, ever| limits.working_after = ever),
+            ("retransmit_initial", |limits, none, _| limits.retransmit_initial = none),
+            ("retransmit_ceiling", |limits, none, _| limits.retransmit_ceiling = none),
+            ("lease_unused", |limits, _, ever| limits.retransmit_ceiling = ever),
+            ("lease", |limits, none, _| limits.lease = none),
+            ("lease_min", |limits, _, ever| limits.lease_min = ever),
+            ("push_back", |limits, _, ever| limits.push_back = ever),
+            ("retention", |limits, _, _| limits.retention = limits.lease),
+            ("server_deaths_max", |limits, _, _| limits.server_deaths_max = 0),
+            ("cancel_transmissions_max", |limits, _, _| limits.cancel_transmissions_max = 0),
+            ("reply_bytes_stored_max", |limits, _, _| limits.reply_bytes_stored_max = 1),
+            ("quantum", |limits, none, _| limits.quantum = none),
+            ("grace", |limits, none, _| limits.grace = none),
+        ];
+        assert_eq!(Limits::default().contradiction(), None);
+        for (name, set) in cases {
+            let mut limits = Limits::default();
+            set(&mut limits, none, ever);
+            let told = limits.contradiction().expect(name);
+            assert!(told.starts_with(&format!("`{name}` ")), "{name}: {told}");
+            assert!(!limits.are_consistent());
+        }
     }
 }

@@ -26,8 +26,7 @@ use super::{Explanations, Limits, Output, Reason, ServerCounters};
 use crate::address::{Address, Host};
 use crate::hash::{Hasher, SipKey};
 use crate::ids::{
-    CallId, ClientId, GenerationId, Incarnation, MethodFingerprint, Sequence, ServerId, SessionId,
-    SlotIndex, Space,
+    CallId, ClientId, GenerationId, Incarnation, MethodFingerprint, ServerId, SessionId, Space,
 };
 use crate::random::Rng;
 use crate::semantics::Semantics;
@@ -35,6 +34,7 @@ use crate::time::{Duration, Instant};
 use crate::wire::{self, Envelope, ForeignHello, Goaway, GoawayReason, Nonce, Pdu};
 use durable::Durable;
 use session::Session;
+use slot::Spot;
 
 pub(crate) use answers::fitted;
 pub use durable::{DurableRow, DurableTable, OpeningKey};
@@ -164,8 +164,7 @@ pub enum Begin {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum TimerKey {
     Lease(SessionId),
-    Call(SessionId, SlotIndex),
-    Durable(GenerationId, SlotIndex),
+    Call(Spot),
     Retain,
 }
 
@@ -334,10 +333,7 @@ impl Server {
         while let Some(key) = self.timers.pop_due(now) {
             match key {
                 TimerKey::Lease(session) => self.on_lease(now, session),
-                TimerKey::Call(session, slot) => self.on_call_timer(now, session, slot),
-                TimerKey::Durable(generation, slot) => {
-                    self.on_durable_timer(now, (generation, slot));
-                }
+                TimerKey::Call(spot) => self.on_call_timer(now, spot),
                 TimerKey::Retain => self.on_retain_timer(now),
             }
         }
@@ -357,7 +353,7 @@ impl Server {
             Some((until, TimerKey::Lease(_) | TimerKey::Retain)) => {
                 Output::Wait { until: Some(until), why: Reason::Lease }
             }
-            Some((until, TimerKey::Call(..) | TimerKey::Durable(..))) => {
+            Some((until, TimerKey::Call(_))) => {
                 Output::Wait { until: Some(until), why: Reason::Working }
             }
         }
@@ -478,11 +474,6 @@ const fn envelope(own: Incarnation, session: &Session, space: Space) -> Envelope
 
 /// The nonce of answers that answer no HELLO.
 const NO_NONCE: Nonce = Nonce(0);
-
-/// A slot's call as a client names it.
-const fn call_id(session: SessionId, slot: SlotIndex, sequence: Sequence) -> CallId {
-    CallId { session, space: Space::Session, slot, sequence }
-}
 
 #[cfg(test)]
 mod tests;

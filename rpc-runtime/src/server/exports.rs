@@ -46,6 +46,11 @@ impl Exports {
     ) -> Result<(Self, Vec<MethodEntry>), CallError> {
         check_quantum("the server's quantum", limits.quantum)?;
         check_quantum("the server's grace period", limits.grace)?;
+        if let Some(rule) = limits.contradiction() {
+            return Err(misconfigured(format!(
+                "the server's limits contradict each other: {rule}"
+            )));
+        }
         let mut names = BTreeMap::new();
         let mut fingerprints = BTreeMap::new();
         let mut entries = Vec::new();

@@ -42,6 +42,8 @@ struct Record {
     ended: bool,
     /// When its client's process died.
     gone: Option<Instant>,
+    /// Whether a later life of it took the call up.
+    awaited: bool,
 }
 
 impl Record {
@@ -116,6 +118,7 @@ impl Checker {
                     told: Vec::new(),
                     ended: false,
                     gone: None,
+                    awaited: false,
                 };
                 self.calls.insert(call, record);
             }
@@ -149,6 +152,11 @@ impl Checker {
                     if let Some(record) = self.calls.get_mut(&call) {
                         record.gone = Some(at);
                     }
+                }
+            }
+            Fact::Awaited { call } => {
+                if let Some(record) = self.calls.get_mut(&call) {
+                    record.awaited = true;
                 }
             }
             Fact::Watched(watched) => self.ledger.watch(at, watched),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rpc_runtime::orphans::OrphanStrategy;
+use rpc_runtime::protocol::Limits;
 use rpc_runtime::time::Duration;
 use rpc_runtime::{CallError, ErrorKind, Server, service};
 
@@ -45,6 +46,15 @@ fn a_quantum_of_nothing_is_refused_and_the_error_says_what_to_do() {
     assert!(text.contains("the server's grace period is 1µs"), "{text}");
     let text = refused(server().export(HastyService::new(Nobody)));
     assert!(text.contains("the quantum of hasty.run is 10µs"), "{text}");
+}
+
+#[test]
+fn limits_that_contradict_each_other_are_refused_by_name() {
+    let mut limits = Limits::default();
+    limits.lease = Duration::from_secs(1);
+    let text = refused(server().limits(limits));
+    assert!(text.contains("the server's limits contradict each other"), "{text}");
+    assert!(text.contains("`lease` must be `lease_unused` at least"), "{text}");
 }
 
 #[test]

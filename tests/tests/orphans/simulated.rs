@@ -7,8 +7,10 @@ use rpc_runtime::fault::Faults;
 use rpc_runtime::orphans::OrphanStrategy;
 use rpc_runtime::protocol::ServerCounters;
 use rpc_runtime::server::Running;
+use rpc_runtime::sim::net::{Rule, Verdict};
 use rpc_runtime::sim::{HostId, Simulation, sleep};
 use rpc_runtime::time::{Duration, Instant};
+use rpc_runtime::wire::Kind;
 use rpc_runtime::{Execution, Server};
 
 use super::chain::{Chain as _, ChainClient, ChainService, Desk, Link};
@@ -27,6 +29,7 @@ pub(crate) struct World {
     pub(crate) simulation: Simulation,
     pub(crate) desks: Vec<Arc<Desk>>,
     running: Vec<Arc<Mutex<Option<Running>>>>,
+    hosts: Vec<HostId>,
 }
 
 impl World {
@@ -35,11 +38,11 @@ impl World {
         let desks: Vec<_> = (0..links).map(|_| Arc::<Desk>::default()).collect();
         let running: Vec<Arc<Mutex<Option<Running>>>> =
             (0..links).map(|_| Arc::default()).collect();
-        simulation.with(|world| {
+        let hosts = simulation.with(|world| {
             world.net.set_faults(Faults::default().delay(ms(1)));
             let hosts: Vec<HostId> =
                 (0..links).map(|n| world.add_host(&format!("link-{n}"))).collect();
-            for (n, host) in hosts.into_iter().enumerate() {
+            for (n, &host) in hosts.iter().enumerate() {
                 let next = (n + 1 < links).then(|| format!("sim://link-{}", n + 1));
                 let link = Link::new(next.as_deref(), &desks[n], sleep);
                 let place = Arc::clone(&running[n]);
@@ -52,8 +55,9 @@ impl World {
                     sleep(Duration::from_secs(100_000));
                 });
             }
+            hosts
         });
-        Self { simulation, desks, running }
+        Self { simulation, desks, running, hosts }
     }
 
     /// A client on a host of its own.
@@ -167,11 +171,40 @@ fn a_lost_cancel_is_made_good_after_the_quantum_and_the_grace() {
     });
     world.run_to(ms(499));
     world.simulation.with(|control| control.net.set_faults(Faults::default().loss(1.0)));
-    world.run_to(ms(600));
+    world.run_to(ms(1_000));
     world.simulation.with(|control| control.net.set_faults(Faults::default().delay(ms(1))));
-    assert_eq!(world.at_work(), [1]);
+    world.run_to(ms(1_100));
+    assert_eq!(world.at_work(), [1], "however often it was said");
     world.run_to(QUANTUM + GRACE + SLACK);
     assert_eq!(world.at_work(), [0], "a client without calls hears nobody");
+}
+
+/// The links ask nobody whether their work is wanted: without the CANCEL they would go on to the
+/// call's deadline, in ten minutes.
+#[test]
+fn a_cancel_that_is_lost_within_a_chain_is_said_again() {
+    for second_hop in [true, false] {
+        let world = World::new(31, 3, OrphanStrategy::Gentle);
+        let client = world.client("client", || {
+            let chain = first_link();
+            let call = chain.start().work();
+            sleep(ms(500));
+            call.cancel();
+            sleep(ms(20_000));
+        });
+        let (from, to) =
+            if second_hop { (world.hosts[0], world.hosts[1]) } else { (client, world.hosts[0]) };
+        let lost = Rule::new(Verdict::Drop).from(from).to(to).kind(Kind::Cancel).times(1);
+        world.simulation.with(|control| control.net.script(lost));
+        world.run_to(ms(500) + ms(10));
+        let first = u64::from(!second_hop);
+        assert_eq!(world.at_work(), [first, 1, 1], "it was lost");
+        world.run_to(ms(500) + SLACK * 2);
+        assert_eq!(world.at_work(), [0, 0, 0]);
+        for link in 0..3 {
+            assert_eq!(world.counters(link).cancelled, 1, "link {link}");
+        }
+    }
 }
 
 #[test]

@@ -231,6 +231,42 @@ fn fence_when_the_owner_is_gone() {
     });
 }
 
+/// Given a CANCEL that is lost three times, when the fourth passes, then the handler is told, and
+/// nothing more is said of it.
+#[test]
+fn cancel_lost_three_times() {
+    story(|world| {
+        let bank = world.server("bank");
+        let till = world.client("till", bank);
+        world.handlers_take(bank, secs(60));
+        let call = world.call(till, once().within(secs(50)));
+        world.run(ms(5));
+        world.link(till, bank).drop_times(Kind::Cancel, 3);
+        world.cancel(call);
+        world.run(secs(1));
+        assert_eq!(world.server_counters(bank).cancelled, 1);
+        assert_eq!(world.with_server(bank, |server| server.running()), 0);
+        assert_eq!(world.link(till, bank).sent(Kind::Cancel), 4);
+    });
+}
+
+/// Given a CANCEL that the server answers, when time passes, then it is not said again.
+#[test]
+fn cancel_answered() {
+    story(|world| {
+        let bank = world.server("bank");
+        let till = world.client("till", bank);
+        world.handlers_take(bank, ms(500));
+        world.handlers_ignore_cancel(bank);
+        let call = world.call(till, once());
+        world.run(ms(5));
+        world.cancel(call);
+        world.run(secs(1));
+        assert_eq!(world.link(till, bank).sent(Kind::Cancel), 1);
+        assert_eq!(world.server_counters(bank).cancelled, 1);
+    });
+}
+
 /// Given ten thousand cancels and cancels for calls that never came, when they arrive, then the
 /// handler is told once, and the session lives.
 #[test]

@@ -187,6 +187,7 @@ impl Client {
                 self.conclude(now, key, Some(index), outcome);
             }
             State::Linger => {
+                self.stop_calling_off(space, index);
                 let slot = &mut self.table(space).slots[index];
                 let outcome = joined(slot.in_doubt, outcome);
                 let resolver = slot.resolver.take();
@@ -205,7 +206,9 @@ impl Client {
     fn on_working(&mut self, now: Instant, space: Space, working: &Working) {
         let place = (space, working.slot, working.sequence);
         let Some(index) = self.expected(place) else { return };
-        let State::Busy(key) = self.table(space).slots[index].state else { return };
+        let State::Busy(key) = self.table(space).slots[index].state else {
+            return self.on_working_off(now, space, (index, working));
+        };
         if working.stamp != 0 && working.stamp <= now.as_micros() {
             self.trip.sample(Duration::from_micros(now.as_micros() - working.stamp));
         }

@@ -52,7 +52,7 @@ impl SlotTable {
         digest.add((self.slots.len(), &self.free, &self.lingering));
         for slot in &self.slots {
             digest.add((slot.sequence, slot.unacknowledged, slot.in_doubt, slot.resolver));
-            digest.add(slot.recorded);
+            digest.add((slot.recorded, slot.calling_off.map(|calling_off| calling_off.tries)));
             digest.variant(&slot.state);
             match &slot.state {
                 State::Free | State::Linger => {}

@@ -137,6 +137,7 @@ impl Client {
                 }
             }
         }
+        self.stop_all_calling_off(Space::Durable);
         for body in self.durable.slots.clear() {
             self.pool.give(body);
         }

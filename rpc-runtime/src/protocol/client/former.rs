@@ -120,6 +120,7 @@ impl Client {
             self.end(now, key, Outcome::InDoubt(cause));
             return key;
         }
+        self.stop_calling_off(Space::Durable, index);
         self.durable.slots.take_back(index, key, spec.depth);
         self.calls[key.index].stage = Stage::Busy(index);
         let timer = self.timers.add(TimerKey::Call(key.index));

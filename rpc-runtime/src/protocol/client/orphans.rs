@@ -5,18 +5,27 @@
 
 use super::Client;
 use super::slots::State;
-use crate::ids::{Sequence, SessionId, SlotIndex, Space};
+use crate::ids::{Sequence, SlotIndex, Space};
 use crate::time::Instant;
 use crate::wire::{Alive, Answer, Envelope, Extend, Owner, Pdu};
 
 impl Client {
     /// A quantum of a call is over.
     pub(super) fn on_extend(&mut self, now: Instant, envelope: &Envelope, extend: &Extend) {
-        if extend.answer != Answer::Ask || envelope.space != Space::Session {
+        if extend.answer != Answer::Ask || envelope.space == Space::Maybe {
             self.counters.foreign += 1;
             return;
         }
-        let wanted = self.is_waited_for(now, envelope, extend.slot, extend.sequence);
+        let is_current = self.hear_question(now, envelope);
+        let waits = self.waits_for(envelope.space, extend.slot, extend.sequence);
+        if waits && !is_current && envelope.space == Space::Durable {
+            // A durable call goes on in a later session, and is claimed by being sent again there.
+            // Of which slots the former one spoke is not known any more: a yes might be a lie, a no
+            // would be the end of a call that is wanted.
+            self.counters.stale += 1;
+            return;
+        }
+        let wanted = waits && is_current;
         if wanted {
             self.counters.quanta_granted += 1;
         } else {
@@ -36,7 +45,8 @@ impl Client {
         }
         self.counters.owners_asked += 1;
         let wanted = client_incarnation == self.identity.incarnation
-            && self.is_waited_for(now, envelope, slot, sequence);
+            && self.hear_question(now, envelope)
+            && self.waits_for(Space::Session, slot, sequence);
         let answer = if wanted { Answer::Yes } else { Answer::No };
         let pad = [0; 3];
         let alive =
@@ -46,33 +56,29 @@ impl Client {
 
     /// Whether the caller of a call waits for it. A call that was given up lingers, and nobody waits
     /// for it, not even who asks what became of it.
-    fn is_waited_for(
-        &mut self,
-        now: Instant,
-        envelope: &Envelope,
-        slot: SlotIndex,
-        sequence: Sequence,
-    ) -> bool {
-        if !self.is_current(envelope.session, envelope) {
-            return false;
-        }
-        self.last_heard = Some(now);
+    fn waits_for(&mut self, space: Space, slot: SlotIndex, sequence: Sequence) -> bool {
         let index = usize::try_from(slot.0).unwrap_or(usize::MAX);
-        self.slots
+        self.table(space)
             .slots
             .get(index)
             .is_some_and(|slot| slot.sequence == sequence && matches!(slot.state, State::Busy(_)))
     }
 
-    fn is_current(&self, id: SessionId, envelope: &Envelope) -> bool {
-        self.session()
-            .is_some_and(|session| session.id == id && session.incarnation == envelope.incarnation)
+    /// Whether a question comes in the session that is open, whose server is alive then.
+    fn hear_question(&mut self, now: Instant, envelope: &Envelope) -> bool {
+        let asked = (envelope.session, envelope.incarnation);
+        let is_current =
+            self.session().is_some_and(|session| (session.id, session.incarnation) == asked);
+        if is_current {
+            self.last_heard = Some(now);
+        }
+        is_current
     }
 
     /// Answers in the session of the question, which may be one that was given up.
     fn answer_orphan(&mut self, envelope: &Envelope, answer: &Pdu<'_>) {
         let envelope = Envelope {
-            space: Space::Session,
+            space: envelope.space,
             target: envelope.incarnation.tag(),
             session: envelope.session,
             incarnation: self.identity.incarnation,

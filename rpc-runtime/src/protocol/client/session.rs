@@ -349,7 +349,7 @@ impl Client {
 
     /// After GOAWAY and the last call, the session is closed, so that the next call looks afresh.
     fn leave_if_idle(&mut self) {
-        if self.draining && self.calls.is_empty() {
+        if self.draining && self.calls.is_empty() && !self.is_calling_off() {
             self.say_bye();
             self.draining = false;
         }
@@ -428,6 +428,7 @@ impl Client {
             self.given_up.pop_front();
         }
         self.given_up.push_back(id);
+        self.stop_all_calling_off(Space::Session);
         let unused = self.slots.clear();
         for body in unused {
             self.pool.give(body);

@@ -3,13 +3,14 @@
 use std::collections::VecDeque;
 
 use super::call::{Call, Stage};
+use super::call_off::CallingOff;
 use super::session::{Link, Session};
 use super::{CallKey, Client};
 use crate::ids::{CallId, Sequence, SlotIndex, Space};
 use crate::protocol::{ClientSlot, DoubtCause, Outcome};
 use crate::semantics::Semantics;
 use crate::time::Instant;
-use crate::wire::{Ack, Cancel, Pdu, Ping, Request, Seal};
+use crate::wire::{Ack, Pdu, Ping, Request, Seal};
 
 /// The client's side of a session's slots.
 #[derive(Clone, Debug, Default)]
@@ -22,6 +23,8 @@ pub(super) struct SlotTable {
     /// Slots with a call under way that is nested in no other.
     busy_outermost: usize,
     unacknowledged: usize,
+    /// Slots whose call is being called off.
+    pub(super) calling_off: usize,
 }
 
 /// One slot.
@@ -37,6 +40,8 @@ pub(super) struct Slot {
     pub(super) resolver: Option<CallKey>,
     /// Whether the call of `sequence` is in the journal.
     pub(super) recorded: bool,
+    /// Its caller has given up the call of `sequence`, and the server may not know yet.
+    pub(super) calling_off: Option<CallingOff>,
 }
 
 /// Where a slot stands.
@@ -155,9 +160,11 @@ impl SlotTable {
     /// Every slot is free, lingers or has a call, and is counted as what it is.
     pub(super) fn check(&self, calls: &slab::Slab<Call>) {
         let mut places: Vec<usize> = self.free.iter().chain(&self.lingering).copied().collect();
-        let (mut busy_outermost, mut unacknowledged) = (0, 0);
+        let (mut busy_outermost, mut unacknowledged, mut calling_off) = (0, 0, 0);
         for (index, slot) in self.slots.iter().enumerate() {
             unacknowledged += usize::from(slot.unacknowledged);
+            calling_off += usize::from(slot.calling_off.is_some());
+            assert!(slot.calling_off.is_none() || matches!(slot.state, State::Linger));
             let lists = (self.free.contains(&index), self.lingering.contains(&index));
             match slot.state {
                 State::Free => assert_eq!(lists, (true, false)),
@@ -181,8 +188,8 @@ impl SlotTable {
         }
         places.sort_unstable();
         assert!(places.into_iter().eq(0..self.slots.len()), "each slot stands in one place");
-        let counted = (self.busy_outermost, self.unacknowledged);
-        assert_eq!((busy_outermost, unacknowledged), counted);
+        let counted = (self.busy_outermost, self.unacknowledged, self.calling_off);
+        assert_eq!((busy_outermost, unacknowledged, calling_off), counted);
     }
 }
 
@@ -243,6 +250,7 @@ impl Client {
         key: CallKey,
         (space, index): (Space, usize),
     ) {
+        self.stop_calling_off(space, index);
         self.table(space).set_unacknowledged(index, false);
         let Call { in_doubt, recorded, .. } = self.calls[key.index];
         let slot = &mut self.table(space).slots[index];
@@ -387,28 +395,20 @@ impl Client {
         }
     }
 
-    /// The caller waits no longer: the slot lingers, the server is told once, and the call is in
-    /// doubt.
+    /// The caller waits no longer: the slot lingers, the server is told, and the call is in doubt.
+    /// That a deadline is over is said once, for the server knows it; a cancel until it is heard.
     pub(super) fn give_up(&mut self, now: Instant, key: CallKey, slot: usize, cause: DoubtCause) {
         let call = &self.calls[key.index];
         let (space, index, sequence) = (call.id.space, call.id.slot, call.id.sequence);
         let depth = call.spec.depth;
         self.table(space).leave(slot, depth, true);
-        if let Link::Live(session) = self.link {
+        if cause == DoubtCause::Cancelled {
+            self.start_calling_off(now, space, slot);
+        } else if let Link::Live(session) = self.link {
             let stamp = now.as_micros();
-            let pdu = match cause {
-                DoubtCause::Cancelled => Pdu::Cancel(Cancel { slot: index, sequence, stamp }),
-                DoubtCause::NoReply
-                | DoubtCause::ServerRestarted
-                | DoubtCause::SessionLost
-                | DoubtCause::Closed
-                | DoubtCause::RefusedAfterDoubt
-                | DoubtCause::GenerationEnded
-                | DoubtCause::ServerDied
-                | DoubtCause::JournalFailed => Pdu::Seal(Seal { slot: index, sequence, stamp }),
-            };
             let envelope = self.envelope(&session, space);
-            self.outbox.send(self.target.address, &envelope, &pdu);
+            let seal = Pdu::Seal(Seal { slot: index, sequence, stamp });
+            self.outbox.send(self.target.address, &envelope, &seal);
         }
         self.end(now, key, Outcome::InDoubt(cause));
     }

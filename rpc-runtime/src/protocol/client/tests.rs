@@ -9,6 +9,7 @@ use crate::protocol::DoubtCause;
 use crate::time::Duration;
 use crate::wire::{Reject, *};
 
+mod call_off;
 mod durable;
 mod goodbye;
 mod hostile;

@@ -3,7 +3,7 @@
 //! Knows how an answer looks; does not know why it is given (`calls.rs`, `stop.rs`).
 
 use super::handshake::millis;
-use super::slot::{Slot, State};
+use super::slot::{Slot, Spot, State};
 use super::{Server, envelope};
 use crate::ids::{Sequence, SessionId, SlotIndex, Space};
 use crate::time::{Duration, Instant};
@@ -95,14 +95,17 @@ impl Server {
     }
 
     /// WORKING, unasked, for a call that has been under way for a while.
-    pub(super) fn report(
-        &mut self,
-        now: Instant,
-        id: SessionId,
-        slot: SlotIndex,
-        sequence: Sequence,
-    ) {
-        self.answer(now, id, Ask { slot, sequence, stamp: 0, transmission: 0 });
+    pub(super) fn report(&mut self, now: Instant, spot: Spot) {
+        let Some(slot) = self.slot_at(spot) else { return };
+        let ask = Ask { slot: spot.index(), sequence: slot.last, stamp: 0, transmission: 0 };
+        let asker = slot.live().map(|live| live.asker);
+        match (spot, asker) {
+            (Spot::Session(id, _), _) => self.answer(now, id, ask),
+            (Spot::Durable(id, index), Some(asker)) => {
+                self.tell_durable(now, (id, index), ask, asker);
+            }
+            (Spot::Durable(..), None) => {}
+        }
     }
 
     /// WORKING for a call whose slot executes `running`.

@@ -2,8 +2,8 @@
 
 use super::answers::{Ask, fitted};
 use super::session::Caller;
-use super::slot::{Live, State, Stored};
-use super::{Begin, Execute, MethodEntry, Origin, Server, ServerEvent, Ticket, TimerKey, call_id};
+use super::slot::{Live, Spot, State, Stored};
+use super::{Begin, Execute, MethodEntry, Origin, Server, ServerEvent, Ticket, TimerKey};
 use crate::ids::{CallId, Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::HandlerEnd;
 use crate::semantics::Semantics;
@@ -187,12 +187,12 @@ impl Server {
         slot.digest = request.digest;
         slot.stored_bytes = room;
         let kind = (method, &entry);
-        let live = Live::queued(now, not_after, request.transmission, kind, report_at);
+        let live = Live::queued(now, not_after, (id, request.transmission), kind, report_at);
         slot.state = State::Queued(Live { quantum, ..live });
-        let key = TimerKey::Call(id, request.slot);
+        let key = TimerKey::Call(Spot::Session(id, request.slot));
         let timer = *slot.timer.get_or_insert_with(|| self.timers.add(key));
         self.timers.set(timer, report_at);
-        let call = call_id(id, request.slot, request.sequence);
+        let call = Spot::Session(id, request.slot).call_id(request.sequence);
         let ticket = Ticket { call, attempt: slot.attempt, not_after };
         self.stored_bytes += room;
         self.hand_over(ticket, method, caller, request);
@@ -270,7 +270,8 @@ impl Server {
         session.live_calls += 1;
         session.mark_used(&mut self.sessions_unused);
         let caller = session.caller();
-        let call = CallId { space: Space::Maybe, ..call_id(id, SlotIndex(0), request.sequence) };
+        let (slot, sequence) = (SlotIndex(0), request.sequence);
+        let call = CallId { session: id, space: Space::Maybe, slot, sequence };
         self.hand_over(Ticket { call, attempt: 1, not_after }, method, caller, request);
     }
 
@@ -316,7 +317,7 @@ impl Server {
         let State::Queued(live) = slot.state else { return false };
         if now < live.not_after {
             let begins = slot.begin();
-            self.watch(now, id, index);
+            self.watch(now, Spot::Session(id, index));
             return begins;
         }
         self.refuse_queued(now, id, index, RefuseReason::Expired, Duration::ZERO);

@@ -14,7 +14,7 @@ mod stop;
 use std::collections::BTreeMap;
 
 use super::answers::Ask;
-use super::slot::{Slot, State, Stored};
+use super::slot::{Slot, Spot, State, Stored};
 use super::{Origin, Server, ServerEvent, envelope};
 use crate::ids::{CallId, ClientId, GenerationId, Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::Limits;
@@ -301,6 +301,7 @@ impl Server {
             Pdu::Seal(seal) => (seal.slot, seal.sequence, seal.stamp),
             Pdu::Cancel(cancel) => (cancel.slot, cancel.sequence, cancel.stamp),
             Pdu::Ack(ack) => (ack.slot, ack.sequence, 0),
+            Pdu::Extend(extend) => return self.on_extend(now, origin, extend),
             Pdu::Hello(_)
             | Pdu::Cookie(_)
             | Pdu::Welcome(_)
@@ -309,7 +310,6 @@ impl Server {
             | Pdu::Refuse(_)
             | Pdu::Working(_)
             | Pdu::Unseen(_)
-            | Pdu::Extend(_)
             | Pdu::Sealed(_)
             | Pdu::NoSession(_)
             | Pdu::Owner(_)
@@ -408,9 +408,9 @@ impl Server {
     }
 }
 
-/// A durable call as a client names it.
-const fn durable_call_id((generation, slot): Place, sequence: Sequence) -> CallId {
-    CallId { session: SessionId(generation.0), space: Space::Durable, slot, sequence }
+/// A durable slot, among those of all spaces.
+const fn spot_of((generation, slot): Place) -> Spot {
+    Spot::Durable(generation, slot)
 }
 
 pub(super) const fn durable_place(call: CallId) -> Place {

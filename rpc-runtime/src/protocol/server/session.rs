@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::super::timers::TimerId;
 use super::super::window::Window;
 use super::answers::Clock;
-use super::slot::Slot;
+use super::slot::{Slot, Spot};
 use crate::address::{Address, Host};
-use crate::ids::{ClientId, GenerationId, Incarnation, SessionId, SlotIndex};
+use crate::ids::{ClientId, GenerationId, Incarnation, SessionId, SlotIndex, Space};
 use crate::time::{Duration, Instant};
 use crate::wire::{Hello, Nonce};
 
@@ -129,6 +129,14 @@ impl Session {
         let may_answer = credit >= answer;
         self.elsewhere = Some((from, if may_answer { 0 } else { credit }));
         may_answer
+    }
+
+    /// Where the slot `index` of a space is, as this session sees it.
+    pub(super) const fn spot(&self, space: Space, index: SlotIndex) -> Spot {
+        match space {
+            Space::Session | Space::Maybe => Spot::Session(self.id, index),
+            Space::Durable => Spot::Durable(self.generation, index),
+        }
     }
 
     /// A valid PDU came from the client at `from`. A fenced session is not renewed: what its former

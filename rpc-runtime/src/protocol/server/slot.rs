@@ -12,10 +12,42 @@
 
 use super::super::timers::TimerId;
 use super::MethodEntry;
-use crate::ids::{Incarnation, Sequence, SessionId};
+use crate::ids::{CallId, GenerationId, Incarnation, Sequence, SessionId, SlotIndex, Space};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{RefuseReason, ReplyStatus};
+
+/// Where a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Spot {
+    /// In a session.
+    Session(SessionId, SlotIndex),
+    /// In a generation, whatever session has that.
+    Durable(GenerationId, SlotIndex),
+}
+
+impl Spot {
+    pub(super) const fn space(self) -> Space {
+        match self {
+            Self::Session(..) => Space::Session,
+            Self::Durable(..) => Space::Durable,
+        }
+    }
+
+    pub(super) const fn index(self) -> SlotIndex {
+        let (Self::Session(_, index) | Self::Durable(_, index)) = self;
+        index
+    }
+
+    /// A call in it, as a client names that.
+    pub(super) const fn call_id(self, sequence: Sequence) -> CallId {
+        let session = match self {
+            Self::Session(id, _) => id,
+            Self::Durable(generation, _) => SessionId(generation.0),
+        };
+        CallId { session, space: self.space(), slot: self.index(), sequence }
+    }
+}
 
 /// One slot of the server's table.
 #[derive(Clone, Debug, Default)]
@@ -28,7 +60,7 @@ pub(super) struct Slot {
     /// Executions of the last call.
     pub(super) attempt: u32,
     /// The last quantum of the execution before, whose answers may still come: the next execution
-    /// counts on.
+    /// of the call counts on.
     pub(super) quantum: u32,
     pub(super) timer: Option<TimerId>,
     /// Bytes reserved or used in the store of replies.
@@ -71,7 +103,8 @@ pub(super) struct Live {
     pub(super) reply_bytes_max: u32,
     /// The transmission that arrived last.
     pub(super) transmission: u16,
-    /// The session that asked about it last: a durable call is told there how it ended.
+    /// The session that asked about it last: there a durable call is told how it ended, and any call
+    /// asked for at the end of a quantum.
     pub(super) asker: SessionId,
     /// Its method, by its place in the server's table.
     pub(super) method: usize,
@@ -117,7 +150,7 @@ impl Live {
     pub(super) const fn queued(
         now: Instant,
         not_after: Instant,
-        transmission: u16,
+        (asker, transmission): (SessionId, u16),
         (method, entry): (usize, &MethodEntry),
         report_at: Instant,
     ) -> Self {
@@ -127,7 +160,7 @@ impl Live {
             not_after,
             reply_bytes_max: entry.reply_bytes_max,
             transmission,
-            asker: SessionId::NONE,
+            asker,
             method,
             report_at: Some(report_at),
             cancelled: false,

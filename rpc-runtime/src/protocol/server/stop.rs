@@ -3,7 +3,7 @@
 
 use super::answers::Ask;
 use super::orphans::Why;
-use super::slot::State;
+use super::slot::{Spot, State};
 use super::{Origin, Server, envelope};
 use crate::ids::{Sequence, SessionId, SlotIndex, Space};
 use crate::time::Instant;
@@ -100,7 +100,7 @@ impl Server {
             State::Running(_) => {
                 self.answer(now, id, ask);
                 if cancel {
-                    self.call_off_running(now, id, ask.slot, Why::CalledOff);
+                    self.call_off_running(now, Spot::Session(id, ask.slot), Why::CalledOff);
                 }
             }
             State::Forgotten => {
@@ -119,7 +119,9 @@ impl Server {
         let slot = self.sessions.get_mut(&id).and_then(|session| session.slot(index));
         match slot.map(|slot| &slot.state) {
             Some(State::Queued(_)) => self.seal_queued_call(id, index),
-            Some(State::Running(_)) => self.call_off_running(now, id, index, Why::CalledOff),
+            Some(State::Running(_)) => {
+                self.call_off_running(now, Spot::Session(id, index), Why::CalledOff)
+            }
             Some(
                 State::Empty
                 | State::Done(_)

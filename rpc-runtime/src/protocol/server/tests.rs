@@ -1,6 +1,7 @@
 //! The server's tests: a bench with one client, and one file for each part of the tables.
 
 use super::*;
+use crate::ids::{Sequence, SlotIndex};
 use crate::protocol::HandlerEnd;
 use crate::semantics::Semantics;
 use crate::wire::*;
@@ -179,10 +180,11 @@ impl Bench {
         bench
     }
 
-    /// With one method of that policy in the place of [`ONCE`].
+    /// With one method of that policy in the place of [`ONCE`], and a durable one.
     fn under(policy: OrphanPolicy) -> Self {
         let mut methods = methods();
         methods[ONCE].orphans = policy;
+        methods[DURABLE].orphans = policy;
         let mut bench = Self::empty(Limits::default());
         bench.server = Server::new(MINE, Limits::default(), methods, Box::new(Counting(1)));
         bench.open();

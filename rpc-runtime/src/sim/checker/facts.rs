@@ -142,6 +142,11 @@ pub enum Fact {
         /// The calls that were under way.
         calls: Vec<CallNumber>,
     },
+    /// A later life of its client waits for a call again.
+    Awaited {
+        /// The call.
+        call: CallNumber,
+    },
     /// An execution that heeds its cancellation began, and may go on without its caller for so long.
     Watched(Watched),
     /// It ended, or its server died.

@@ -145,6 +145,9 @@ impl Entry {
 impl Record {
     /// When its caller waited no longer.
     fn gone_since(&self) -> Option<Instant> {
+        if self.awaited {
+            return None;
+        }
         let told = self.told.first().map(|(at, _)| *at);
         told.into_iter().chain(self.gone).min()
     }
@@ -231,6 +234,14 @@ mod tests {
     fn a_caller_that_was_gone_before_the_execution_counts_from_its_beginning() {
         assert_eq!(run(EXPIRES, &[(50, gone()), (600, OVER)]), []);
         assert_eq!(run(EXPIRES, &[(50, gone()), (620, OVER)]), [Invariant::Orphans]);
+    }
+
+    #[test]
+    fn a_call_that_a_later_life_waits_for_is_no_orphan() {
+        let awaited = Fact::Awaited { call: 0 };
+        assert_eq!(run(EXPIRES, &[(200, gone()), (600, awaited), (40_000, OVER)]), []);
+        let of_another = Fact::Awaited { call: 1 };
+        assert_eq!(run(EXPIRES, &[(200, gone()), (600, of_another)]), [Invariant::Orphans]);
     }
 
     #[test]

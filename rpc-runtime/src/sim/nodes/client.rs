@@ -150,6 +150,7 @@ impl<S: Script> ClientNode<S> {
                 machine.restore(now, table);
             }
             if completes {
+                self.journal.note(now, Fact::Awaited { call });
                 machine.complete(now, id, started.to_record(until), until)
             } else {
                 machine.resolve(now, id, until)

@@ -213,12 +213,14 @@ impl<B: Behaviour> ServerNode<B> {
     /// How long an execution may go on without its caller; `None` for one that does not stop.
     fn bounds(&self, execute: &Execute, work: &Work) -> Option<Bounds> {
         let policy = self.machine.orphan_policy(execute.method);
-        let is_watched = execute.ticket.call_id().space == Space::Session;
-        if policy.no_cancel || !is_watched || !work.heeds_cancel {
+        let space = execute.ticket.call_id().space;
+        if policy.no_cancel || space == Space::Maybe || !work.heeds_cancel {
             return None;
         }
         let limits = self.machine.limits();
-        let on_fence = |which, bound| (policy.on_fence == which).then_some(bound);
+        // A durable call is none of one life's alone: later ones leave it to its quanta.
+        let is_fenced = |which| policy.on_fence == which && space == Space::Session;
+        let on_fence = |which, bound| is_fenced(which).then_some(bound);
         Some(Bounds {
             expires: policy.quantum.map(|quantum| quantum + limits.grace),
             reincarnates: on_fence(OnFence::Cancel, Duration::ZERO),

@@ -120,6 +120,8 @@ pub(crate) fn limits() -> Limits {
     limits.ack_delay = TICK;
     limits.push_back = TICK;
     limits.grace = TICK;
+    // What was said once arrives as often as the network likes.
+    limits.cancel_transmissions_max = 1;
     limits.deadline_max = Duration::MAX;
     // What the store holds grows old in a step of its own.
     limits.retention = Duration::MAX;

@@ -1,5 +1,6 @@
 //! Durable slots of the client: the rows of "Client slot" that differ for `exactly_once`.
 
+use super::orphans::extend;
 use super::*;
 use crate::ids::GenerationId;
 
@@ -210,6 +211,85 @@ fn sessions_that_are_lost_while_the_server_lives_are_no_deaths() {
     }
     bench.tell_durable(&reply(1));
     assert_eq!(bench.outcome(), returned());
+}
+
+/// The server asks, in the session `id`, whether the call `sequence` of durable slot 0 is wanted.
+fn asked_for(bench: &mut Bench, id: SessionId, sequence: u64) -> Option<Answer> {
+    let envelope = Envelope { space: Space::Durable, session: id, ..bench.envelope() };
+    let question = extend(sequence, 7, Answer::Ask);
+    match bench.tell_as(&envelope, &Pdu::Extend(question))[..] {
+        [] => None,
+        [Said::Extend(said)] => {
+            assert_eq!(Extend { answer: Answer::Ask, ..said }, question);
+            assert_eq!(bench.said_in, [id]);
+            Some(said.answer)
+        }
+        ref said => panic!("{said:?}"),
+    }
+}
+
+#[test]
+fn a_quantum_of_a_durable_call_is_granted_while_its_caller_waits_and_refused_otherwise() {
+    let (mut bench, key) = Bench::durable();
+    assert_eq!(asked_for(&mut bench, A, 1), Some(Answer::Yes));
+    assert_eq!(asked_for(&mut bench, A, 2), Some(Answer::No));
+    let in_session = bench.tell(&Pdu::Extend(extend(1, 7, Answer::Ask)));
+    assert_eq!(in_session, [Said::Extend(extend(1, 7, Answer::No))], "its own space counts");
+    bench.cancel(key);
+    assert_eq!(asked_for(&mut bench, A, 1), Some(Answer::No));
+    bench.resolve(durable_place(1), PATIENCE);
+    assert_eq!(asked_for(&mut bench, A, 1), Some(Answer::No), "who asks what became of it");
+    let counted = (bench.counters().quanta_granted, bench.counters().quanta_refused);
+    assert_eq!(counted, (1, 4));
+    let (mut bench, _) = Bench::durable();
+    bench.tell_durable(&reply(1));
+    assert_eq!(asked_for(&mut bench, A, 1), Some(Answer::No));
+}
+
+#[test]
+fn a_quantum_of_a_durable_call_is_granted_in_the_session_that_it_moved_to() {
+    let (mut bench, _) = Bench::durable();
+    let hello = bench.lose_session();
+    assert_eq!(asked_for(&mut bench, A, 1), None, "a no would end what is wanted");
+    assert_eq!(asked_for(&mut bench, A, 2), Some(Answer::No), "nobody wants that anywhere");
+    bench.session = B;
+    bench.grant(&hello, GENERATION);
+    assert_eq!(asked_for(&mut bench, A, 1), None);
+    assert_eq!(asked_for(&mut bench, B, 1), Some(Answer::Yes));
+    assert_eq!(bench.counters().quanta_granted, 1);
+}
+
+#[test]
+fn a_quantum_of_a_durable_call_is_granted_while_the_session_is_resumed() {
+    let (mut bench, _) = Bench::durable();
+    bench.no_session();
+    assert_eq!(asked_for(&mut bench, A, 1), Some(Answer::Yes));
+}
+
+#[test]
+fn a_quantum_of_a_durable_call_of_an_ended_generation_is_refused() {
+    let (mut bench, _) = Bench::durable();
+    bench.next_life(6, NEXT_GENERATION);
+    let session = bench.session;
+    assert_eq!(asked_for(&mut bench, session, 1), Some(Answer::No));
+}
+
+#[test]
+fn a_durable_call_that_was_given_up_is_called_off_in_the_next_session_too() {
+    let (mut bench, key) = Bench::durable();
+    assert_eq!(bench.cancel(key), [CANCEL]);
+    bench.tell(&BYE);
+    let spec = bench.durable_spec();
+    let (_, said) = bench.start(spec);
+    bench.session = B;
+    let hello = only_hello(&said);
+    assert_eq!(bench.grant(&hello, GENERATION).len(), 1, "the new call");
+    let said = bench.pass(PATIENCE);
+    assert!(said.contains(&CANCEL), "{said:?}");
+    bench.client.close(bench.now);
+    bench.ended.clear();
+    bench.drain();
+    assert!(bench.client.is_quiet());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const fn extend(sequence: u64, quantum: u32, answer: Answer) -> Extend {
+pub(super) const fn extend(sequence: u64, quantum: u32, answer: Answer) -> Extend {
     let (slot, sequence) = (SlotIndex(0), Sequence(sequence));
     Extend { slot, sequence, quantum, answer, pad: [0; 3] }
 }
@@ -108,6 +108,14 @@ fn a_quantum_is_granted_while_the_session_is_resumed() {
     let (mut bench, _) = Bench::busy();
     bench.no_session();
     assert_eq!(asked(&mut bench, 1), extended(1, Answer::Yes));
+}
+
+#[test]
+fn a_quantum_in_the_space_of_calls_without_slots_is_none() {
+    let (mut bench, _) = Bench::busy();
+    let envelope = Envelope { space: Space::Maybe, ..bench.envelope() };
+    assert_eq!(bench.tell_as(&envelope, &Pdu::Extend(extend(1, 7, Answer::Ask))), []);
+    assert_eq!(bench.counters().foreign, 1);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Durable calls arrive, begin and end.
 
-use super::{Place, durable_call_id, durable_place};
+use super::{Place, durable_place, spot_of};
 use crate::ids::{Sequence, SessionId, Space};
 use crate::protocol::HandlerEnd;
 use crate::protocol::server::answers::{Ask, fitted};
@@ -54,8 +54,8 @@ impl Server {
         }
         if let Some(live) = slot.live() {
             live.transmission = request.transmission;
-            live.asker = id;
         }
+        self.take_over(now, spot_of(place), id);
         self.counters.duplicates_suppressed += 1;
         let transmission = request.transmission;
         self.answer_durable(now, place, Ask { slot: index, sequence, stamp: 0, transmission });
@@ -67,7 +67,7 @@ impl Server {
         let busy = self.durable_slot(place).is_some_and(|slot| slot.live().is_some());
         if busy {
             self.answer_durable_busy(now, place, ask);
-            return self.call_off_durable(place);
+            return self.call_off_durable(now, place);
         }
         let Some(session) = self.sessions.get_mut(&id) else { return };
         if session.fenced || session.closing {
@@ -108,12 +108,12 @@ impl Server {
         slot.stored_bytes = room as usize;
         let report_at = now + self.limits.working_after;
         let kind = (method, &self.methods[method]);
-        let live = Live::queued(now, not_after, request.transmission, kind, report_at);
-        slot.state = State::Queued(Live { asker: id, ..live });
-        let timer =
-            *slot.timer.get_or_insert_with(|| self.timers.add(TimerKey::Durable(place.0, place.1)));
+        let live = Live::queued(now, not_after, (id, request.transmission), kind, report_at);
+        slot.state = State::Queued(Live { quantum: slot.quantum.wrapping_add(1), ..live });
+        let key = TimerKey::Call(spot_of(place));
+        let timer = *slot.timer.get_or_insert_with(|| self.timers.add(key));
         self.timers.set(timer, report_at);
-        let call = durable_call_id(place, request.sequence);
+        let call = spot_of(place).call_id(request.sequence);
         let ticket = Ticket { call, attempt: 1, not_after };
         self.stored_bytes += room as usize;
         self.hand_over(ticket, method, caller, request);
@@ -138,7 +138,9 @@ impl Server {
         } else if now >= live.not_after {
             self.refuse_queued_durable(now, place, RefuseReason::Expired, Duration::ZERO);
         } else if let Some(slot) = self.durable_slot(place) {
-            return slot.begin();
+            let begins = slot.begin();
+            self.watch(now, spot_of(place));
+            return begins;
         }
         false
     }
@@ -186,6 +188,8 @@ impl Server {
             unreachable!("only `finish` ends what `begin` began")
         };
         let transmission = live.transmission;
+        // What was not committed is as if it had not come, but for answers to its last quantum.
+        slot.quantum = if end == HandlerEnd::NotCommitted { live.quantum } else { 0 };
         match end {
             // It was sealed while it ran, or called off, and is known not to have run (H5).
             HandlerEnd::NotCommitted if live.stopped && is_ours => {
@@ -274,7 +278,7 @@ impl Server {
             self.release_durable(place);
             let client = self.durable.generations.get(&place.0).map(|known| known.client);
             if let Some(client) = client {
-                let call = durable_call_id(place, sequence);
+                let call = spot_of(place).call_id(sequence);
                 self.outbox.event(ServerEvent::Acknowledged { client, call });
             }
         }

@@ -1,10 +1,11 @@
 //! Durable calls are probed, acknowledged, sealed and called off, and clients are told of them.
 
-use super::{Place, durable_call_id};
+use super::{Place, spot_of};
 use crate::ids::{GenerationId, SessionId, Space};
 use crate::protocol::server::answers::Ask;
-use crate::protocol::server::slot::{Live, State};
-use crate::protocol::server::{Server, ServerEvent, Ticket, envelope};
+use crate::protocol::server::orphans::Why;
+use crate::protocol::server::slot::State;
+use crate::protocol::server::{Server, envelope};
 use crate::time::{Duration, Instant};
 use crate::wire::{Pdu, Sealed, SealedVerdict};
 
@@ -32,17 +33,17 @@ impl Server {
         ask: Ask,
         pdu: &Pdu<'_>,
     ) {
+        self.take_over(now, spot_of(place), id);
         let Some(slot) = self.durable_slot(place) else { return };
-        if let Some(live) = slot.live() {
-            live.asker = id;
-        }
         let stops = !matches!(pdu, Pdu::Ping(_));
         if let Some(live) = slot.live() {
             live.stopped |= stops;
         }
         match slot.state {
             State::Queued(_) if stops => self.seal_durable_queued(place),
-            State::Running(_) if matches!(pdu, Pdu::Cancel(_)) => self.call_off_durable(place),
+            State::Running(_) if matches!(pdu, Pdu::Cancel(_)) => {
+                self.call_off_durable(now, place);
+            }
             State::Acked | State::Empty => {
                 return self.send_durable_sealed(place.0, ask, SealedVerdict::Closed);
             }
@@ -65,25 +66,14 @@ impl Server {
     }
 
     /// Calls off what a slot carries: queued, it never begins; running, its handler is told once.
-    pub(super) fn call_off_durable(&mut self, place: Place) {
+    pub(super) fn call_off_durable(&mut self, now: Instant, place: Place) {
         let Some(slot) = self.durable_slot(place) else { return };
-        let call = durable_call_id(place, slot.last);
-        match &mut slot.state {
+        match slot.state {
             State::Queued(_) => self.seal_durable_queued(place),
-            State::Running(live) if !live.cancelled => {
-                live.cancelled = true;
-                live.stopped = true;
-                let (method, not_after) = (live.method, live.not_after);
-                if self.methods[method].orphans.no_cancel {
-                    self.counters.not_cancellable += 1;
-                    return;
-                }
-                let ticket = Ticket { call, attempt: 1, not_after };
-                self.counters.cancelled += 1;
-                self.outbox.event(ServerEvent::Cancel(ticket));
+            State::Running(_) => {
+                self.call_off_running(now, spot_of(place), Why::CalledOff);
             }
-            State::Running(_)
-            | State::Empty
+            State::Empty
             | State::Done(_)
             | State::Refused { .. }
             | State::Sealed
@@ -91,21 +81,6 @@ impl Server {
             | State::Forgotten
             | State::Closed => {}
         }
-    }
-
-    /// A durable call has been under way for a while.
-    pub(in crate::protocol::server) fn on_durable_timer(&mut self, now: Instant, place: Place) {
-        let Some(slot) = self.durable_slot(place) else { return };
-        let (sequence, timer) = (slot.last, slot.timer);
-        let Some(&mut Live { not_after, asker, .. }) = slot.live() else { return };
-        if now >= not_after {
-            return self.call_off_durable(place);
-        }
-        if let Some(timer) = timer {
-            self.timers.set(timer, not_after);
-        }
-        let ask = Ask { slot: place.1, sequence, stamp: 0, transmission: 0 };
-        self.tell_durable(now, place, ask, asker);
     }
 
     /// Answers the session that has the generation, for it has asked, with what the slot stores.
@@ -118,7 +93,7 @@ impl Server {
 
     /// Tells a session what a slot stores. Unasked only the one is told that asked about this call
     /// last: another process of the same identity would take it for an answer to its own (1b.3).
-    pub(super) fn tell_durable(
+    pub(in crate::protocol::server) fn tell_durable(
         &mut self,
         now: Instant,
         (generation, index): Place,

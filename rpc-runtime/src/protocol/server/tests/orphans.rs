@@ -4,9 +4,9 @@ use super::*;
 use crate::protocol::OrphanStrategy;
 use crate::protocol::limits::OWNER_TRIES;
 
-const QUANTUM: Duration = Duration::from_secs(2);
-const GRACE: Duration = Duration::from_secs(3);
-const TICK: Duration = Duration::from_micros(1);
+pub(super) const QUANTUM: Duration = Duration::from_secs(2);
+pub(super) const GRACE: Duration = Duration::from_secs(3);
+pub(super) const TICK: Duration = Duration::from_micros(1);
 
 fn under(strategy: OrphanStrategy) -> Bench {
     let mut bench = Bench::under(OrphanPolicy::new(strategy, QUANTUM));
@@ -22,15 +22,15 @@ fn asked() -> Bench {
     bench
 }
 
-const fn extend(sequence: u64, quantum: u32, answer: Answer) -> Extend {
+pub(super) const fn extend(sequence: u64, quantum: u32, answer: Answer) -> Extend {
     Extend { slot: SLOT, sequence: Sequence(sequence), quantum, answer, pad: [0; 3] }
 }
 
-fn ask(quantum: u32) -> Said {
+pub(super) fn ask(quantum: u32) -> Said {
     Said::Extend(extend(LAST, quantum, Answer::Ask))
 }
 
-fn questions(said: &[Said]) -> usize {
+pub(super) fn questions(said: &[Said]) -> usize {
     said.iter().filter(|said| matches!(said, Said::Extend(_) | Said::Owner(_))).count()
 }
 
