@@ -186,8 +186,9 @@ mod tests {
 
     #[test]
     fn each_rule_that_is_broken_is_told_by_the_name_of_its_limit() {
+        type Set = fn(&mut Limits, Duration, Duration);
         let (none, ever) = (Duration::ZERO, Duration::MAX);
-        let cases: [(&str, fn(&mut Limits, Duration, Duration)); 15] = [
+        let cases: [(&str, Set); 15] = [
             ("slots_max", |limits, _, _| limits.slots_max = 0),
             ("retransmit_floor", |limits, none, _| limits.retransmit_floor = none),
             ("working_after", |limits, _, ever| limits.working_after = ever),

@@ -3,6 +3,7 @@
 use rpc_runtime::error::Execution;
 use rpc_runtime::ids::{Sequence, SlotIndex};
 use rpc_runtime::protocol::{DoubtCause, Outcome};
+use rpc_runtime::time::Duration;
 use rpc_runtime::wire::{Kind, NoSession, Pdu};
 use rpc_tests::scenario::{again, faultless_story, ms, once, secs, story};
 

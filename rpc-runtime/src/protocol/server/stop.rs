@@ -120,7 +120,7 @@ impl Server {
         match slot.map(|slot| &slot.state) {
             Some(State::Queued(_)) => self.seal_queued_call(id, index),
             Some(State::Running(_)) => {
-                self.call_off_running(now, Spot::Session(id, index), Why::CalledOff)
+                self.call_off_running(now, Spot::Session(id, index), Why::CalledOff);
             }
             Some(
                 State::Empty

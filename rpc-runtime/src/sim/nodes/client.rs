@@ -12,7 +12,7 @@ use crate::client::journal::{Book, StartedCall};
 use crate::error::Execution;
 use crate::ids::{CallId, GenerationId, Incarnation, ServerId, Space};
 use crate::protocol::{
-    CallKey, CallSpec, Client, ClientEvent, FormerCall, Outcome, Output, Record,
+    CallKey, CallSpec, Client, ClientEvent, FormerCall, OnDisk, Outcome, Output, Record,
 };
 use crate::time::Instant;
 

@@ -40,7 +40,8 @@ impl Bench {
     fn asked_in(&mut self, time: Duration) -> Vec<(SessionId, Space)> {
         self.now = self.now + time;
         self.server.handle_timeout(self.now);
-        let is_question = |(_, _, said): &(Address, Envelope, Said)| questions(&[said.clone()]) > 0;
+        let is_question =
+            |(_, _, said): &(Address, Envelope, Said)| questions(std::slice::from_ref(said)) > 0;
         let all = self.drain().into_iter().filter(is_question);
         all.map(|(_, envelope, _)| (envelope.session, envelope.space)).collect()
     }
