@@ -103,6 +103,7 @@ pdu! {
     /// |     40 |     8 | `generation`       | 0: no durable slots |
     /// |     48 |     4 | `working_after_us` | us   |
     /// |     52 |     4 | `datagram_bytes`   | the longest that the server receives |
+    /// |     56 |     4 | `lease_unused_ms`  | ms, before the first call |
     Welcome {
         /// The HELLO's.
         nonce: Nonce,
@@ -122,6 +123,8 @@ pdu! {
         working_after_us: u32,
         /// The longest datagram that the server receives.
         datagram_bytes: u32,
+        /// How long an idle session is kept that has carried no call.
+        lease_unused_ms: u32,
     }
 }
 

@@ -50,6 +50,7 @@ fn each(n: u64) -> Vec<Pdu<'static>> {
             generation: GenerationId::NONE,
             working_after_us: 10_000,
             datagram_bytes: 1_232,
+            lease_unused_ms: 4_000,
         }),
         Pdu::Reject(Reject {
             nonce: Nonce(n),

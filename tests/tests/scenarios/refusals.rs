@@ -2,7 +2,7 @@
 
 use rpc_runtime::error::Execution;
 use rpc_runtime::ids::SlotIndex;
-use rpc_runtime::protocol::{DoubtCause, NotSentCause, Outcome};
+use rpc_runtime::protocol::{DoubtCause, Limits, NotSentCause, Outcome};
 use rpc_runtime::sim::HostId;
 use rpc_runtime::time::Duration;
 use rpc_runtime::wire::{Kind, RefuseReason};
@@ -128,7 +128,8 @@ fn hour_late_request() {
         let bank = world.server("bank");
         let till = world.client("till", bank);
         let late = world.link(till, bank).hold_next(Kind::Request);
-        world.link(till, bank).drop_next(Kind::Cancel);
+        let cancels = u64::from(Limits::default().cancel_transmissions_max);
+        world.link(till, bank).drop_times(Kind::Cancel, cancels);
         let call = world.call(till, once());
         world.run(ms(1));
         world.cancel(call);

@@ -67,6 +67,9 @@ impl Client {
     }
 
     fn handle_answer(&mut self, now: Instant, space: Space, pdu: &Pdu<'_>) {
+        if let Link::Live(session) = &mut self.link {
+            session.is_used |= matches!(pdu, Pdu::Reply(_) | Pdu::Working(_) | Pdu::Sealed(_));
+        }
         match pdu {
             Pdu::Reply(reply) => {
                 self.hear_time(now, reply.session_time_us);

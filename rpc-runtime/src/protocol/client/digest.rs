@@ -24,7 +24,7 @@ impl Client {
         if let Some(resumed) = self.resumed {
             digest.since(resumed, self.trip.timeout());
         }
-        let lease = self.session().map_or(Duration::ZERO, |session| session.lease);
+        let lease = self.session().map_or(Duration::ZERO, Session::lease);
         digest.add(self.last_heard.is_some());
         if let Some(heard) = self.last_heard {
             digest.since(heard, lease / 2);
@@ -92,8 +92,8 @@ impl Link {
 
 impl Session {
     fn digest<H: Hasher>(&self, digest: &mut Digest<'_, H>) {
-        digest.add((self.id, self.server, self.incarnation, self.lease, self.slots_max));
-        digest.add(self.generation);
+        digest.add((self.id, self.server, self.incarnation, self.lease(), self.slots_max));
+        digest.add((self.generation, self.is_used));
     }
 }
 

@@ -38,7 +38,10 @@ pub(super) struct Session {
     pub(super) id: SessionId,
     pub(super) server: ServerId,
     pub(super) incarnation: Incarnation,
-    pub(super) lease: Duration,
+    lease: Duration,
+    lease_unused: Duration,
+    /// Whether the server has told that it carried a call.
+    pub(super) is_used: bool,
     pub(super) slots_max: usize,
     /// Its durable slots, if it was asked for them and has a store.
     pub(super) generation: GenerationId,
@@ -74,6 +77,11 @@ impl Session {
         let passed = u64::try_from(when.since(then).as_micros()).unwrap_or(u64::MAX);
         let drift = passed / u64::from(1_000_000 / crate::protocol::limits::CLOCK_RATE_PPM) + 1;
         time_us.saturating_add(passed).saturating_sub(drift)
+    }
+
+    /// How long the server keeps it after what it heard last.
+    pub(super) fn lease(&self) -> Duration {
+        if self.is_used { self.lease } else { self.lease.min(self.lease_unused) }
     }
 
     /// Takes a newer reading of the server's clock if it says more.
@@ -187,6 +195,10 @@ impl Client {
         }
     }
 
+    fn lease(&self, told_ms: u32) -> Duration {
+        Duration::from_millis(u64::from(told_ms)).max(self.limits.lease_min)
+    }
+
     pub(super) fn on_welcome(&mut self, now: Instant, envelope: &Envelope, welcome: &Welcome) {
         let Link::Opening(opening) = self.link else {
             self.counters.stale += 1;
@@ -237,7 +249,9 @@ impl Client {
             id: envelope.session,
             server,
             incarnation,
-            lease: Duration::from_millis(u64::from(welcome.lease_ms)).max(self.limits.lease_min),
+            lease: self.lease(welcome.lease_ms),
+            lease_unused: self.lease(welcome.lease_unused_ms),
+            is_used: opening.resume.is_some_and(|it| it.id == envelope.session && it.is_used),
             slots_max: usize::try_from(welcome.slots.min(self.limits.slots_max)).unwrap_or(1),
             generation: welcome.generation,
             base: (now, welcome.session_time_us),

@@ -209,7 +209,7 @@ impl Client {
             Link::Opening(_) => {}
             // The server may have dropped an idle session (H7): ask before handing anything over.
             Link::Live(session) => {
-                let idle = |heard| now.since(heard) >= session.lease / 2;
+                let idle = |heard| now.since(heard) >= session.lease() / 2;
                 if self.last_heard.is_none_or(idle) && self.may_resume(now) {
                     self.open(now, Some(session));
                 } else {

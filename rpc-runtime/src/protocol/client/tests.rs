@@ -49,6 +49,7 @@ const A: SessionId = SessionId(0xa);
 const B: SessionId = SessionId(0xb);
 /// The wish that the fake server grants.
 const LEASE: Duration = Duration::from_secs(30);
+const LEASE_UNUSED: Duration = Duration::from_secs(4);
 /// How long a call waits unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Takes whoever lives at the address.

@@ -337,7 +337,7 @@ impl Server {
             self.counters.foreign += 1; // beyond what was granted
             return;
         };
-        if is_question && !matches!(pdu, Pdu::Ping(_)) {
+        if is_question {
             self.mark_used(id);
         }
         let is_unsettled = |slot: &mut Slot| matches!(slot.state, State::Closed);

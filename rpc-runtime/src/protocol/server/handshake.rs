@@ -217,13 +217,14 @@ impl Server {
             nonce: hello.nonce,
             client: session.client,
             server: self.identity.id,
-            lease_ms: millis(session.lease(lease, lease_unused)),
+            lease_ms: millis(lease),
             slots: session.slots_max,
             session_time_us: session.time_us(now),
             generation: session.generation,
             working_after_us: u32::try_from(self.limits.working_after.as_micros())
                 .unwrap_or(u32::MAX),
             datagram_bytes: u32::try_from(crate::wire::DATAGRAM_BYTES_MAX).unwrap_or(u32::MAX),
+            lease_unused_ms: millis(lease_unused),
         };
         let envelope = Envelope {
             space: Space::Session,

@@ -180,6 +180,7 @@ fn pdu_of(letter: Letter, bench: &Bench, nonce: Nonce) -> Pdu<'static> {
     match kind {
         0..5 => Pdu::Welcome(Welcome {
             lease_ms: [0, 6_000, 30_000, u32::MAX][pick % 4],
+            lease_unused_ms: [0, 4_000, u32::MAX][pick % 3],
             slots: [0, 1, 3, u32::MAX][pick / 4 % 4],
             session_time_us: [0, 7_000_000, u64::MAX][pick % 3],
             server: if variant == 0 { ServerId(1) } else { SERVER },

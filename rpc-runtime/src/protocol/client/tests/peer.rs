@@ -46,6 +46,7 @@ impl Bench {
             generation: GenerationId::NONE,
             working_after_us: 10_000,
             datagram_bytes: 1232,
+            lease_unused_ms: u32::try_from(LEASE_UNUSED.as_millis()).unwrap(),
         }
     }
 

@@ -54,7 +54,8 @@ fn every_answer_about_a_call_tells_the_server_s_time() {
 fn a_lease_of_nothing_makes_no_storm_of_hellos() {
     let mut bench = Bench::new();
     let (_, said) = bench.call();
-    let welcome = Welcome { lease_ms: 0, ..bench.welcome_of(only_hello(&said).nonce) };
+    let welcome =
+        Welcome { lease_ms: 0, lease_unused_ms: 0, ..bench.welcome_of(only_hello(&said).nonce) };
     assert_eq!(bench.tell(&Pdu::Welcome(welcome)), [request(1)]);
     bench.tell(&reply(1));
     bench.pass(Duration::from_millis(10));
