@@ -112,7 +112,7 @@
 //! With a journal each such call is on the client's disk before it is sent, and its end before that is
 //! told. One process at a time; two clients with copies of one journal are told
 //! [`ErrorKind::IdentityInUse`]. A call that cannot be recorded is not made:
-//! [`ErrorKind::JournalFailed`], not executed. It holds 65,536 calls without an end, and the last 1,024
+//! [`ErrorKind::JournalFailed`], not executed; or unknown, if it is perhaps in the file. It holds 65,536 calls without an end, and the last 1,024
 //! with one. See [`Channel::journal`].
 //!
 //! ```no_run

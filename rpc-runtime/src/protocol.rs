@@ -38,7 +38,7 @@ pub use explain::Explanations;
 pub use limits::Limits;
 pub use orphan::{OnFence, OrphanPolicy, OrphanStrategy};
 pub use outcome::{DoubtCause, Evidence, NotSentCause, Outcome};
-pub use record::{ClientSlot, ClientTable, FormerCall, Record, StartedRecord};
+pub use record::{ClientSlot, ClientTable, FormerCall, OnDisk, Record, StartedRecord};
 pub use server::{
     Begin, DurableRow, DurableTable, Execute, MethodEntry, OpeningKey, Server, ServerEvent,
     ServerIdentity, Ticket,

@@ -7,7 +7,7 @@ use super::connection::Connection;
 use super::errands::Errands;
 use super::journal::{Stamp, Written};
 use crate::ids::ServerId;
-use crate::protocol::ClientTable;
+use crate::protocol::{ClientTable, OnDisk};
 
 /// What is to be asked of the journal once the lock is released.
 #[derive(Debug, Default)]
@@ -38,11 +38,11 @@ impl Connection {
     pub(super) fn written(self: &Arc<Self>, written: &[Written]) {
         let (mut state, now) = self.turn();
         let mut errands = state.errands();
-        for &Written { key, call, is_start, is_written } in written {
+        for &Written { key, call, is_start, on_disk } in written {
             if is_start {
-                state.core.started_recorded(now, key, call, is_written);
+                state.core.started_recorded(now, key, call, on_disk);
             } else {
-                state.core.ended_recorded(now, key, call, is_written);
+                state.core.ended_recorded(now, key, call, on_disk == OnDisk::Yes);
             }
         }
         state.drain(now, &mut errands);

@@ -108,8 +108,8 @@ pub enum DoubtCause {
     GenerationEnded,
     /// So many lives of the server ended while they had the call that it may be what kills them.
     ServerDied,
-    /// The call is known not to have run, but the client's journal, from which its next life could send
-    /// it again, does not say so: it could not be written.
+    /// The call is known not to have run so far, but the client's journal, from which its next life
+    /// could send it, does not say so or may have it open: it could not be written.
     JournalFailed,
 }
 

@@ -22,6 +22,17 @@ pub enum Record {
     Forgotten,
 }
 
+/// Whether what was to be written down is on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDisk {
+    /// It is.
+    Yes,
+    /// It is not, and will not be.
+    No,
+    /// It was written and not flushed: the next life may find it, or may not.
+    Perhaps,
+}
+
 /// A call that is about to be handed over: all it takes to ask for it, or send it, in another life.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StartedRecord {

@@ -105,6 +105,12 @@ impl Book {
         self.file.flush_takes()
     }
 
+    /// Whether nothing can be written any more.
+    #[must_use]
+    pub fn is_broken(&self) -> bool {
+        self.pen().broken.is_some()
+    }
+
     /// Writes entries and flushes them: what [`Book::append`] and [`Book::flush`] do.
     pub fn write(&self, entries: &[Entry]) -> Vec<Result<(), JournalError>> {
         let appended = self.append(entries);

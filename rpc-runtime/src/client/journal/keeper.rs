@@ -19,7 +19,7 @@ use crate::client::connection::Connection;
 use crate::client::marshalled::MethodName;
 use crate::driver::{Gate, World};
 use crate::ids::{CallId, GenerationId, Incarnation, ServerId, Space};
-use crate::protocol::{CallKey, ClientTable, DoubtCause, Record};
+use crate::protocol::{CallKey, ClientTable, DoubtCause, OnDisk, Record};
 use crate::time::{Duration, Instant};
 
 /// A process's journal.
@@ -76,7 +76,7 @@ pub(in crate::client) struct Written {
     pub(in crate::client) key: CallKey,
     pub(in crate::client) call: CallId,
     pub(in crate::client) is_start: bool,
-    pub(in crate::client) is_written: bool,
+    pub(in crate::client) on_disk: OnDisk,
 }
 
 impl Keeper {
@@ -155,7 +155,7 @@ impl Keeper {
                 let generation = GenerationId(call.session.0);
                 self.book.ledger().mark(started.server, generation, call.slot, call.sequence);
             }
-            let written = Written { key, call, is_start, is_written: false };
+            let written = Written { key, call, is_start, on_disk: OnDisk::No };
             let waits = waits.then(|| (Arc::downgrade(connection), written));
             state.queue.push(Job { entry, waits });
         }
@@ -202,6 +202,7 @@ impl Keeper {
         };
         let (entries, waits): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.entry, job.waits)).unzip();
+        let was_broken = self.book.is_broken();
         let appended = self.book.append(&entries);
         let flush_takes = self.book.flush_takes();
         if flush_takes > Duration::ZERO {
@@ -226,7 +227,13 @@ impl Keeper {
         for (waits, appended) in waits.into_iter().zip(appended) {
             let Some((connection, wait)) = waits else { continue };
             let Some(connection) = connection.upgrade() else { continue };
-            let wait = Written { is_written: appended.is_ok() && flushed.is_ok(), ..wait };
+            let on_disk = match (appended, &flushed) {
+                (Ok(()), Ok(())) => OnDisk::Yes,
+                (Err(JournalError::Broken(_)), _) if !was_broken => OnDisk::Perhaps,
+                (Err(_), _) => OnDisk::No,
+                (Ok(()), Err(_)) => OnDisk::Perhaps,
+            };
+            let wait = Written { on_disk, ..wait };
             match written.iter_mut().find(|(other, _)| Arc::ptr_eq(other, &connection)) {
                 Some((_, waits)) => waits.push(wait),
                 None => written.push((connection, vec![wait])),

@@ -12,7 +12,7 @@ use super::session::{Link, Session};
 use super::{CallKey, CallSpec, Client, ClientEvent};
 use crate::error::Execution;
 use crate::ids::{CallId, Space};
-use crate::protocol::record::{Record, StartedRecord};
+use crate::protocol::record::{OnDisk, Record, StartedRecord};
 use crate::protocol::{DoubtCause, NotSentCause, Outcome};
 use crate::semantics::Semantics;
 use crate::time::Instant;
@@ -53,20 +53,28 @@ impl Client {
     }
 
     /// A call's start is on the disk, or cannot be written: then the call is not made.
-    pub fn started_recorded(&mut self, now: Instant, key: CallKey, id: CallId, is_written: bool) {
+    pub fn started_recorded(&mut self, now: Instant, key: CallKey, id: CallId, on_disk: OnDisk) {
         let Some(call) = self.call(key).filter(|call| call.id == id) else { return };
         let (Stage::Recording(slot), depth) = (call.stage, call.spec.depth) else { return };
-        if is_written {
-            self.calls[key.index].stage = Stage::Busy(slot);
-            // Without a session it is sent in the next one.
-            if let Link::Live(session) = self.link {
-                self.send_request(now, &session, key.index);
+        match on_disk {
+            OnDisk::Yes => {
+                self.calls[key.index].stage = Stage::Busy(slot);
+                // Without a session it is sent in the next one.
+                if let Link::Live(session) = self.link {
+                    self.send_request(now, &session, key.index);
+                }
             }
-        } else {
-            // An earlier place may have had it, if it is one that may run again.
-            let outcome = call.unsent(NotSentCause::JournalFailed);
-            self.table(id.space).leave(slot, depth, false);
-            self.end(now, key, outcome);
+            // A later life that finds it can have it run after all, in the same durable slot (H3).
+            OnDisk::Perhaps if id.space == Space::Durable => {
+                self.table(id.space).leave(slot, depth, true);
+                self.end(now, key, Outcome::InDoubt(DoubtCause::JournalFailed));
+            }
+            OnDisk::No | OnDisk::Perhaps => {
+                // An earlier place may have had it, if it is one that may run again.
+                let outcome = call.unsent(NotSentCause::JournalFailed);
+                self.table(id.space).leave(slot, depth, false);
+                self.end(now, key, outcome);
+            }
         }
         self.pump(now);
     }

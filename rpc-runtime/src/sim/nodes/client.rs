@@ -12,7 +12,7 @@ use crate::client::journal::{Book, StartedCall};
 use crate::error::Execution;
 use crate::ids::{CallId, GenerationId, Incarnation, ServerId, Space};
 use crate::protocol::{
-    CallKey, CallSpec, Client, ClientEvent, FormerCall, Outcome, Output, Record,
+    CallKey, CallSpec, Client, ClientEvent, FormerCall, OnDisk, Outcome, Output, Record,
 };
 use crate::time::Instant;
 
@@ -178,7 +178,9 @@ impl<S: Script> ClientNode<S> {
             (matches!(record, Record::Started(_)), matches!(record, Record::Ended(_)));
         let is_written = book.write(&[Entry::of(call, record)]).iter().all(Result::is_ok);
         if is_start {
-            connection.machine.started_recorded(now, key, call, is_written);
+            // A simulated disk has no room, or flushes.
+            let on_disk = if is_written { OnDisk::Yes } else { OnDisk::No };
+            connection.machine.started_recorded(now, key, call, on_disk);
         } else if is_end {
             connection.machine.ended_recorded(now, key, call, is_written);
         }

@@ -8,8 +8,8 @@ use rpc_runtime::address::Address;
 use rpc_runtime::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId};
 use rpc_runtime::protocol::{
     Begin, CallKey, CallSpec, Client, ClientEvent, ClientIdentity, ClientTable, DurableTable,
-    Execute, FormerCall, HandlerEnd, Limits, MethodEntry, OnFence, OpeningKey, OrphanPolicy,
-    Output, Server, ServerEvent, ServerIdentity, StartedRecord, Target, Ticket,
+    Execute, FormerCall, HandlerEnd, Limits, MethodEntry, OnDisk, OnFence, OpeningKey,
+    OrphanPolicy, Output, Server, ServerEvent, ServerIdentity, StartedRecord, Target, Ticket,
 };
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
@@ -195,7 +195,7 @@ impl ClientSide {
     }
 
     pub(crate) fn started_recorded(&mut self, key: CallKey, call: CallId) {
-        self.machine.wake().started_recorded(self.now, key, call, true);
+        self.machine.wake().started_recorded(self.now, key, call, OnDisk::Yes);
     }
 
     pub(crate) fn ended_recorded(&mut self, key: CallKey, call: CallId) {

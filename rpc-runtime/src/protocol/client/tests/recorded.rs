@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::ids::GenerationId;
-use crate::protocol::{ClientSlot, ClientTable, FormerCall, StartedRecord};
+use crate::protocol::{ClientSlot, ClientTable, FormerCall, OnDisk, StartedRecord};
 
 const GENERATION: GenerationId = GenerationId(0x9);
 const OTHER_GENERATION: GenerationId = GenerationId(0x99);
@@ -32,9 +32,13 @@ impl Bench {
 
     /// The last record is on the disk, or is not.
     fn started(&mut self, is_written: bool) -> Vec<Said> {
+        self.started_and(if is_written { OnDisk::Yes } else { OnDisk::No })
+    }
+
+    fn started_and(&mut self, on_disk: OnDisk) -> Vec<Said> {
         let (key, call, record) = self.records.remove(0);
         assert!(matches!(record, Record::Started(_)), "{record:?}");
-        self.client.started_recorded(self.now, key, call, is_written);
+        self.client.started_recorded(self.now, key, call, on_disk);
         self.drain()
     }
 
@@ -106,6 +110,26 @@ fn a_call_that_cannot_be_written_down_is_not_made() {
     assert_eq!(bench.outcome(), Outcome::NotSent(NotSentCause::JournalFailed));
     let (_, said) = bench.call();
     assert_eq!(said, [Said::Request { slot: 0, sequence: 2, transmission: 1 }], "the slot is free");
+}
+
+/// The next life may find it, and have it run: whoever was told that it did not run would pay twice.
+#[test]
+fn a_durable_call_that_is_perhaps_written_down_is_in_doubt_and_can_be_asked_about() {
+    let mut bench = Bench::keeping();
+    assert!(bench.client.restore(bench.now, ClientTable { slots: Vec::new(), ..table() }));
+    let (_, said) = bench.start_durable();
+    bench.welcome_durable(&said, GENERATION);
+    assert_eq!(bench.started_and(OnDisk::Perhaps), [], "it is not made");
+    assert_eq!(bench.outcome(), Outcome::InDoubt(DoubtCause::JournalFailed));
+    let (_, said) = bench.resolve(durable(0, 1), PATIENCE);
+    assert_eq!(said, [SEAL]);
+}
+
+#[test]
+fn a_session_s_call_that_is_perhaps_written_down_did_not_run_and_no_life_sends_it() {
+    let (mut bench, _) = Bench::recording();
+    assert_eq!(bench.started_and(OnDisk::Perhaps), []);
+    assert_eq!(bench.outcome(), Outcome::NotSent(NotSentCause::JournalFailed));
 }
 
 #[test]
@@ -194,9 +218,9 @@ fn a_call_not_yet_handed_over_moves_to_the_next_session() {
         panic!("{kinds:?}")
     };
     assert_eq!((gone, again, next.session), (place(1), key, B));
-    bench.client.started_recorded(bench.now, key, gone, true);
+    bench.client.started_recorded(bench.now, key, gone, OnDisk::Yes);
     assert_eq!(bench.drain(), [], "its former place is on the disk, not this one");
-    bench.client.started_recorded(bench.now, key, next, true);
+    bench.client.started_recorded(bench.now, key, next, OnDisk::Yes);
     assert_eq!(bench.drain(), [request(1)]);
 }
 
