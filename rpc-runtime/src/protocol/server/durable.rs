@@ -18,7 +18,7 @@ use super::slot::{Slot, State, Stored};
 use super::{Origin, Server, ServerEvent, envelope};
 use crate::ids::{CallId, ClientId, GenerationId, Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::timers::TimerId;
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 use crate::wire::{
     Hello, NoSession, Nonce, Pdu, Refuse, RefuseReason, RejectReason, ReplyStatus, SealedVerdict,
     Unseen,
@@ -133,6 +133,12 @@ impl Server {
         table: Option<DurableTable>,
     ) {
         let Some((origin, mut hello)) = self.durable.openings.remove(&key) else { return };
+        // A later life may have been welcomed while this one waited (C9).
+        let highest = self.highest_life(hello.client);
+        if origin.envelope.incarnation < highest {
+            let reason = RejectReason::OldIncarnation;
+            return self.reject(origin, &hello, reason, highest, Duration::ZERO);
+        }
         let bytes = |row: &DurableRow| row.ended.as_ref().map_or(0, |(_, body)| body.len());
         let room = table.as_ref().map_or(0, |table| table.rows.iter().map(bytes).sum());
         let full = self.stored_bytes + room > self.limits.reply_bytes_stored_max;

@@ -46,7 +46,7 @@ impl Server {
             self.outbox.send(origin.from, &envelope, &answer);
             return;
         }
-        let highest = self.clients.get(&client).map_or(Incarnation::NONE, |known| known.highest);
+        let highest = self.highest_life(client);
         if incarnation < highest {
             let reason = RejectReason::OldIncarnation;
             return self.reject(origin, hello, reason, highest, Duration::ZERO);
@@ -57,6 +57,11 @@ impl Server {
         if !self.must_wait_for_store(origin, hello) {
             self.admit(now, origin, hello);
         }
+    }
+
+    /// The latest life of a client that was heard of.
+    pub(super) fn highest_life(&self, client: ClientId) -> Incarnation {
+        self.clients.get(&client).map_or(Incarnation::NONE, |known| known.highest)
     }
 
     /// A HELLO that nothing speaks against any more.

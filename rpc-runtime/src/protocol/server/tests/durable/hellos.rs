@@ -135,3 +135,19 @@ fn a_queued_call_of_a_fenced_life_begins_only_if_the_later_one_asks_for_it() {
         assert_eq!(bench.counters().begun, 1);
     }
 }
+
+#[test]
+fn a_hello_that_waited_for_the_store_is_too_old_once_a_later_life_was_welcomed() {
+    let mut bench = bench();
+    let hello = bench.durable_hello(SessionId::NONE, FIRST);
+    assert_eq!(bench.prove(&hello), []);
+    let (key, _) = bench.openings.pop().unwrap();
+    bench.come_back();
+    let table = DurableTable { generation: FIRST, rows: Vec::new() };
+    bench.server.generation_opened(bench.now, key, Some(table));
+    let said = bench.said();
+    let [Said::Reject(reject)] = said[..] else { panic!("{said:?}") };
+    assert_eq!((reject.reason, reject.highest), (RejectReason::OldIncarnation, NEXT_LIFE));
+    assert_eq!(bench.server.sessions(), 1, "its session would never be fenced");
+    assert!(bench.server.durable.generations.is_empty());
+}
