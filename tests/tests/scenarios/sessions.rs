@@ -153,6 +153,31 @@ fn spoofed_nosession() {
     });
 }
 
+/// Given no faults and a session that was opened for a call which was called off before it left, when
+/// a call follows later than a server keeps such a session, then the client resumes first, and there is
+/// no doubt.
+#[test]
+fn idle_unused() {
+    faultless_story(|world| {
+        let bank = world.server("bank");
+        let till = world.client("till", bank);
+        let given_up = world.call(till, once());
+        world.run(Duration::from_micros(1));
+        world.cancel(given_up);
+        world.run(secs(5));
+        assert_eq!(world.with_server(bank, |server| server.sessions()), 0, "it was dropped");
+
+        let late = world.finish_call(till, once());
+
+        assert_eq!(world.verdict(given_up), Execution::NotExecuted);
+        assert_eq!(world.outcome(late), world.returned(late, 1));
+        let sessions = world.link(bank, till).welcomed();
+        assert_eq!(sessions.len(), 2);
+        assert_eq!(world.requests(late).len(), 1);
+        assert_eq!(world.requests(late)[0].session, sessions[1], "nothing was handed over before");
+    });
+}
+
 /// Given no faults and a session that was idle for longer than its lease, or half of it, when a
 /// call follows, then the client resumes first, and there is no doubt.
 #[test]

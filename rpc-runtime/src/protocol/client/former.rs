@@ -271,7 +271,7 @@ impl Client {
         });
         let Some((index, call)) = asked else { return false };
         let key = CallKey { index, generation: call.generation };
-        self.last_heard = Some(now);
+        // It came from another session: of the lease of its own the client knows no more than before.
         match outcome {
             Some(outcome) if call.in_doubt && outcome.execution() == Execution::NotExecuted => {
                 let cause = DoubtCause::RefusedAfterDoubt;

@@ -245,6 +245,13 @@ impl Server {
         (known.session == Some(id)).then_some(generation)
     }
 
+    /// A session carries calls, be they ones that are known already.
+    fn mark_used(&mut self, id: SessionId) {
+        if let Some(session) = self.sessions.get_mut(&id) {
+            session.mark_used(&mut self.sessions_unused);
+        }
+    }
+
     pub(super) fn durable_slot(&mut self, (generation, index): Place) -> Option<&mut Slot> {
         self.durable.generations.get_mut(&generation)?.slot(index)
     }
@@ -295,6 +302,9 @@ impl Server {
             self.counters.foreign += 1; // beyond what was granted
             return;
         };
+        if is_question && !matches!(pdu, Pdu::Ping(_)) {
+            self.mark_used(id);
+        }
         let ask = Ask { slot, sequence, stamp, transmission: 0 };
         if let Pdu::Request(request) = pdu {
             self.on_durable_request(now, id, place, request);

@@ -1,6 +1,6 @@
 //! Sessions open, are resumed, and end: the table "Server session".
 
-use super::super::cookie;
+use super::super::{Limits, cookie};
 use super::session::Session;
 use super::{Known, NO_NONCE, Origin, Server, ServerEvent, Share, TimerKey};
 use crate::address::{Address, Host};
@@ -197,11 +197,12 @@ impl Server {
     fn welcome(&mut self, now: Instant, id: SessionId, hello: &Hello) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.last_heard = now;
+        let Limits { lease, lease_unused, .. } = self.limits;
         let welcome = Welcome {
             nonce: hello.nonce,
             client: session.client,
             server: self.identity.id,
-            lease_ms: millis(self.limits.lease),
+            lease_ms: millis(session.lease(lease, lease_unused)),
             slots: session.slots_max,
             session_time_us: session.time_us(now),
             generation: session.generation,

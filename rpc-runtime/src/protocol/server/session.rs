@@ -170,8 +170,13 @@ impl Session {
         now.as_micros() - self.opened.as_micros()
     }
 
+    /// How long it is kept after what was heard last.
+    pub(super) const fn lease(&self, lease: Duration, lease_unused: Duration) -> Duration {
+        if self.used { lease } else { lease_unused }
+    }
+
     /// When the session ends if nothing more is heard.
     pub(super) fn ends(&self, lease: Duration, lease_unused: Duration) -> Instant {
-        self.last_heard + if self.used { lease } else { lease_unused }
+        self.last_heard + self.lease(lease, lease_unused)
     }
 }

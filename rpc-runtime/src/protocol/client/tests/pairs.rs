@@ -132,6 +132,28 @@ proptest! {
     }
 
     #[test]
+    fn without_faults_a_call_is_never_in_doubt_whatever_was_called_off_before(
+        patience_ms in 1_u64..2_000,
+        idle_ms in 0_u64..12_000,
+        flows in 0_usize..4,
+    ) {
+        let mut world = World::new(1, false);
+        world.call(0, 0, Duration::from_millis(patience_ms));
+        world.drain();
+        world.flow(flows);
+        if let Some(key) = world.waits.keys().next().copied() {
+            world.client.cancel(world.now, key);
+        }
+        world.drain();
+        world.calm(Duration::from_millis(idle_ms));
+        world.call(0, 0, Duration::from_secs(2));
+        world.drain();
+        world.calm(Duration::from_secs(3));
+        prop_assert!(world.waits.is_empty());
+        prop_assert_eq!(world.facts[1].begun, 1, "the session was dropped under it");
+    }
+
+    #[test]
     fn without_faults_every_call_returns_and_runs_once(
         rate in 0_u8..3,
         calls in proptest::collection::vec((0_usize..3, 0_u8..2, 0_u64..20_000), 1..20),

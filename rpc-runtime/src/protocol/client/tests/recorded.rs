@@ -442,3 +442,15 @@ fn a_call_that_may_run_again_leaves_its_lost_place_in_doubt_and_is_recorded_in_t
     bench.started(false);
     assert_eq!(bench.outcome(), Outcome::InDoubt(DoubtCause::NoReply), "it may have run in A");
 }
+
+#[test]
+fn an_answer_in_a_former_session_says_nothing_of_the_lease_of_this_one() {
+    let mut bench = Bench::keeping();
+    let said = former(&mut bench, LIFE_OF_SERVER, false);
+    bench.welcome_hello(&said);
+    bench.now = bench.now + LEASE / 2;
+    let envelope = Envelope { session: B, ..bench.envelope() };
+    bench.tell_as(&envelope, &working(1, 1));
+    let (_, said) = bench.call();
+    assert_eq!(only_hello(&said).resume, A, "it is asked for before anything is handed over");
+}

@@ -18,7 +18,7 @@ fn server_session_hello_opens_a_session_with_what_was_agreed() {
         nonce: hello.nonce,
         client: CLIENT,
         server: MINE.id,
-        lease_ms: 30_000,
+        lease_ms: 4_000,
         slots: 1024,
         session_time_us: 0,
         generation: GenerationId::NONE,
@@ -190,6 +190,7 @@ fn server_session_hello_resume_keeps_the_session_and_its_slots() {
     let (session, said) = bench.say_hello(&hello);
     let Said::Welcome(welcome) = said else { panic!("{said:?}") };
     assert_eq!((session, welcome.nonce), (bench.session, hello.nonce));
+    assert_eq!(welcome.lease_ms, 30_000, "of a session that was used");
     assert_eq!(bench.duplicate(LAST), [returned(LAST, 2)]);
 }
 

@@ -297,3 +297,16 @@ fn durable_slots_that_only_a_fenced_session_may_have_used_are_left_to_the_store(
     assert_eq!(bench.closed, [second]);
     assert!(bench.server.durable.generations.is_empty());
 }
+
+#[test]
+fn durable_slots_that_are_asked_about_keep_their_session_for_the_whole_lease() {
+    for say in [Bench::d_duplicate, Bench::d_seal, Bench::d_cancel] {
+        for sequence in [LAST, LAST + 1] {
+            let mut bench = Bench::reborn(vec![row(LAST, None)]);
+            say(&mut bench, sequence);
+            bench.queue.clear();
+            bench.pass(Duration::from_secs(29));
+            assert!(bench.closed.is_empty());
+        }
+    }
+}
