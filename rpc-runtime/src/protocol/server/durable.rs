@@ -17,6 +17,7 @@ use super::answers::Ask;
 use super::slot::{Slot, State, Stored};
 use super::{Origin, Server, ServerEvent, envelope};
 use crate::ids::{CallId, ClientId, GenerationId, Sequence, SessionId, SlotIndex, Space};
+use crate::protocol::Limits;
 use crate::protocol::timers::TimerId;
 use crate::time::{Duration, Instant};
 use crate::wire::{
@@ -24,8 +25,9 @@ use crate::wire::{
     Unseen,
 };
 
-/// HELLOs that wait for the store at a time.
+/// HELLOs that wait for the store at a time: in all, and of one host.
 const OPENINGS_MAX: usize = 1_024;
+const HOST_OPENINGS_MAX: usize = 256;
 
 /// A HELLO that waits until its generation is known; named by who sent it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,6 +72,19 @@ pub(super) struct Durable {
     pub(super) openings: BTreeMap<OpeningKey, (Origin, Hello)>,
 }
 
+impl Durable {
+    /// Whether so many HELLOs wait for the store that this one may not: each that waits costs a row in
+    /// it, whether its client means to use that or not.
+    fn is_full(&self, origin: Origin, hello: &Hello, limits: &Limits) -> bool {
+        let host = origin.from.host();
+        let of_client = |key: &&OpeningKey| key.client == hello.client;
+        let of_host = |(other, _): &&(Origin, Hello)| other.from.host() == host;
+        self.openings.len() >= OPENINGS_MAX
+            || self.openings.values().filter(of_host).count() >= HOST_OPENINGS_MAX
+            || self.openings.keys().filter(of_client).count() >= limits.client_sessions_max
+    }
+}
+
 /// A generation in use.
 #[derive(Clone, Debug)]
 pub(super) struct Generation {
@@ -109,7 +124,7 @@ impl Server {
         if self.durable.openings.contains_key(&key) {
             return true;
         }
-        if self.durable.is_fenced || self.durable.openings.len() >= OPENINGS_MAX {
+        if self.durable.is_fenced || self.durable.is_full(origin, hello, &self.limits) {
             let (own, push_back) = (self.identity.incarnation, self.limits.push_back);
             self.reject(origin, hello, RejectReason::NoRoom, own, push_back);
             return true;

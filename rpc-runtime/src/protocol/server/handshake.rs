@@ -54,6 +54,12 @@ impl Server {
         if incarnation > highest {
             self.fence_below(now, client, incarnation);
         }
+        // Before the store is asked, which writes down what it gives.
+        if self.resumable(origin, hello).is_none()
+            && let Err(reason) = self.room_for(origin, hello)
+        {
+            return self.reject(origin, hello, reason, own, self.limits.push_back);
+        }
         if !self.must_wait_for_store(origin, hello) {
             self.admit(now, origin, hello);
         }
@@ -150,21 +156,29 @@ impl Server {
         true
     }
 
-    fn open(&mut self, now: Instant, origin: Origin, hello: &Hello) {
-        let own = self.identity.incarnation;
+    /// How many slots a new session may have, or why there can be none.
+    fn room_for(&self, origin: Origin, hello: &Hello) -> Result<u32, RejectReason> {
         if self.draining.is_some() {
-            return self.reject(origin, hello, RejectReason::Draining, own, self.limits.push_back);
+            return Err(RejectReason::Draining);
         }
         let of_client = self.clients.get(&hello.client).map_or(0, |known| known.sessions.len());
         let share = self.hosts.get(&origin.from.host()).copied().unwrap_or_default();
         let slots = self.slots_to_grant(hello.slots, share);
-        if self.sessions.len() >= self.limits.sessions_max
+        let is_full = self.sessions.len() >= self.limits.sessions_max
             || share.sessions >= self.limits.host_sessions_max
             || of_client >= self.limits.client_sessions_max
-            || slots == 0
-        {
-            return self.reject(origin, hello, RejectReason::NoRoom, own, self.limits.push_back);
-        }
+            || slots == 0;
+        if is_full { Err(RejectReason::NoRoom) } else { Ok(slots) }
+    }
+
+    fn open(&mut self, now: Instant, origin: Origin, hello: &Hello) {
+        let slots = match self.room_for(origin, hello) {
+            Ok(slots) => slots,
+            Err(reason) => {
+                let own = self.identity.incarnation;
+                return self.reject(origin, hello, reason, own, self.limits.push_back);
+            }
+        };
         let id = self.next_session_id();
         let timer = self.timers.add(TimerKey::Lease(id));
         self.timers.set(timer, now + self.limits.lease_unused);

@@ -310,3 +310,72 @@ fn durable_slots_that_are_asked_about_keep_their_session_for_the_whole_lease() {
         }
     }
 }
+
+#[test]
+fn durable_slots_of_a_server_without_room_are_not_asked_for() {
+    let limits = Limits { sessions_max: 1, client_sessions_max: 1, ..Limits::default() };
+    for drains in [false, true] {
+        let mut bench = Bench::with(limits.clone());
+        bench.server.enable_durable();
+        if drains {
+            bench.server.drain(bench.now, Duration::from_secs(2));
+            bench.drain();
+        }
+        let reason = if drains { RejectReason::Draining } else { RejectReason::NoRoom };
+        let hello = Hello { durable: 1, ..bench.hello() };
+        let all = bench.prove(&hello);
+        let [(_, _, Said::Reject(reject))] = all[..] else { panic!("{all:?}") };
+        assert_eq!((reject.reason, reject.push_back_ms), (reason, 50));
+        assert!(bench.openings.is_empty());
+        // The session that is there may have them.
+        let hello = Hello { resume: bench.session, durable: 1, ..bench.hello() };
+        assert_eq!(bench.prove(&hello), []);
+        assert_eq!(bench.openings.len(), 1);
+    }
+}
+
+/// HELLOs of a client that wait for the store, until one is told to come again.
+fn waiting_hellos(bench: &mut Bench, client: ClientId) -> usize {
+    let before = bench.openings.len();
+    loop {
+        let hello = Hello { client, durable: 1, ..bench.hello() };
+        match &bench.prove(&hello)[..] {
+            [] => {}
+            [(_, _, Said::Reject(reject))] => {
+                assert_eq!((reject.reason, reject.push_back_ms), (RejectReason::NoRoom, 50));
+                return bench.openings.len() - before;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn durable_slots_are_waited_for_by_so_many_of_a_client_of_a_host_and_of_all() {
+    let mut bench = Bench::empty(Limits::default());
+    bench.server.enable_durable();
+    let mut of_hosts = Vec::new();
+    for host in 1.. {
+        bench.from = ip(host);
+        let before = bench.openings.len();
+        for client in 0..100 {
+            let waiting = waiting_hellos(&mut bench, ClientId(1000 * u64::from(host) + client));
+            assert!(waiting <= 64, "as many as it may have sessions");
+        }
+        of_hosts.push(bench.openings.len() - before);
+        if bench.openings.len() == 1_024 {
+            break;
+        }
+    }
+    assert_eq!(of_hosts, [256; 4]);
+    assert_eq!(waiting_hellos(&mut bench, CLIENT), 0);
+    let (key, _) = bench.openings[0];
+    bench.server.generation_opened(bench.now, key, None);
+    bench.said();
+    bench.from = ip(99);
+    assert_eq!(waiting_hellos(&mut bench, CLIENT), 1, "room again");
+}
+
+fn ip(host: u8) -> Address {
+    Address::Ip(std::net::SocketAddr::from(([192, 0, 2, host], 7)))
+}
