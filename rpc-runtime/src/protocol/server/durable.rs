@@ -320,6 +320,10 @@ impl Server {
         if is_question && !matches!(pdu, Pdu::Ping(_)) {
             self.mark_used(id);
         }
+        let is_unsettled = |slot: &mut Slot| matches!(slot.state, State::Closed);
+        if sequence == last && self.durable_slot(place).is_some_and(is_unsettled) {
+            return; // a client would take closed for the last word: the store may know better (1b.7)
+        }
         let ask = Ask { slot, sequence, stamp, transmission: 0 };
         if let Pdu::Request(request) = pdu {
             self.on_durable_request(now, id, place, request);

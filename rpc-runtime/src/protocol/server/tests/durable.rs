@@ -473,14 +473,21 @@ fn durable_slot_not_committed_can_be_sealed_then_and_never_runs() {
 }
 
 #[test]
-fn durable_slot_unsettled_is_closed_until_the_store_is_read_again() {
+fn durable_slot_unsettled_says_nothing_until_the_store_is_read_again() {
     let mut bench = Bench::durably(Prepared::Running);
     assert_eq!(bench.finish(HandlerEnd::Unsettled, b""), []);
     for say in [Bench::d_ping, Bench::d_seal, Bench::d_cancel, Bench::d_duplicate] {
-        assert_eq!(say(&mut bench, LAST), [closed(LAST)]);
+        assert_eq!(say(&mut bench, LAST), [], "closed would be taken for the last word");
     }
     assert!(bench.queue.is_empty());
     assert_eq!((bench.live(), bench.server.stored_bytes()), (0, 0));
+    let second = bench.claim(GENERATION, GENERATION, Vec::new());
+    bench.session = second;
+    assert_eq!(bench.d_seal(LAST), [], "it is in memory still");
+    bench.pass(Duration::from_secs(61));
+    let rows = vec![row(LAST, Some((ReplyStatus::Returned, b"reply")))];
+    bench.session = bench.claim(GENERATION, GENERATION, rows);
+    assert_eq!(bench.d_seal(LAST), [returned(LAST, 0)], "the money has moved");
 }
 
 #[test]
