@@ -64,7 +64,7 @@ pub(super) struct Durable {
     /// Whether there is a store.
     pub(super) enabled: bool,
     /// Whether it belongs to a later life by now.
-    is_fenced: bool,
+    pub(super) is_fenced: bool,
     /// When the store is to be looked after again.
     retain_at: Instant,
     retain_timer: Option<TimerId>,

@@ -78,7 +78,7 @@ pub(super) struct Live {
     pub(super) report_at: Option<Instant>,
     /// Whether it was called off, and the handler told unless it may not be stopped.
     pub(super) cancelled: bool,
-    /// Whether anybody called it off, for `at_least_once`.
+    /// Whether anybody sealed it or called it off: it does not run again.
     pub(super) stopped: bool,
     /// Which quantum runs, from 1, and when it ends.
     pub(super) quantum: u32,

@@ -166,7 +166,8 @@ impl Server {
     }
 
     /// A durable execution has ended and what it ended in is committed, or, for
-    /// [`HandlerEnd::NotCommitted`], nothing is: then the client's next REQUEST runs it again.
+    /// [`HandlerEnd::NotCommitted`], nothing is: then the client's next REQUEST runs it again, unless
+    /// somebody wanted it stopped.
     pub(in crate::protocol::server) fn finish_durable(
         &mut self,
         now: Instant,
@@ -176,12 +177,21 @@ impl Server {
     ) {
         let place = durable_place(ticket.call);
         let sequence = ticket.call.sequence;
+        // In a store that a later life has, that life may run it.
+        let is_ours = !self.durable.is_fenced;
         let Some(slot) = self.durable_slot(place) else { return self.pool.give(body) };
         let State::Running(live) = slot.state else {
             unreachable!("only `finish` ends what `begin` began")
         };
         let transmission = live.transmission;
         match end {
+            // It was sealed while it ran, or called off, and is known not to have run (H5).
+            HandlerEnd::NotCommitted if live.stopped && is_ours => {
+                slot.state = State::Sealed;
+                self.counters.not_committed += 1;
+                self.counters.sealed += 1;
+                self.pool.give(body);
+            }
             HandlerEnd::NotCommitted => {
                 slot.last = Sequence(sequence.0 - 1);
                 slot.state = State::Acked;

@@ -37,6 +37,9 @@ impl Server {
             live.asker = id;
         }
         let stops = !matches!(pdu, Pdu::Ping(_));
+        if let Some(live) = slot.live() {
+            live.stopped |= stops;
+        }
         match slot.state {
             State::Queued(_) if stops => self.seal_durable_queued(place),
             State::Running(_) if matches!(pdu, Pdu::Cancel(_)) => self.call_off_durable(place),
@@ -69,6 +72,7 @@ impl Server {
             State::Queued(_) => self.seal_durable_queued(place),
             State::Running(live) if !live.cancelled => {
                 live.cancelled = true;
+                live.stopped = true;
                 let (method, not_after) = (live.method, live.not_after);
                 if self.methods[method].orphans.no_cancel {
                     self.counters.not_cancellable += 1;

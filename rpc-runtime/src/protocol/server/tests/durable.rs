@@ -465,11 +465,33 @@ fn durable_slot_not_committed_says_nothing_and_runs_when_it_is_asked_for_again()
 #[test]
 fn durable_slot_not_committed_can_be_sealed_then_and_never_runs() {
     let mut bench = Bench::durably(Prepared::Running);
-    Bench::assert_working(&bench.d_seal(LAST), LAST, LAST);
     assert_eq!(bench.finish(HandlerEnd::NotCommitted, b""), []);
     assert_eq!(bench.d_seal(LAST), [promised(LAST)]);
     assert_eq!(bench.d_duplicate(LAST), [promised(LAST)]);
     assert!(bench.queue.is_empty());
+}
+
+#[test]
+fn durable_slot_not_committed_after_it_was_sealed_or_called_off_promises_and_never_runs() {
+    for say in [Bench::d_seal, Bench::d_cancel] {
+        let mut bench = Bench::durably(Prepared::Running);
+        Bench::assert_working(&say(&mut bench, LAST), LAST, LAST);
+        assert_eq!(bench.finish(HandlerEnd::NotCommitted, b""), [promised(LAST)], "at the end");
+        assert_eq!(bench.d_duplicate(LAST), [promised(LAST)]);
+        assert!(bench.queue.is_empty(), "a copy of it is not run (H5)");
+        assert_eq!((bench.counters().not_committed, bench.counters().sealed), (1, 1));
+        assert_eq!((bench.live(), bench.server.stored_bytes()), (0, 0));
+        assert_eq!(bench.d_request(LAST + 1), []);
+        assert_eq!(bench.serve(), [returned(LAST + 1, 1)]);
+    }
+}
+
+#[test]
+fn durable_slot_not_committed_in_a_store_that_a_later_life_has_is_promised_nothing() {
+    let mut bench = Bench::durably(Prepared::Running);
+    bench.d_cancel(LAST);
+    bench.server.fence_durable();
+    assert_eq!(bench.finish(HandlerEnd::NotCommitted, b""), [], "that life may run it");
 }
 
 #[test]
