@@ -117,9 +117,9 @@ impl Server {
         self.hand_over(ticket, method, caller, request);
     }
 
-    /// Dispatch of a durable call: see [`Server::begin`]. One that only a life of the client has asked
-    /// for which is over does not begin: it is as if it had never come, so that a later life with the
-    /// same slots may have it run, or sealed.
+    /// Dispatch of a durable call: see [`Server::begin`]. One that was asked for last in a session that
+    /// is over, or by a life of the client that is, does not begin: it is as if it had never come, so
+    /// that a later life with the same slots may have it run, or sealed.
     pub(in crate::protocol::server) fn begin_durable(
         &mut self,
         now: Instant,
@@ -131,7 +131,7 @@ impl Server {
             return false;
         };
         let State::Queued(live) = slot.state else { return false };
-        if self.sessions.get(&live.asker).is_some_and(|session| session.fenced) {
+        if self.sessions.get(&live.asker).is_none_or(|session| session.fenced) {
             self.forget_queued_durable(place);
         } else if now >= live.not_after {
             self.refuse_queued_durable(now, place, RefuseReason::Expired, Duration::ZERO);

@@ -151,3 +151,28 @@ fn a_hello_that_waited_for_the_store_is_too_old_once_a_later_life_was_welcomed()
     assert_eq!(bench.server.sessions(), 1, "its session would never be fenced");
     assert!(bench.server.durable.generations.is_empty());
 }
+
+#[test]
+fn a_queued_call_whose_asker_s_session_is_over_does_not_begin() {
+    let mut bench = bench();
+    bench.open();
+    let hello = bench.durable_hello(bench.session, GenerationId::NONE);
+    bench.welcomed(&hello, FIRST);
+    let minute_us = 60_000_000;
+    let call = bench.call_of(DURABLE, 1);
+    let call = Request { remaining_us: minute_us, not_after_us: minute_us, ..call };
+    assert_eq!(bench.send_durable(&Pdu::Request(call)), []);
+    let first = bench.session;
+    bench.life = NEXT_LIFE;
+    let hello = bench.durable_hello(SessionId::NONE, FIRST);
+    (bench.session, _) = bench.welcomed(&hello, SECOND);
+    for _ in 0..20 {
+        bench.pass(Duration::from_secs(2));
+        bench.ping(1);
+    }
+    assert_eq!(bench.closed, [first]);
+    assert_eq!(bench.try_begin(), Begin::Not, "nobody asks for it any more");
+    assert_eq!(bench.send_durable(&Pdu::Request(call)), [], "as if it had never come");
+    bench.begin();
+    assert_eq!(bench.finish(HandlerEnd::Returned, b"reply"), [returned(1, 1)]);
+}
