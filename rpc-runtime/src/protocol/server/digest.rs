@@ -58,7 +58,7 @@ impl Session {
 
 impl Generation {
     fn digest<H: Hasher>(&self, digest: &mut Digest<'_, H>) {
-        digest.add((self.client, self.session, self.live_calls, self.slots.len()));
+        digest.add((self.client, self.session, self.live_calls, self.slots_max, self.slots.len()));
         for (index, slot) in &self.slots {
             digest.add(index);
             slot.digest(digest);

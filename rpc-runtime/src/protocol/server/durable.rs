@@ -91,15 +91,22 @@ pub(super) struct Generation {
     pub(super) client: ClientId,
     /// The session that claimed it last: the only one that may use it, and where answers go.
     pub(super) session: Option<SessionId>,
-    slots_max: u32,
+    /// Slots that there may be: those that the store had, and as many as a session was granted.
+    pub(super) slots_max: usize,
+    /// How many the store had.
+    rows: usize,
+    /// Those that have something to remember.
     pub(super) slots: BTreeMap<SlotIndex, Slot>,
     /// Calls queued or running.
     pub(super) live_calls: usize,
 }
 
 impl Generation {
-    fn slot(&mut self, index: SlotIndex) -> Option<&mut Slot> {
-        (index.0 < self.slots_max).then(|| self.slots.entry(index).or_default())
+    /// The last sequence of a slot: none if there may be one there that nothing is known of.
+    fn last(&self, index: SlotIndex, slots_max: u32) -> Option<Sequence> {
+        let room = index.0 < slots_max && self.slots.len() < self.slots_max;
+        let last = self.slots.get(&index).map(|slot| slot.last);
+        last.or_else(|| room.then_some(Sequence::ZERO))
     }
 }
 
@@ -165,7 +172,8 @@ impl Server {
         let generation = Generation {
             client: hello.client,
             session: None,
-            slots_max: self.limits.slots_max,
+            slots_max: table.rows.len(),
+            rows: table.rows.len(),
             slots: table.rows.into_iter().map(slot_of).collect(),
             live_calls: 0,
         };
@@ -193,8 +201,10 @@ impl Server {
         }
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.generation = wanted;
+        let granted = session.slots_max as usize;
         if let Some(generation) = self.durable.generations.get_mut(&wanted) {
             generation.session = Some(id);
+            generation.slots_max = generation.slots_max.max(generation.rows + granted);
         }
     }
 
@@ -267,8 +277,16 @@ impl Server {
         }
     }
 
+    /// A slot that has something to remember: what only asks makes no state (M10).
     pub(super) fn durable_slot(&mut self, (generation, index): Place) -> Option<&mut Slot> {
-        self.durable.generations.get_mut(&generation)?.slot(index)
+        self.durable.generations.get_mut(&generation)?.slots.get_mut(&index)
+    }
+
+    /// A slot that will have something to remember, of those that there may be.
+    fn new_durable_slot(&mut self, (generation, index): Place) -> Option<&mut Slot> {
+        let known = self.durable.generations.get_mut(&generation)?;
+        known.last(index, self.limits.slots_max)?;
+        Some(known.slots.entry(index).or_default())
     }
 
     /// A PDU of the durable space, from a session's client.
@@ -309,7 +327,9 @@ impl Server {
             return;
         };
         let place = self.generation_of(id).map(|generation| (generation, slot));
-        let known = place.and_then(|place| self.durable_slot(place)).map(|slot| slot.last);
+        let known = place.and_then(|(generation, slot)| {
+            self.durable.generations.get(&generation)?.last(slot, self.limits.slots_max)
+        });
         if place.is_none() && sequence != Sequence::ZERO {
             return self.on_durable_elsewhere(origin, id, pdu, (slot, sequence));
         }
@@ -326,7 +346,7 @@ impl Server {
         }
         let ask = Ask { slot, sequence, stamp, transmission: 0 };
         if let Pdu::Request(request) = pdu {
-            self.on_durable_request(now, id, place, request);
+            self.on_durable_request(now, id, (place, last), request);
         } else if let Pdu::Ack(_) = pdu {
             self.on_durable_ack(place, sequence);
         } else if sequence < last {

@@ -16,10 +16,9 @@ impl Server {
         &mut self,
         now: Instant,
         id: SessionId,
-        place: Place,
+        (place, last): (Place, Sequence),
         request: &Request<'_>,
     ) {
-        let Some(last) = self.durable_slot(place).map(|slot| slot.last) else { return };
         // The slot comes before every other check, as in a session's slots (C2).
         if request.sequence < last {
             self.counters.duplicates_suppressed += 1;
@@ -78,7 +77,7 @@ impl Server {
         self.release_durable(place);
         match self.why_not(now, id, Space::Durable, request) {
             Some((reason, push_back)) => {
-                let Some(slot) = self.durable_slot(place) else { return };
+                let Some(slot) = self.new_durable_slot(place) else { return };
                 slot.last = sequence;
                 slot.digest = request.digest;
                 slot.state = State::Refused { reason, push_back, name: request.name };
@@ -94,6 +93,9 @@ impl Server {
         let room = self.methods[method].reply_bytes_max;
         let not_after = self.not_after(now, id, request);
         let Some(caller) = self.sessions.get(&id).map(Session::caller) else { return };
+        if self.new_durable_slot(place).is_none() {
+            return;
+        }
         let Some(slot) = self.durable.generations.get_mut(&place.0).and_then(|generation| {
             generation.live_calls += 1;
             generation.slots.get_mut(&place.1)

@@ -16,7 +16,7 @@ impl Server {
             return self.answer_durable_busy(now, place, ask);
         }
         self.release_durable(place);
-        let Some(slot) = self.durable_slot(place) else { return };
+        let Some(slot) = self.new_durable_slot(place) else { return };
         slot.last = ask.sequence;
         slot.state = State::Sealed;
         self.counters.sealed += 1;

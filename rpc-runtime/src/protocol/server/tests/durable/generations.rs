@@ -379,3 +379,32 @@ fn durable_slots_are_waited_for_by_so_many_of_a_client_of_a_host_and_of_all() {
 fn ip(host: u8) -> Address {
     Address::Ip(std::net::SocketAddr::from(([192, 0, 2, host], 7)))
 }
+
+/// The slots that a server remembers, over all generations.
+fn remembered(bench: &Bench) -> usize {
+    bench.server.durable.generations.values().map(|known| known.slots.len()).sum()
+}
+
+#[test]
+fn durable_slots_take_memory_for_what_they_remember_and_not_for_questions() {
+    let mut bench = Bench::durable();
+    for slot in (0..2_000).map(SlotIndex) {
+        let sequence = Sequence(1);
+        bench.send_durable(&Pdu::Ping(Ping { slot, sequence, stamp: 0 }));
+        bench.send_durable(&Pdu::Ack(Ack { slot, sequence, cumulative: 1, pad: 0, bitmap: 0 }));
+    }
+    assert_eq!(remembered(&bench), 0);
+}
+
+#[test]
+fn durable_slots_are_as_many_as_were_granted_beside_those_that_the_store_has() {
+    let mut bench = Bench::reborn(vec![DurableRow { slot: SlotIndex(900), ..row(LAST, None) }]);
+    for slot in (0..2_000).map(SlotIndex) {
+        let seal = Seal { slot, sequence: Sequence(1), stamp: 0 };
+        bench.send_durable(&Pdu::Seal(seal));
+    }
+    assert_eq!(remembered(&bench), 64 + 1, "its session has 64");
+    let known = Request { slot: SlotIndex(900), ..bench.call_of(DURABLE, LAST + 1) };
+    assert_eq!(bench.send_durable(&Pdu::Request(known)), []);
+    assert_eq!(bench.queue.len(), 1);
+}
