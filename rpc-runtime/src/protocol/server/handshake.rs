@@ -116,7 +116,8 @@ impl Server {
     /// A later life of `client` begins: its older sessions begin nothing more (C9), and what runs in
     /// them is treated as an orphan may be.
     fn fence_below(&mut self, now: Instant, client: ClientId, incarnation: Incarnation) {
-        if self.clients.len() >= CLIENTS_REMEMBERED_MAX {
+        // Each session is one client's: beyond that many have none.
+        if self.clients.len() >= CLIENTS_REMEMBERED_MAX + self.sessions.len() {
             self.clients.retain(|_, known| !known.sessions.is_empty());
         }
         let known = Known { highest: incarnation, sessions: Vec::new() };

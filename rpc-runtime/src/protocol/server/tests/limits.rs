@@ -241,3 +241,25 @@ fn slots_are_granted_ever_more_sparingly_and_given_back() {
     bench.opened(&hello);
     assert_eq!(bench.server.sessions(), 1);
 }
+
+#[test]
+fn so_many_clients_without_a_session_are_remembered_however_many_have_one() {
+    let mut bench = Bench::empty(Limits { sessions_max: 1_000, ..Limits::default() });
+    for number in 1..=1_000 {
+        bench.from = ip("192.0.2.1", 1_024 + u16::try_from(number).unwrap());
+        let (session, said) = newcomer(&mut bench, number);
+        assert!(matches!(said, Said::Welcome(_)), "{said:?}");
+        bench.session = session;
+        bench.seal(1);
+    }
+    // The server is full: of these nothing but their life is known.
+    bench.from = ip("192.0.2.2", 7);
+    let mut most = 0;
+    for number in 1_001..1_001 + 70_000 {
+        let (_, said) = newcomer(&mut bench, number);
+        assert!(matches!(said, Said::Reject(_)), "{said:?}");
+        most = most.max(bench.server.clients.len());
+    }
+    assert_eq!(most, 65_536 + 1_000);
+    assert!(bench.server.clients.len() >= 1_000, "who has a session is not forgotten");
+}
