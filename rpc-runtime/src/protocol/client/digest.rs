@@ -103,6 +103,7 @@ impl Call {
         digest.add((self.generation, self.id, self.stage, self.digest));
         digest.add((spec.method, spec.semantics, spec.depth, self.probing, self.in_doubt));
         digest.add((self.recorded, self.former, self.stops, self.outcome.is_some()));
+        digest.add((self.deaths, self.carrier));
         if let Some(outcome) = &self.outcome {
             fact(outcome, digest);
         }

@@ -17,6 +17,7 @@ impl Server {
         digest.add((self.identity.id, self.identity.incarnation, self.draining.is_some()));
         digest.add((self.counters.sessions_opened, self.queued, self.running, self.stored_bytes));
         digest.add(self.limits.calls_queued_max);
+        digest.add((self.durable.enabled, self.durable.is_fenced));
         for (client, known) in &self.clients {
             digest.add((client, known.highest, &known.sessions));
         }
@@ -88,7 +89,7 @@ impl Slot {
 impl Live {
     fn digest<H: Hasher>(&self, digest: &mut Digest<'_, H>) {
         digest.add((self.repeatable, self.reply_bytes_max, self.cancelled, self.stopped));
-        digest.add((self.method, self.quantum));
+        digest.add((self.method, self.quantum, self.asker));
         digest.until(self.not_after);
         digest.until_any(self.report_at);
         digest.until_any(self.quantum_ends);
