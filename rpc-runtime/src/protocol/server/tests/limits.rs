@@ -263,3 +263,18 @@ fn so_many_clients_without_a_session_are_remembered_however_many_have_one() {
     assert_eq!(most, 65_536 + 1_000);
     assert!(bench.server.clients.len() >= 1_000, "who has a session is not forgotten");
 }
+
+#[test]
+fn copies_of_the_last_four_hellos_of_a_session_are_answered_alike() {
+    let mut bench = Bench::prepared(Prepared::Done);
+    let mut hellos = Vec::new();
+    for _ in 0..5 {
+        let hello = Hello { resume: bench.session, ..bench.hello() };
+        bench.say_hello(&hello);
+        hellos.push(Hello { resume: SessionId::NONE, ..hello });
+    }
+    for hello in &hellos[1..] {
+        assert_eq!(bench.say_hello(hello).0, bench.session);
+    }
+    assert_ne!(bench.say_hello(&hellos[0]).0, bench.session, "that one is forgotten");
+}
