@@ -37,7 +37,7 @@ impl Server {
 
     fn on_duplicate(&mut self, now: Instant, id: SessionId, request: &Request<'_>) {
         let Some(session) = self.sessions.get_mut(&id) else { return };
-        let fenced = session.fenced;
+        let fenced = session.fenced || session.closing;
         let Some(entry) = session.slot(request.slot) else { return };
         if entry.is_mismatch(request.digest) {
             self.counters.mismatches += 1;

@@ -250,6 +250,16 @@ fn server_session_bye_waits_for_what_runs_and_lets_nothing_begin() {
 }
 
 #[test]
+fn server_session_bye_lets_nothing_run_again() {
+    let mut bench = Bench::prepared(Prepared::Ran);
+    let other = Request { slot: SlotIndex(1), ..bench.call(1) };
+    bench.send(&Pdu::Request(other));
+    bench.send(&Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] }));
+    assert_eq!(bench.request_again(LAST), [], "nobody waits for it");
+    assert_eq!(bench.queue.len(), 1);
+}
+
+#[test]
 fn server_session_bye_of_another_life_or_place_is_ignored() {
     let mut bench = Bench::prepared(Prepared::Done);
     let bye = Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] });
