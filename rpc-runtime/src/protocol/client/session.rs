@@ -398,6 +398,8 @@ impl Client {
                 (Stage::Busy(_) | Stage::Resolving, _) if call.id.space == Space::Durable => {
                     self.keep_durable(key);
                 }
+                // Written down while the session was being resumed, and never handed over.
+                (Stage::Busy(_), _) if call.transmissions == 0 => self.withdraw(key),
                 (Stage::Busy(_), Semantics::AtLeastOnce) => {
                     self.record_doubt(key, cause);
                     let call = &mut self.calls[key.index];

@@ -225,6 +225,19 @@ fn a_call_not_yet_handed_over_moves_to_the_next_session() {
 }
 
 #[test]
+fn a_call_that_was_written_down_while_its_session_was_being_lost_moves_too() {
+    let (mut bench, _) = Bench::recording();
+    let said = bench.no_session();
+    assert_eq!(bench.started(true), [], "the session is not known to live");
+    bench.session = B;
+    assert_eq!(bench.welcome_hello(&said), []);
+    assert_eq!(bench.ended, []);
+    assert_eq!(bench.records.remove(0).2, Record::Withdrawn);
+    assert_eq!(bench.records[0].1.session, B);
+    assert_eq!(bench.started(true), [request(1)]);
+}
+
+#[test]
 fn durable_slots_go_on_where_the_journal_says() {
     let mut bench = Bench::keeping();
     let (_, said) = bench.start_durable();
