@@ -203,7 +203,7 @@ pub struct Server {
     durable: Durable,
     /// What each host holds of the sessions; none that holds nothing.
     hosts: BTreeMap<Host, Share>,
-    draining: Option<Instant>,
+    draining: bool,
     timers: Timers<TimerKey>,
     outbox: Outbox<ServerEvent>,
     pool: Pool,
@@ -256,7 +256,7 @@ impl Server {
             slots_granted: 0,
             durable: Durable::default(),
             hosts: BTreeMap::new(),
-            draining: None,
+            draining: false,
             timers: Timers::new(),
             outbox: Outbox::new(),
             pool: Pool::new(),
@@ -364,8 +364,8 @@ impl Server {
     }
 
     /// Stops taking new calls, and tells every client so. Duplicates and SEAL are still answered.
-    pub fn drain(&mut self, now: Instant, within: Duration) {
-        self.draining = Some(now + within);
+    pub fn drain(&mut self, _now: Instant, within: Duration) {
+        self.draining = true;
         let drain_ms = u32::try_from(within.as_millis()).unwrap_or(u32::MAX);
         let goaway = Goaway { reason: GoawayReason::Draining, pad: [0; 3], drain_ms };
         for session in self.sessions.values() {

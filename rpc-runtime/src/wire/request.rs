@@ -332,7 +332,8 @@ byte_enum! {
 /// The longest detail of a REFUSE, in bytes.
 pub const REFUSE_DETAIL_BYTES_MAX: usize = 200;
 
-/// REFUSE, server to client: the call did not run and never will.
+/// REFUSE, server to client: the call did not run and never will; but for
+/// [`RefuseReason::Generation`], which says nothing of it.
 ///
 /// | offset | bytes | field             | unit |
 /// |-------:|------:|-------------------|------|

@@ -154,7 +154,7 @@ impl Server {
         if request.fragments != 1 {
             return Some((RefuseReason::TooLarge, Duration::ZERO));
         }
-        if self.draining.is_some() {
+        if self.draining {
             return Some((RefuseReason::Draining, push_back));
         }
         self.is_full(&method).then_some((RefuseReason::Overload, push_back))
@@ -256,7 +256,7 @@ impl Server {
         let not_after = self.not_after(now, id, request);
         let wanted = self.by_fingerprint.get(&request.method).copied();
         let method = wanted.filter(|&method| self.methods[method].semantics == Semantics::Maybe);
-        let room = self.queued < self.limits.calls_queued_max && self.draining.is_none();
+        let room = self.queued < self.limits.calls_queued_max && !self.draining;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let fenced = session.fenced || session.closing;
         let on_time = now < not_after && request.fragments == 1;

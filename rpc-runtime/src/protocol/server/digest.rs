@@ -14,7 +14,7 @@ impl Server {
     /// Feeds what decides about the next steps to `hasher`; between drains only.
     pub fn digest<H: Hasher>(&self, now: Instant, hasher: &mut H) {
         let mut digest = Digest::new(now, &self.limits, hasher);
-        digest.add((self.identity.id, self.identity.incarnation, self.draining.is_some()));
+        digest.add((self.identity.id, self.identity.incarnation, self.draining));
         digest.add((self.counters.sessions_opened, self.queued, self.running, self.stored_bytes));
         digest.add(self.limits.calls_queued_max);
         digest.add((self.durable.enabled, self.durable.is_fenced));

@@ -159,7 +159,7 @@ impl Server {
 
     /// How many slots a new session may have, or why there can be none.
     fn room_for(&self, origin: Origin, hello: &Hello) -> Result<u32, RejectReason> {
-        if self.draining.is_some() {
+        if self.draining {
             return Err(RejectReason::Draining);
         }
         let of_client = self.clients.get(&hello.client).map_or(0, |known| known.sessions.len());

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!           request              begin               finish                 ACK
-//!   Empty ──────────► Queued ──────────► Running ──────────► Done, Failed ──────► Acked
-//!     │  refuse           │ SEAL, CANCEL                       └─ at_least_once: Forgotten
+//!   Empty ──────────► Queued ──────────► Running ──────────► Done ──────► Acked
+//!     │  refuse           │ SEAL, CANCEL                       └─ at_least_once: Forgotten, Closed
 //!     └──────► Refused    └──────► Sealed          (a higher sequence starts again at the left)
 //! ```
 //!
@@ -55,7 +55,8 @@ pub(super) enum State {
     Acked,
     /// An `at_least_once` call that ran: a duplicate runs again.
     Forgotten,
-    /// An `at_least_once` call that ran and was then called off: it never runs again.
+    /// An `at_least_once` call that ran and was then called off: it never runs again. Or a durable one
+    /// of which the store did not say whether it was committed: nothing is said of it.
     Closed,
 }
 
