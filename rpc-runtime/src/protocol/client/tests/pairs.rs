@@ -33,6 +33,8 @@ enum Deed {
     /// One said so long ago arrives, for the first time or once more.
     Late(usize),
     Begin(usize),
+    /// The store gives a generation that it was asked for.
+    Open(usize),
     Finish {
         which: usize,
         end: u8,
@@ -47,9 +49,8 @@ enum Deed {
 
 fn deeds() -> impl Strategy<Value = Deed> {
     prop_oneof![
-        100 => (0_usize..5, 0_u8..2, 1_u64..LONGEST_MS).prop_map(|(method, depth, millis)| {
-            Deed::Call { method: method % 3, depth, millis }
-        }),
+        100 => (0_usize..4, 0_u8..2, 1_u64..LONGEST_MS)
+            .prop_map(|(method, depth, millis)| Deed::Call { method, depth, millis }),
         10 => (0_usize..4).prop_map(|back| Deed::Cancel { back }),
         20 => (0_usize..4, 1_u64..LONGEST_MS)
             .prop_map(|(back, millis)| Deed::Resolve { back, millis }),
@@ -57,6 +58,7 @@ fn deeds() -> impl Strategy<Value = Deed> {
         40 => (1_usize..4).prop_map(Deed::Lose),
         80 => (0_usize..40).prop_map(Deed::Late),
         100 => (0_usize..3).prop_map(Deed::Begin),
+        60 => (0_usize..3).prop_map(Deed::Open),
         100 => (0_usize..3, 0_u8..8).prop_map(|(which, end)| Deed::Finish { which, end }),
         60 => (0_u64..400).prop_map(Deed::Pass),
         10 => (1_000_u64..9_000).prop_map(Deed::Pass),
@@ -87,6 +89,7 @@ impl World {
                 }
             }
             Deed::Begin(which) => self.begin(which),
+            Deed::Open(which) => self.open(which),
             Deed::Finish { which, end } => self.finish(which, end),
             Deed::Pass(millis) => self.pass(Duration::from_millis(millis)),
             Deed::Move => self.address += 1,
@@ -98,6 +101,7 @@ impl World {
         }
         self.drain();
         self.client.slots.check(&self.client.calls);
+        self.client.durable.slots.check(&self.client.calls);
         assert_eq!(self.client.outstanding(), self.waits.len());
     }
 }
@@ -129,6 +133,7 @@ proptest! {
         world.pass(Duration::from_secs(60));
         prop_assert_eq!(world.server.sessions(), 0);
         prop_assert_eq!((world.server.queued(), world.server.running()), (0, 0));
+        prop_assert_eq!(world.server.stored_bytes(), 0);
     }
 
     #[test]
@@ -156,7 +161,7 @@ proptest! {
     #[test]
     fn without_faults_every_call_returns_and_runs_once(
         rate in 0_u8..3,
-        calls in proptest::collection::vec((0_usize..3, 0_u8..2, 0_u64..20_000), 1..20),
+        calls in proptest::collection::vec((0_usize..4, 0_u8..2, 0_u64..20_000), 1..20),
     ) {
         let mut world = World::new(rate, false);
         for (method, depth, millis) in calls {

@@ -3,14 +3,17 @@
 //! The network is a set that only grows: whatever was said once may arrive at any later moment.
 
 use super::*;
+use crate::ids::GenerationId;
 use crate::protocol::{
-    Begin, Execute, HandlerEnd, MethodEntry, OrphanPolicy, OrphanStrategy, Server, ServerEvent,
-    ServerIdentity, Ticket,
+    Begin, DurableRow, DurableTable, Execute, HandlerEnd, MethodEntry, OpeningKey, OrphanPolicy,
+    OrphanStrategy, Server, ServerEvent, ServerIdentity, Ticket,
 };
 
 const ONCE: usize = 0;
 const AGAIN: usize = 1;
-const SEMANTICS: [Semantics; 3] = [Semantics::AtMostOnce, Semantics::AtLeastOnce, Semantics::Maybe];
+const DURABLE: usize = 3;
+const SEMANTICS: [Semantics; 4] =
+    [Semantics::AtMostOnce, Semantics::AtLeastOnce, Semantics::Maybe, Semantics::ExactlyOnce];
 
 /// The server's clock was started so much earlier.
 const EARLIER: u64 = 3_600_000_000;
@@ -33,6 +36,23 @@ pub(super) struct Fact {
     deadline: Instant,
     pub(super) begun: u32,
     pub(super) denied: bool,
+    /// Whether it has a row in the store.
+    recorded: bool,
+}
+
+/// An execution under way.
+#[derive(Clone, Copy, Debug)]
+struct Running {
+    ticket: Ticket,
+    number: u64,
+    digest: u64,
+}
+
+/// What survives a server: the rows of a client's slots.
+#[derive(Clone, Debug)]
+struct Table {
+    client: ClientId,
+    rows: BTreeMap<SlotIndex, DurableRow>,
 }
 
 /// What a key of the client stands for.
@@ -57,7 +77,11 @@ pub(super) struct World {
     /// What was said before has arrived, or was lost.
     pub(super) arrived: usize,
     queue: Vec<Execute>,
-    running: Vec<(Ticket, u64)>,
+    running: Vec<Running>,
+    store: BTreeMap<GenerationId, Table>,
+    generations: u64,
+    /// What the store was asked for and has not answered.
+    openings: Vec<(OpeningKey, ClientId, GenerationId)>,
     /// By number, which is a call's argument and what it returns.
     pub(super) facts: Vec<Fact>,
     pub(super) waits: BTreeMap<CallKey, Wait>,
@@ -87,7 +111,10 @@ fn server_of(life: u32, limits: &Limits) -> Server {
     };
     let methods = (0..).zip(SEMANTICS).map(entry).collect();
     let identity = ServerIdentity { id: SERVER, incarnation };
-    Server::new(identity, limits.clone(), methods, Box::new(Counting(u64::from(life))))
+    let rng = Box::new(Counting(u64::from(life)));
+    let mut server = Server::new(identity, limits.clone(), methods, rng);
+    server.enable_durable();
+    server
 }
 
 fn client_of(life: u32, limits: &Limits, now: Instant) -> Client {
@@ -113,6 +140,9 @@ impl World {
             arrived: 0,
             queue: Vec::new(),
             running: Vec::new(),
+            store: BTreeMap::new(),
+            generations: 0,
+            openings: Vec::new(),
             facts: Vec::new(),
             waits: BTreeMap::new(),
             places: Vec::new(),
@@ -166,11 +196,21 @@ impl World {
                     ServerEvent::Cancel(_)
                     | ServerEvent::Fenced { .. }
                     | ServerEvent::SessionClosed(_)
-                    | ServerEvent::OpenGeneration { .. }
-                    | ServerEvent::ForgetGeneration { .. }
-                    | ServerEvent::Acknowledged { .. }
                     | ServerEvent::Retain { .. },
                 ) => {}
+                Output::Event(ServerEvent::OpenGeneration { key, client, wanted }) => {
+                    self.openings.push((key, client, wanted));
+                }
+                Output::Event(ServerEvent::ForgetGeneration { generation, .. }) => {
+                    self.store.remove(&generation);
+                }
+                Output::Event(ServerEvent::Acknowledged { call, .. }) => {
+                    let table = self.store.get_mut(&GenerationId(call.session.0));
+                    let row = table.and_then(|table| table.rows.get_mut(&call.slot));
+                    if let Some(row) = row.filter(|row| row.sequence == call.sequence) {
+                        row.ended = None;
+                    }
+                }
                 Output::Transmit { to: address } => {
                     self.said.push(Datagram { to_server: false, address, bytes: bytes.clone() });
                 }
@@ -214,6 +254,50 @@ impl World {
     }
 }
 
+/// The store.
+impl World {
+    /// Answers one of the questions for a generation.
+    pub(super) fn open(&mut self, which: usize) {
+        if self.openings.is_empty() {
+            return;
+        }
+        let (key, client, wanted) = self.openings.remove(which % self.openings.len());
+        let is_there = self.store.get(&wanted).is_some_and(|table| table.client == client);
+        self.generations += u64::from(!is_there);
+        let generation = if is_there { wanted } else { GenerationId(self.generations) };
+        let fresh = Table { client, rows: BTreeMap::new() };
+        let table = self.store.entry(generation).or_insert(fresh);
+        let table = DurableTable { generation, rows: table.rows.values().cloned().collect() };
+        self.server.generation_opened(self.server_time(self.now), key, Some(table));
+        self.drain();
+    }
+
+    /// How a durable call's execution ends, and what is in the store then.
+    fn commit(&mut self, running: Running, end: u8, body: &[u8]) -> HandlerEnd {
+        let (end, status) = match end {
+            0 => (HandlerEnd::Panicked, ReplyStatus::Panicked),
+            1 => (HandlerEnd::Cancelled { partial: true }, ReplyStatus::CancelledPartial),
+            2 => return HandlerEnd::NotCommitted,
+            // The store does not say so before it is read again.
+            3 => (HandlerEnd::Unsettled, ReplyStatus::Returned),
+            _ => (HandlerEnd::Returned, ReplyStatus::Returned),
+        };
+        let CallId { session, slot, sequence, .. } = running.ticket.call_id();
+        let Some(table) = self.store.get_mut(&GenerationId(session.0)) else {
+            return HandlerEnd::NotCommitted;
+        };
+        let fact = &mut self.facts[usize::try_from(running.number).unwrap()];
+        assert!(!fact.recorded, "done twice");
+        assert!(!fact.denied, "call {} was said never to run", running.number);
+        fact.recorded = true;
+        let ended = Some((status, body.to_vec()));
+        let row = DurableRow { slot, sequence, digest: running.digest, ended };
+        let before = table.rows.insert(slot, row);
+        assert!(before.is_none_or(|before| before.sequence < sequence), "a later call was there");
+        end
+    }
+}
+
 /// The contract.
 impl World {
     /// An execution may begin only if it is the first, nobody was told that there would be none,
@@ -225,10 +309,16 @@ impl World {
         let call = self.queue.remove(which % self.queue.len());
         let number = u64::from_le_bytes(call.arguments[..8].try_into().unwrap());
         if self.server.begin(self.server_time(self.now), call.ticket) == Begin::Run {
-            self.running.push((call.ticket, number));
+            let is_alive = self.running.iter().any(|other| other.number == number);
+            self.running.push(Running { ticket: call.ticket, number, digest: call.digest });
             let fact = &mut self.facts[usize::try_from(number).unwrap()];
             fact.begun += 1;
-            assert!(fact.begun == 1 || fact.semantics == Semantics::AtLeastOnce, "ran twice");
+            let may_run = match fact.semantics {
+                Semantics::AtLeastOnce => true,
+                Semantics::ExactlyOnce => !is_alive && !fact.recorded,
+                Semantics::Maybe | Semantics::AtMostOnce => fact.begun == 1,
+            };
+            assert!(may_run, "ran twice");
             assert!(!fact.denied, "call {number} was said never to run");
             assert!(self.now < fact.deadline, "call {number} began late");
         }
@@ -247,7 +337,9 @@ impl World {
         let fact = &mut self.facts[usize::try_from(number).unwrap()];
         match outcome.execution() {
             Execution::NotExecuted => {
-                assert!(fact.begun == 0, "call {number} ran, but {outcome:?}");
+                let is_durable = fact.semantics == Semantics::ExactlyOnce;
+                let ran = if is_durable { fact.recorded } else { fact.begun > 0 };
+                assert!(!ran, "call {number} ran, but {outcome:?}");
                 fact.denied = true;
             }
             Execution::Executed => assert!(fact.begun > 0, "call {number} never ran"),
@@ -266,7 +358,7 @@ impl World {
     pub(super) fn call(&mut self, method: usize, depth: u8, patience: Duration) {
         let (number, deadline) = (self.facts.len() as u64, self.now + patience);
         let semantics = SEMANTICS[method];
-        self.facts.push(Fact { semantics, deadline, begun: 0, denied: false });
+        self.facts.push(Fact { semantics, deadline, begun: 0, denied: false, recorded: false });
         let method = MethodFingerprint(100 + method as u64);
         let recorded = false;
         let spec = CallSpec { method, name: 10, semantics, deadline, depth, recorded };
@@ -288,6 +380,7 @@ impl World {
         self.server = server_of(self.lives_of_server, &self.limits);
         self.queue.clear();
         self.running.clear();
+        self.openings.clear();
     }
 
     pub(super) fn restart_client(&mut self) {
@@ -300,15 +393,16 @@ impl World {
         if self.running.is_empty() {
             return;
         }
-        let (ticket, number) = self.running.remove(which % self.running.len());
-        let end = match end {
-            0 => HandlerEnd::Panicked,
-            1 => HandlerEnd::Cancelled { partial: true },
-            2 => HandlerEnd::HandlerFailed,
-            _ => HandlerEnd::Returned,
+        let running = self.running.remove(which % self.running.len());
+        let body = running.number.to_le_bytes().to_vec();
+        let end = match (running.ticket.call_id().space, end) {
+            (Space::Durable, end) => self.commit(running, end, &body),
+            (_, 0) => HandlerEnd::Panicked,
+            (_, 1) => HandlerEnd::Cancelled { partial: true },
+            (_, 2) => HandlerEnd::HandlerFailed,
+            (_, _) => HandlerEnd::Returned,
         };
-        let body = number.to_le_bytes().to_vec();
-        self.server.finish(self.server_time(self.now), ticket, end, body);
+        self.server.finish(self.server_time(self.now), running.ticket, end, body);
     }
 
     /// Nothing is lost any more, and every handler returns at once.
@@ -318,8 +412,10 @@ impl World {
             while self.arrived < self.said.len()
                 || !self.queue.is_empty()
                 || !self.running.is_empty()
+                || !self.openings.is_empty()
             {
                 self.flow(1);
+                self.open(0);
                 self.begin(0);
                 self.finish(0, u8::MAX);
                 self.drain();
@@ -334,7 +430,7 @@ impl World {
 
     /// A new call in a calm world returns.
     pub(super) fn check_that_it_works(&mut self) {
-        for method in [ONCE, AGAIN] {
+        for method in [ONCE, AGAIN, DURABLE] {
             let number = self.facts.len();
             self.call(method, 0, Duration::from_secs(20));
             self.drain();
