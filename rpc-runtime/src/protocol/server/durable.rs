@@ -102,7 +102,7 @@ pub(super) struct Generation {
 }
 
 impl Generation {
-    /// The last sequence of a slot: none if there may be one there that nothing is known of.
+    /// The last sequence of a slot, zero of one that nothing is known of; `None` where none may be.
     fn last(&self, index: SlotIndex, slots_max: u32) -> Option<Sequence> {
         let room = index.0 < slots_max && self.slots.len() < self.slots_max;
         let last = self.slots.get(&index).map(|slot| slot.last);
