@@ -12,6 +12,8 @@ mod conformance;
 mod disasters;
 #[path = "stores/postgres.rs"]
 mod postgres;
+#[path = "stores/proxy.rs"]
+mod proxy;
 #[path = "stores/server.rs"]
 mod server;
 #[path = "stores/services.rs"]

@@ -122,7 +122,12 @@ fn a_client_that_comes_while_the_disk_is_full_is_told_that_nothing_ran() {
 fn connections_that_break_before_and_after_the_commit_make_nothing_count_twice() {
     for seed in 0..30 {
         let store = MemoryStore::new();
-        let faults = StoreFaults { lost_before_commit: 0.2, lost_after_commit: 0.2, conflict: 0.2 };
+        let faults = StoreFaults {
+            lost_before_commit: 0.2,
+            lost_after_commit: 0.2,
+            conflict: 0.2,
+            ..StoreFaults::default()
+        };
         let mut world = sim::World::new(seed);
         let shared = store.clone();
         world.server("till", move || {

@@ -175,13 +175,18 @@ pub(super) fn store(jobs: Vec<Job>, shared: &Arc<Shared>) -> Went {
     Went::Stored(settled)
 }
 
-/// Asks the store for what became of calls that may have been committed, each once. Those that it
-/// does not say anything of are asked for again, as long as somebody waits for them.
+/// Asks the store for what became of calls that may have been committed, each once: behind all
+/// transactions that may still be committing. Those that it does not say anything of are asked for
+/// again, as long as somebody waits for them.
 pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
     let mut settled = Settled::default();
     let ledger = shared.exports.ledger();
+    let all_ended = ledger.map(|ledger| asked(|| ledger.settle()));
     for open in doubts {
-        let recorded = ledger.zip(open.call.as_ref()).map(|(ledger, call)| ledger.recorded(call));
+        let recorded = ledger.zip(open.call.as_ref()).map(|(ledger, call)| {
+            all_ended.clone().unwrap_or(Ok(()))?;
+            asked(|| ledger.recorded(call))
+        });
         match recorded {
             Some(Ok(answer)) => settled.dones.push(open.done(answer)),
             Some(Err(_)) if !open.context.remaining().is_zero() => settled.doubts.push(open),

@@ -103,7 +103,10 @@ impl Postgres {
     }
 
     /// Sets how transactions are kept apart. Below [`IsolationLevel::Serializable`] the application
-    /// locks the rows that it reads and writes (`SELECT … FOR UPDATE`).
+    /// locks the rows that it reads and writes (`SELECT … FOR UPDATE`). Below
+    /// [`IsolationLevel::RepeatableRead`] PostgreSQL does not tell one transaction that another wrote
+    /// what it had found missing, so that a call could run twice: there all transactions of this
+    /// store run one after another, over all processes that have it open.
     #[must_use]
     pub fn isolation(mut self, isolation: IsolationLevel) -> Self {
         self.isolation = isolation;
@@ -267,6 +270,13 @@ impl Store for Postgres {
         let range: [Field<'_>; 3] =
             [(&rows.from(), Type::BYTEA), (&rows.to(), Type::BYTEA), (&limit, Type::INT8)];
         read(&tx.query_typed(SCAN, &range).map_err(failed)?)
+    }
+
+    /// To read the row of the incarnation is to hold it, and this waits for whoever does.
+    fn settle(&self) -> Result<(), StoreError> {
+        self.transact(&mut |tx| {
+            Commit::of(|| Self::get(tx, RowKey::Incarnation).map(|_held| Commit::Undo))
+        })
     }
 
     fn look(&self, rows: Rows, limit: usize) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {

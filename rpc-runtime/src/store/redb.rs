@@ -205,6 +205,11 @@ impl Store for Redb {
         range(&tx.open_table(ROWS).map_err(failed)?, rows, limit)
     }
 
+    /// Its transactions end in this process, before `transact` does.
+    fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn look(&self, rows: Rows, limit: usize) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
         self.with(|database| {
             let tx = database.begin_read().map_err(failed)?;

@@ -8,6 +8,7 @@ use rpc_runtime::store::postgres::Postgres;
 use rpc_runtime::store::{Commit, Durable, Ended, Store, StoreErrorKind};
 
 use crate::conformance::{self, Application, Place, call, outcome, world};
+use crate::proxy::Proxy;
 use crate::server::Server;
 use crate::services;
 
@@ -33,6 +34,9 @@ fn postgresql_keeps_all_promises() {
     a_failed_statement_is_never_committed(&open());
     a_broken_connection_is_lost_and_opened_again(open(), &mut operator);
     two_that_begin_at_once_are_two_lives(&open);
+    let proxy = Proxy::before(&server);
+    let store = Postgres::open(&proxy.config()).unwrap();
+    services::a_commit_that_outlives_its_connection_is_not_denied(store, &proxy, &mut operator);
     services::a_database_that_goes_away_in_a_call_costs_time_only(open(), &mut server);
     drop(operator);
     a_database_that_goes_away_comes_back(open(), &mut server);

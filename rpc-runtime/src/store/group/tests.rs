@@ -287,8 +287,12 @@ fn a_broken_connection_is_told_to_all_and_what_is_doubtful_is_called_so() {
         in_world(seed, move || {
             let store = MemoryStore::open(&slow_disk(seed)).unwrap();
             let bank = Arc::new(Durable::open(store.clone(), world()).unwrap());
-            let faults =
-                StoreFaults { lost_before_commit: 0.2, lost_after_commit: 0.2, conflict: 0.3 };
+            let faults = StoreFaults {
+                lost_before_commit: 0.2,
+                lost_after_commit: 0.2,
+                conflict: 0.3,
+                ..StoreFaults::default()
+            };
             store.set_faults(faults);
             let (kept, doubtful) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
             let (sure, perhaps) = (Arc::clone(&kept), Arc::clone(&doubtful));
