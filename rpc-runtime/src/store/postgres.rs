@@ -113,10 +113,21 @@ impl Postgres {
         self
     }
 
+    /// How transactions are kept apart.
+    #[must_use]
+    pub const fn isolation_level(&self) -> IsolationLevel {
+        self.isolation
+    }
+
     /// How it connects.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Whether a transaction that writes a row fails if another wrote it since this one began.
+    fn has_snapshots(&self) -> bool {
+        !matches!(self.isolation, IsolationLevel::ReadUncommitted | IsolationLevel::ReadCommitted)
     }
 
     fn writer(&self) -> MutexGuard<'_, Option<Client>> {
@@ -156,6 +167,9 @@ impl Postgres {
             Ok(tx) => tx,
             Err(error) => return Ok(End::NotBegun(failed(error))),
         };
+        if !self.has_snapshots() {
+            Self::get(&mut tx, RowKey::Incarnation)?;
+        }
         match body(&mut tx) {
             Commit::Keep => {
                 tx.batch_execute("SELECT 1").map_err(failed)?;

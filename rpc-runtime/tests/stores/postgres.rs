@@ -3,7 +3,7 @@
 use std::io::{self, Write as _};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use postgres::{Client, NoTls};
+use postgres::{Client, IsolationLevel, NoTls};
 use rpc_runtime::store::postgres::Postgres;
 use rpc_runtime::store::{Commit, Durable, Ended, Store, StoreErrorKind};
 
@@ -30,7 +30,9 @@ fn postgresql_keeps_all_promises() {
 
     let open = || Postgres::open(&config).unwrap();
     conformance::all(&Place { open, another: Some(&open) });
-    one_in_the_way_of_another_runs_again(&open());
+    one_in_the_way_of_another_runs_again(&open(), "shared");
+    let without_snapshots = open().isolation(IsolationLevel::ReadCommitted);
+    one_in_the_way_of_another_runs_again(&without_snapshots, "shared, not locked");
     a_failed_statement_is_never_committed(&open());
     a_broken_connection_is_lost_and_opened_again(open(), &mut operator);
     two_that_begin_at_once_are_two_lives(&open);
@@ -48,9 +50,10 @@ fn postgresql_keeps_all_promises() {
 }
 
 /// Adds one to an account `times` times, from `handles` connections at once.
-fn one_in_the_way_of_another_runs_again(store: &Postgres) {
+fn one_in_the_way_of_another_runs_again(store: &Postgres, name: &str) {
     const TIMES: u32 = 20;
     let other = Postgres::open_config(store.config().clone()).unwrap();
+    let other = other.isolation(store.isolation_level());
     let runs = AtomicU32::new(0);
     std::thread::scope(|threads| {
         for store in [store, &other] {
@@ -60,13 +63,15 @@ fn one_in_the_way_of_another_runs_again(store: &Postgres) {
                     store
                         .transact(&mut |tx| {
                             runs.fetch_add(1, Ordering::Relaxed);
-                            let query = "SELECT balance FROM accounts WHERE name = 'shared'";
+                            let query = "SELECT balance FROM accounts WHERE name = $1";
                             // A handler that hides its database's errors: the promise holds.
-                            let Ok(row) = tx.query_opt(query, &[]) else { return Commit::Undo };
+                            let Ok(row) = tx.query_opt(query, &[&name]) else {
+                                return Commit::Undo;
+                            };
                             let balance = row.map_or(0_i64, |row| row.get(0)) + 1;
-                            let put = "INSERT INTO accounts VALUES ('shared', $1) \
+                            let put = "INSERT INTO accounts VALUES ($1, $2) \
                                 ON CONFLICT (name) DO UPDATE SET balance = excluded.balance";
-                            let _hidden = tx.execute(put, &[&balance]);
+                            let _hidden = tx.execute(put, &[&name, &balance]);
                             Commit::Keep
                         })
                         .unwrap();
@@ -77,7 +82,7 @@ fn one_in_the_way_of_another_runs_again(store: &Postgres) {
     let mut sum = 0;
     store
         .transact(&mut |tx| {
-            sum = Postgres::balance(tx, "shared");
+            sum = Postgres::balance(tx, name);
             Commit::Undo
         })
         .unwrap();
