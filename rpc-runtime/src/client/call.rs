@@ -254,10 +254,17 @@ impl<R, X> Call<R, X> {
     }
 
     /// Lets the call run; nobody asks for its result.
+    ///
+    /// If a handler made it, it is still called off when that handler's own call is, as long as the
+    /// handler runs. And it has one chance: where a call that is waited for would be made again, at
+    /// the same server or another, this one is not, unless that had begun before.
     pub fn detach(mut self) {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Started(started) => started.attempt.abandon(false),
-            State::Moving(moving) => drop(moving.helped()),
+            State::Started(Started { attempt, sequel }) => {
+                sequel.parent.leave();
+                attempt.abandon(false);
+            }
+            State::Moving(moving) => moving.helped().parent.leave(),
             State::Failed(_) | State::Done => {}
         }
     }
