@@ -162,4 +162,33 @@ fn a_call_that_is_polled_ten_thousand_times_during_a_search_waits_for_it_once() 
     assert_eq!(waiting(), 1);
     drop(call);
     assert_eq!(waiting(), 0, "nobody is left to be told");
+    gate.open();
+}
+
+/// Finds a server, once.
+#[derive(Debug)]
+struct Once(Mutex<Option<Channel>>);
+
+impl Finder for Once {
+    fn find(&self, _deadline: Instant, _call: &Whereabouts) -> Result<Channel, CallError> {
+        let found = self.0.lock().unwrap().take();
+        Ok(found.unwrap_or_else(|| std::panic::resume_unwind(Box::new("none is left"))))
+    }
+
+    fn find_other(&self, _than: Target, _deadline: Instant) -> Option<Channel> {
+        None
+    }
+
+    fn lost(&self, _target: Target, _loss: Loss) {}
+}
+
+#[test]
+fn a_thread_that_unwinds_while_it_makes_a_call_again_leaves_nobody_waiting() {
+    let nobody = Channel::connect_in(&reactor::world(), "127.0.0.1:9").unwrap();
+    let channel = Channel::found(Box::new(Once(Mutex::new(Some(nobody)))), now()).unwrap();
+    let route = channel.route.as_ref().expect("it was found");
+    route.lose(&route.current(), Loss::Gone);
+    let error = threads::block_on(BookClient::on(&channel).start().find()).unwrap_err();
+    assert_eq!(error.execution(), crate::Execution::Unknown, "{error}");
+    assert!(error.to_string().contains("panicked"), "{error}");
 }
