@@ -224,6 +224,13 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
     }
 }
 
+/// Waits for the answer to a question about a call, unless the call under service is called off.
+pub(super) fn answer(connection: &Arc<Connection>, key: CallKey) -> Finished {
+    let asked = Arc::downgrade(connection);
+    let _parent = Parent::enter(context::current(), move || cancel(&asked, key));
+    connection.wait(key)
+}
+
 fn cancel(connection: &Weak<Connection>, key: CallKey) {
     if let Some(connection) = connection.upgrade() {
         connection.cancel(key);

@@ -6,6 +6,7 @@ use std::thread::{self, ThreadId};
 
 use super::*;
 use crate::client::route::{Finder, Loss, Route};
+use crate::client::whereabouts::Whereabouts;
 use crate::driver::watched::{Switch, Watch, watched};
 use crate::ids::ServerId;
 use crate::protocol::Target;
@@ -54,7 +55,7 @@ impl Watch for Clock {
     }
 }
 
-/// Two servers, the second of which is found after a while.
+/// Two servers, the second of which is found at once, or when a gate is opened.
 #[derive(Debug)]
 struct Two {
     first: Channel,
@@ -63,7 +64,7 @@ struct Two {
 }
 
 impl Finder for Two {
-    fn find(&self, _deadline: Instant) -> Result<Channel, CallError> {
+    fn find(&self, _deadline: Instant, _call: &Whereabouts) -> Result<Channel, CallError> {
         Ok(self.first.clone())
     }
 
@@ -130,7 +131,7 @@ fn rings(bell: &Bell) -> bool {
 #[test]
 fn a_hedge_whose_time_comes_between_two_looks_at_the_clock_is_made() {
     for looks in 0..4 {
-        let library = Library::new(Duration::ZERO);
+        let library = Library::new(None);
         let book = BookClient::on(&library.channel);
         let mut call = pin!(book.start().find());
         assert!(poll(call.as_mut(), Waker::noop()).is_pending());
