@@ -583,10 +583,11 @@ impl Errands {
         }
         let link = self.link.take();
         if std::mem::take(&mut self.must_wake_receiver)
-            && let Some(link) = link
+            && let Some(link) = &link
         {
             link.wake();
         }
+        drop(link); // whoever stops the server waits for that
         for gate in self.gates.drain(..) {
             gate.open();
         }
