@@ -324,3 +324,81 @@ fn rows_that_nobody_asks_for_are_deleted_by_the_running_server_and_acknowledged_
     });
     world.run();
 }
+
+/// While nobody serves nobody can ask; and a machine that starts may have a wrong date.
+#[test]
+fn a_server_that_was_away_for_long_lets_its_clients_come_back_before_it_deletes() {
+    let mut world = sim::World::new(6);
+    world.client("till", || {
+        let mut limits = Limits::default();
+        limits.retention = secs(600);
+        let store = MemoryStore::new();
+        let serve = || {
+            let store = Durable::start(store.clone()).unwrap();
+            let server = Server::bind("sim://till").unwrap().limits(limits.clone());
+            (server.export(till(&store)).spawn().unwrap(), store)
+        };
+        let first = serve();
+        sim::sleep(secs(10));
+        drop(first);
+        sim::sleep(secs(800));
+        let (_running, store) = serve();
+        sim::sleep(secs(15));
+        assert_eq!(rows(&store).0, 2, "bob is back, ann may be about to");
+        sim::sleep(secs(60));
+        assert_eq!(rows(&store).0, 1, "she was not");
+    });
+    world.client("ann", || {
+        let till = TillClient::connect("sim://till").unwrap();
+        till.pay(1).unwrap();
+        std::mem::forget(till);
+    });
+    world.client("bob", || {
+        let till = TillClient::connect("sim://till").unwrap();
+        till.pay(1).unwrap();
+        sim::sleep(secs(812));
+        till.pay(1).unwrap();
+        sim::sleep(secs(100));
+    });
+    world.run();
+}
+
+#[service]
+trait Desk {
+    /// Takes a while, and says how many did at once.
+    #[rpc(at_least_once)]
+    fn work(&self) -> Result<usize, CallError>;
+}
+
+#[derive(Default)]
+struct Busy(AtomicUsize);
+
+impl Desk for Busy {
+    fn work(&self) -> Result<usize, CallError> {
+        let at_once = self.0.fetch_add(1, Ordering::Relaxed) + 1;
+        sim::sleep(Duration::from_millis(100));
+        self.0.fetch_sub(1, Ordering::Relaxed);
+        Ok(at_once)
+    }
+}
+
+#[test]
+fn a_server_with_a_store_has_as_many_workers_as_it_was_told() {
+    let mut world = sim::World::new(7);
+    world.client("till", || {
+        let store = Durable::start(MemoryStore::new()).unwrap();
+        let server = Server::bind("sim://till").unwrap().workers(1);
+        let server = server.export(till(&store)).export(DeskService::new(Busy::default()));
+        let _running = server.spawn().unwrap();
+        sim::sleep(secs(10));
+    });
+    world.client("ann", || {
+        let till = TillClient::connect("sim://till").unwrap();
+        let desk = DeskClient::connect("sim://till").unwrap();
+        let working: Vec<_> = (0..4).map(|_| desk.start().work()).collect();
+        assert_eq!(till.pay(5).unwrap(), 5);
+        let at_once = working.into_iter().map(|working| working.wait().unwrap());
+        assert_eq!(at_once.max(), Some(1));
+    });
+    world.run();
+}

@@ -88,8 +88,9 @@ fn ask(shared: &Shared, question: Question) -> Option<(OpeningKey, Option<Durabl
             None
         }
         ServerEvent::Retain { in_use } => {
-            let retention = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
-            let _ = ledger.retain(&in_use, now, now.saturating_sub(retention));
+            let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let before = retention.map_or(0, |retention| now.saturating_sub(millis(retention)));
+            let _ = asked(|| ledger.retain(&in_use, now, before));
             None
         }
         ServerEvent::Execute(_)
