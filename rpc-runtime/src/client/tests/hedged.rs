@@ -60,7 +60,7 @@ impl Watch for Clock {
 struct Two {
     first: Channel,
     second: Channel,
-    takes: Duration,
+    behind: Option<Arc<dyn Gate>>,
 }
 
 impl Finder for Two {
@@ -69,7 +69,9 @@ impl Finder for Two {
     }
 
     fn find_other(&self, _than: Target, _deadline: Instant) -> Option<Channel> {
-        sleep(self.takes);
+        if let Some(gate) = &self.behind {
+            gate.wait(None);
+        }
         Some(self.second.clone())
     }
 
@@ -84,7 +86,7 @@ struct Library {
 }
 
 impl Library {
-    fn new(search_takes: Duration) -> Self {
+    fn new(behind: Option<Arc<dyn Gate>>) -> Self {
         let clock = Arc::new(Clock::default());
         let world = watched(reactor::world(), Arc::clone(&clock));
         let open = |number: u64, takes: u64| {
@@ -97,7 +99,7 @@ impl Library {
             (server, channel)
         };
         let ((slow, first), (quick, second)) = (open(1, 3), open(2, 0));
-        let two = Two { first, second, takes: search_takes };
+        let two = Two { first, second, behind };
         let channel = Channel::found(Box::new(two), Instant::START).unwrap();
         Self { _servers: [slow, quick], clock, channel }
     }
@@ -107,13 +109,20 @@ impl Library {
     }
 }
 
-/// Notes that it was woken.
-#[derive(Debug, Default)]
-struct Bell(Switch);
+/// Notes that it was woken, and opens a gate.
+#[derive(Debug)]
+struct Bell(Switch, Arc<dyn Gate>);
+
+impl Bell {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Switch::default(), here().gate()))
+    }
+}
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.0.throw();
+        self.1.open();
     }
 }
 
@@ -123,7 +132,7 @@ const HEDGE: Duration = Duration::from_millis(100);
 fn rings(bell: &Bell) -> bool {
     let until = now() + Duration::from_secs(1);
     while !bell.0.is_thrown() && now() < until {
-        thread::sleep(Duration::from_millis(1));
+        bell.1.wait(Some(until));
     }
     bell.0.is_thrown()
 }
@@ -137,7 +146,7 @@ fn a_hedge_whose_time_comes_between_two_looks_at_the_clock_is_made() {
         assert!(poll(call.as_mut(), Waker::noop()).is_pending());
         let who = Some(thread::current().id());
         *library.clock.0.lock().unwrap() = Jump { length: HEDGE, looks, who };
-        let bell = Arc::new(Bell::default());
+        let bell = Bell::new();
         assert!(poll(call.as_mut(), &Waker::from(Arc::clone(&bell))).is_pending());
         library.clock.0.lock().unwrap().looks = 0;
         assert!(rings(&bell), "it is forgotten after {looks} looks");
@@ -147,16 +156,14 @@ fn a_hedge_whose_time_comes_between_two_looks_at_the_clock_is_made() {
 
 #[test]
 fn a_call_that_is_polled_ten_thousand_times_during_a_search_waits_for_it_once() {
-    let library = Library::new(Duration::from_millis(400));
+    let gate = here().gate();
+    let library = Library::new(Some(Arc::clone(&gate)));
     let book = BookClient::on(&library.channel);
     let mut call = Box::pin(book.start().find());
-    let started = now();
-    while now() < started + HEDGE {
-        assert!(poll(call.as_mut(), Waker::noop()).is_pending());
-        thread::sleep(Duration::from_millis(1));
-    }
+    assert!(poll(call.as_mut(), Waker::noop()).is_pending());
+    *library.clock.0.lock().unwrap() = Jump { length: HEDGE, looks: 0, who: None };
     for _ in 0..10_000 {
-        let waker = Waker::from(Arc::new(Bell::default()));
+        let waker = Waker::from(Bell::new());
         assert!(poll(call.as_mut(), &waker).is_pending());
     }
     let waiting = || library.route().lock().spare.seekers.len();

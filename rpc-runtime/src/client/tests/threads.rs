@@ -2,6 +2,7 @@
 //! On real sockets: the simulator has one thread at a time.
 #![expect(clippy::disallowed_methods, reason = "it must be seen that another thread gets on")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, mpsc};
 
 use super::*;
@@ -96,9 +97,11 @@ fn a_background_thread_that_unwinds_is_replaced_and_nobody_waits_for_it() {
     assert!(bad.1.is_thrown());
 }
 
-/// Sees whether the connection can be used while the world is asked for something.
+/// Sees whether the connection can be used while the world is asked for something. Its clock can be
+/// put forward.
 #[derive(Default)]
 struct Locks {
+    ahead_ms: AtomicU64,
     channel: OnceLock<Channel>,
     closed: Switch,
     held: Mutex<Vec<&'static str>>,
@@ -106,6 +109,10 @@ struct Locks {
 }
 
 impl Watch for Locks {
+    fn now(&self, now: Instant) -> Instant {
+        now + Duration::from_millis(self.ahead_ms.load(Ordering::SeqCst))
+    }
+
     fn asked(&self, what: &'static str) {
         let Some(channel) = self.channel.get().cloned() else { return };
         let (done, is_done) = mpsc::channel();
@@ -138,7 +145,7 @@ fn no_lock_is_held_while_the_world_is_asked_for_anything() {
         }
         block_on(clock.start().slow(2_000)).unwrap();
     });
-    std::thread::sleep(Duration::from_millis(5)); // then what came meanwhile is read first
+    locks.ahead_ms.store(5, Ordering::SeqCst); // then what came meanwhile is read first
     clock.quick().unwrap();
     locks.closed.throw();
     let impatient = clock.with(Options::new().timeout(Duration::from_millis(50)));
