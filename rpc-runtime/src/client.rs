@@ -25,12 +25,12 @@ mod errands;
 mod recording;
 mod attend;
 mod registry;
+mod whereabouts;
 mod route;
 mod alarm;
 mod hedges;
 mod spare;
 mod race;
-mod whereabouts;
 mod carry;
 mod helped;
 mod channel;
@@ -40,6 +40,7 @@ mod call;
 mod tests;
 
 pub(crate) use route::{Finder, Loss};
+pub(crate) use whereabouts::Whereabouts;
 
 pub use call::Call;
 pub use channel::{Channel, ChannelStats};

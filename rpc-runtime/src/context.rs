@@ -143,12 +143,12 @@ impl CallContext {
     /// As [`CallContext::on_cancel`]; gives a number by which the callback can be taken back.
     pub(crate) fn register_cancel(&self, callback: Callback) -> Option<u64> {
         let mut callbacks = self.callbacks();
-        if callbacks.is_over {
-            return None;
-        }
         if self.cancelled() {
             drop(callbacks); // a callback may use the context
             callback();
+            return None;
+        }
+        if callbacks.is_over {
             return None;
         }
         let number = self.0.registered.fetch_add(1, Ordering::Relaxed);

@@ -54,8 +54,8 @@ use registration::Registering;
 /// Worker threads of a server that was not told how many it may have.
 const WORKERS_DEFAULT: usize = 16;
 
-/// Worker threads of a server with a store, at the least: each waits for the flush that its call is
-/// part of, and a flush is shared by all that wait.
+/// The same of a server with a store: each call that only needs a transaction has a worker wait for
+/// the flush that it is part of, and a flush is shared by all that wait.
 const WORKERS_DURABLE: usize = 64;
 
 /// A server about to be started: an address, services, and how to run them.
@@ -90,7 +90,7 @@ pub struct Server {
     scheme: String,
     place: String,
     exports: Exports,
-    workers: usize,
+    workers: Option<usize>,
     limits: Limits,
     strategy: OrphanStrategy,
     id: Option<ServerId>,
@@ -130,7 +130,7 @@ impl Server {
             scheme: scheme.to_owned(),
             place: place.to_owned(),
             exports: Exports::default(),
-            workers: WORKERS_DEFAULT,
+            workers: None,
             limits: Limits::default(),
             strategy: OrphanStrategy::default(),
             id: None,
@@ -167,9 +167,11 @@ impl Server {
     }
 
     /// Runs at most `count` handlers at once, besides those of `inline` methods and async ones that
-    /// wait: how many of those there may be, [`Limits::calls_running_max`] says. At least one.
+    /// wait: how many of those there may be, [`Limits::calls_running_max`] says. At least one; 16
+    /// unless this is called, 64 where a service has a store. `exactly_once` handlers run one after
+    /// another in any case, as their transactions do.
     pub fn workers(mut self, count: usize) -> Self {
-        self.workers = count.max(1);
+        self.workers = Some(count.max(1));
         self
     }
 
@@ -309,11 +311,12 @@ impl Server {
         };
         let mut core = crate::protocol::Server::new(identity, self.limits, methods, rng);
         core.explain(refusal::explanations(&exports.interfaces()));
-        let mut workers = self.workers;
+        let mut default = WORKERS_DEFAULT;
         if taken.is_some() {
             core.enable_durable();
-            workers = workers.max(WORKERS_DURABLE);
+            default = WORKERS_DURABLE;
         }
+        let workers = self.workers.unwrap_or(default);
         let shared = state::Shared::new(self.world, self.link, core, exports, workers);
         Ok(running::Started::new(shared, exported, urls, self.registering))
     }

@@ -139,6 +139,27 @@ pub trait Store: Send + Sync + fmt::Debug + 'static {
         limit: usize,
     ) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError>;
 
+    /// Waits until no transaction can commit any more that began before and whose end this process
+    /// does not know: a database goes on with a COMMIT although the connection that asked for it
+    /// broke. What [`Store::look`] finds then is what became of it.
+    ///
+    /// Every such transaction has read [`RowKey::Incarnation`], so one that writes that row waits for
+    /// them all. A store none of whose transactions outlives its [`Store::transact`] has nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// The store fails, or they take too long: how they ended is not known yet.
+    fn settle(&self) -> Result<(), StoreError> {
+        self.transact(&mut |tx| {
+            Commit::of(|| {
+                if let Some(row) = Self::get(tx, RowKey::Incarnation)? {
+                    Self::put(tx, RowKey::Incarnation, &row)?;
+                }
+                Ok(Commit::Keep)
+            })
+        })
+    }
+
     /// The first `limit` of these rows as last committed, outside of any transaction. A store that
     /// can read while it writes does better than this.
     ///

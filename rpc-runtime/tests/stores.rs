@@ -2,7 +2,7 @@
 //! full disk, a database that goes away.
 //!
 //! The PostgreSQL tests start a server of their own from what is installed; where none is, they say
-//! so and pass.
+//! so and pass, unless `RPC_TEST_POSTGRES` is set.
 #![expect(clippy::unwrap_used, reason = "tests")]
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a skipped test says why")]
 
@@ -12,6 +12,8 @@ mod conformance;
 mod disasters;
 #[path = "stores/postgres.rs"]
 mod postgres;
+#[path = "stores/proxy.rs"]
+mod proxy;
 #[path = "stores/server.rs"]
 mod server;
 #[path = "stores/services.rs"]

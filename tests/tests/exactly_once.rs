@@ -179,8 +179,12 @@ fn a_connection_that_breaks_in_mid_commit_loses_and_doubles_nothing() {
         world.server("till", move || {
             let store = MemoryStore::open(&kept).unwrap();
             let durable = Durable::start(store.clone()).unwrap();
-            let faults =
-                StoreFaults { lost_before_commit: 0.1, lost_after_commit: 0.2, conflict: 0.2 };
+            let faults = StoreFaults {
+                lost_before_commit: 0.1,
+                lost_after_commit: 0.2,
+                conflict: 0.2,
+                ..StoreFaults::default()
+            };
             store.set_faults(faults);
             TillService::durable(&durable, |tx, call| call.on(&Open { tx: RefCell::new(tx) }))
         });

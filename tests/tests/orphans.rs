@@ -11,6 +11,8 @@ mod chain;
 mod exterminated;
 #[path = "orphans/lives.rs"]
 mod lives;
+#[path = "orphans/nested.rs"]
+mod nested;
 #[path = "orphans/processes.rs"]
 mod processes;
 #[path = "orphans/settings.rs"]

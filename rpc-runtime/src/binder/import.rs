@@ -12,7 +12,8 @@ use super::model::{Entry, wanted};
 use super::registration::{describe, version};
 use super::url::BinderUrl;
 use super::version::VersionRequirement;
-use crate::client::{Channel, Finder, Loss};
+use crate::client::{Channel, Finder, Loss, Whereabouts};
+use crate::context;
 use crate::error::{CallError, CallReport, Error, ErrorKind, Evidence, Execution};
 use crate::interface::Interface;
 use crate::protocol::Target;
@@ -91,13 +92,12 @@ struct Obstacles {
 }
 
 impl Finder for Wish {
-    fn find(&self, deadline: Instant) -> Result<Channel, CallError> {
+    fn find(&self, deadline: Instant, call: &Whereabouts) -> Result<Channel, CallError> {
         let world = self.binder.world();
         let started = world.now();
-        let gate = world.gate();
         let mut obstacles = Obstacles::default();
         let mut pause = PAUSE_FIRST;
-        while world.now() < deadline {
+        while world.now() < deadline && !call.is_cancelled() {
             if let Some(channel) = self.try_bind(deadline, &mut obstacles)? {
                 return Ok(channel);
             }
@@ -107,7 +107,7 @@ impl Finder for Wish {
             if is_settled || next >= deadline {
                 break;
             }
-            gate.wait(Some(next));
+            call.rest(world, next);
             pause = (pause * 2).min(PAUSE_MAX);
         }
         Err(self.failure(&obstacles, world.now().since(started)))
@@ -141,9 +141,12 @@ impl Wish {
         Self { binder, interface: S::interface(), name, requirement }
     }
 
-    /// The channel on which this wish comes true, as long as the binder is patient.
+    /// The channel on which this wish comes true, as long as the binder is patient, and the caller of
+    /// the handler that wishes.
     fn channel(self) -> Result<Channel, CallError> {
-        let deadline = self.binder.world().now() + self.binder.patience_max();
+        let patience = self.binder.patience_max();
+        let left = context::current().map_or(patience, |call| call.remaining());
+        let deadline = self.binder.world().now() + left.min(patience);
         Channel::found(Box::new(self), deadline)
     }
 

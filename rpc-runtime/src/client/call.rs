@@ -17,7 +17,7 @@ use super::race::{Attempt, End};
 use super::route::{Loss, Route};
 use super::verdict::{Finished, judge, undecodable_reply};
 use super::whereabouts::Whereabouts;
-use crate::context::CallContext;
+use crate::context::{self, CallContext};
 use crate::driver::World;
 use crate::error::CallError;
 use crate::ids::CallId;
@@ -114,33 +114,30 @@ enum Stage {
 
 /// The call that made this one, and what it does to this one when it is cancelled.
 #[derive(Default)]
-struct Parent(Option<(CallContext, u64)>);
+pub(super) struct Parent(Option<(CallContext, u64)>);
 
 impl Parent {
-    /// Has `parent` call `cancel` when it is cancelled, or calls it now if it was a moment ago.
-    fn enter(
-        parent: Option<CallContext>,
-        cancel: impl Fn() + Send + Sync + Clone + 'static,
-    ) -> Self {
+    /// Has `parent` call `cancel` when it is cancelled, or now if it was a moment ago. One whose
+    /// handler has returned calls nothing off any more.
+    fn enter(parent: Option<CallContext>, cancel: impl FnOnce() + Send + 'static) -> Self {
         Self(parent.and_then(|parent| {
-            let number = parent.register_cancel(Box::new(cancel.clone()));
-            if number.is_none() {
-                cancel();
-            }
-            number.map(|number| (parent, number))
+            let number = parent.register_cancel(Box::new(cancel))?;
+            Some((parent, number))
         }))
     }
-}
 
-impl Parent {
+    /// The call goes on without its handle, and still ends with its parent.
+    fn leave(mut self) {
+        self.0 = None;
+    }
+
     /// As [`Parent::enter`], for a call that moves.
-    fn enter_moving(parent: Option<CallContext>, whereabouts: &Arc<Whereabouts>) -> Self {
-        let child = Arc::downgrade(whereabouts);
-        Self::enter(parent, move || {
-            if let Some(whereabouts) = child.upgrade() {
-                whereabouts.cancel();
-            }
-        })
+    pub(super) fn enter_moving(
+        parent: Option<CallContext>,
+        whereabouts: &Arc<Whereabouts>,
+    ) -> Self {
+        let child = Arc::clone(whereabouts);
+        Self::enter(parent, move || child.cancel())
     }
 
     /// Follows a call that begins to move.
@@ -227,6 +224,13 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
     }
 }
 
+/// Waits for the answer to a question about a call, unless the call under service is called off.
+pub(super) fn answer(connection: &Arc<Connection>, key: CallKey) -> Finished {
+    let asked = Arc::downgrade(connection);
+    let _parent = Parent::enter(context::current(), move || cancel(&asked, key));
+    connection.wait(key)
+}
+
 fn cancel(connection: &Weak<Connection>, key: CallKey) {
     if let Some(connection) = connection.upgrade() {
         connection.cancel(key);
@@ -257,10 +261,17 @@ impl<R, X> Call<R, X> {
     }
 
     /// Lets the call run; nobody asks for its result.
+    ///
+    /// If a handler made it, it is still called off when that handler's own call is, as long as the
+    /// handler runs. And it has one chance: where a call that is waited for would be made again, at
+    /// the same server or another, this one is not, unless that had begun before.
     pub fn detach(mut self) {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Started(started) => started.attempt.abandon(false),
-            State::Moving(moving) => drop(moving.helped()),
+            State::Started(Started { attempt, sequel }) => {
+                sequel.parent.leave();
+                attempt.abandon(false);
+            }
+            State::Moving(moving) => moving.helped().parent.leave(),
             State::Failed(_) | State::Done => {}
         }
     }

@@ -219,9 +219,10 @@ impl Carry {
             if on.is_cancelled() {
                 return self.called_off();
             }
-            let (place, until) = match self.place() {
+            let (place, until) = match self.place(on) {
                 Ok(Some(place)) => place,
                 Ok(None) => return self.conclude(),
+                Err(_) if on.is_cancelled() => return self.called_off(),
                 Err(error) => return self.joined(Carried::Failed(error)),
             };
             if let Some(until) = until {
@@ -276,7 +277,10 @@ impl Carry {
     /// Where the call is made next, and when, if that server was asked before; nowhere if its
     /// budget is spent.
     #[expect(clippy::type_complexity, reason = "used once")]
-    fn place(&self) -> Result<Option<(Arc<Connection>, Option<Instant>)>, CallError> {
+    fn place(
+        &self,
+        on: &Whereabouts,
+    ) -> Result<Option<(Arc<Connection>, Option<Instant>)>, CallError> {
         let route = match (self.step, &self.again.route) {
             (Step::Elsewhere, Some(route)) => route,
             (Step::Here(until), _) => {
@@ -285,7 +289,7 @@ impl Carry {
             (Step::Elsewhere, None) => return Ok(None),
         };
         let deadline = self.again.spec.deadline;
-        let place = route.find(deadline)?;
+        let place = route.find(deadline, on)?;
         if !self.tried.contains(&place.target()) {
             return Ok(Some((place, None))); // what it gets is its share, not a retry
         }

@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
+use super::call::{Parent, answer};
 use super::connection::Connection;
-use super::marshalled::Marshalled;
+use super::marshalled::{self, Marshalled};
 use super::options::TIMEOUT_DEFAULT;
 use super::recovery::Way;
 use super::registry::{self, Identity};
 use super::route::{Finder, Route};
 use super::verdict::resolution;
+use super::whereabouts::Whereabouts;
 use super::{Options, Resolution};
 use crate::address::Address;
+use crate::context;
 use crate::driver::World;
 use crate::error::CallError;
 use crate::ids::{CallId, ClientId, Incarnation, ServerId};
@@ -113,7 +116,9 @@ impl Channel {
     ///
     /// There is none.
     pub(crate) fn found(finder: Box<dyn Finder>, deadline: Instant) -> Result<Self, CallError> {
-        let route = Route::open(finder, deadline)?;
+        let search = Arc::<Whereabouts>::default();
+        let _parent = Parent::enter_moving(context::current(), &search);
+        let route = Route::open(finder, deadline, &search)?;
         let connection = route.current();
         Ok(Self { connection, route: Some(Arc::new(route)), options: Options::new() })
     }
@@ -156,7 +161,7 @@ impl Channel {
         // A channel that led elsewhere before asks there too: one of them carried the call.
         let mut answers = self.connections().into_iter().map(|connection| {
             let key = connection.ask(|core, now| core.resolve(now, call, deadline));
-            resolution(connection.wait(key))
+            resolution(answer(&connection, key))
         });
         let first = answers.next().expect("a channel has a connection");
         first.or_else(|error| answers.find_map(Result::ok).ok_or(error))
@@ -167,9 +172,10 @@ impl Channel {
         self.route.as_ref().map_or_else(|| vec![self.connection()], |route| route.all())
     }
 
-    /// Until when a question may take that is asked now.
+    /// Until when a question may take that is asked now: no longer than the call under service.
     pub(super) fn deadline(&self) -> Instant {
-        self.connection.world.now() + self.options.timeout.unwrap_or(TIMEOUT_DEFAULT)
+        let timeout = self.options.timeout.unwrap_or(TIMEOUT_DEFAULT);
+        marshalled::deadline(&self.connection, context::current().as_ref(), timeout)
     }
 
     /// What the connection has counted.

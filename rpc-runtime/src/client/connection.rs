@@ -247,16 +247,29 @@ impl Connection {
     /// does all that needs no lock.
     pub(super) fn after(
         self: &Arc<Self>,
+        state: MutexGuard<'_, State>,
+        now: Instant,
+        errands: Errands,
+    ) {
+        let errands = self.settled(state, now, errands);
+        self.run(errands);
+    }
+
+    /// As [`Connection::after`], but leaves what needs no lock to be [run](Connection::run), for
+    /// those who hold another one.
+    #[must_use = "somebody waits for what is to be run"]
+    pub(super) fn settled(
+        self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
         now: Instant,
         mut errands: Errands,
-    ) {
+    ) -> Errands {
         state.drain(now, &mut errands);
         // Whoever leads may wait for a call that has ended in this turn, which is another's.
         errands.must_wake_leader |= errands.has_untold && state.leader.is_some();
         self.settle(&mut state, &mut errands);
         drop(state);
-        self.run(errands);
+        errands
     }
 
     /// Does what was left for after the lock.

@@ -2,6 +2,7 @@
 //!
 //! Knows how many there may be and who is told of the end; does not know where a call goes.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
@@ -12,6 +13,7 @@ use super::errands;
 use super::route::Route;
 use super::whereabouts::Whereabouts;
 use crate::driver::Gate;
+use crate::error::{CallError, ErrorKind, Execution};
 
 /// Threads that make calls again for callers who do not wait, for each route and each connection.
 const HELPERS_MAX: usize = 64;
@@ -28,6 +30,7 @@ struct Progress {
     /// Until a thread has taken it over.
     carry: Option<Box<Carry>>,
     carried: Option<Carried>,
+    has_ended: bool,
     waker: Option<Waker>,
     gate: Option<Arc<dyn Gate>>,
 }
@@ -43,13 +46,14 @@ impl Helped {
             return helped;
         }
         let place = HelperPlace(owner);
-        let (world, ours) = (carry.world(), Arc::clone(&helped));
+        let (world, ours) = (carry.world(), Ending(Arc::clone(&helped)));
         helped.lock().carry = Some(carry);
         let body = move || {
-            let carry = ours.lock().carry.take().expect("nobody else takes it from a thread");
-            let carried = carry.carry(&ours.whereabouts);
+            let Ending(helped) = &ours;
+            let carry = helped.lock().carry.take().expect("nobody else takes it from a thread");
+            let carried = carry.carry(&helped.whereabouts);
             drop(place);
-            ours.end(carried);
+            helped.end(carried);
         };
         if world.spawn("rpc-again", Box::new(body)).is_err() {
             let carry = helped.lock().carry.take().expect("no thread took it");
@@ -86,6 +90,7 @@ impl Helped {
     fn end(&self, carried: Carried) {
         let (waker, gate) = {
             let mut progress = self.lock();
+            progress.has_ended = true;
             progress.carried = Some(carried);
             (progress.waker.take(), progress.gate.take())
         };
@@ -99,6 +104,25 @@ impl Helped {
 
     fn lock(&self) -> MutexGuard<'_, Progress> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells whoever waits that the call has ended, also where its thread unwinds. A thread that was not
+/// to be had has nothing to tell.
+struct Ending(Arc<Helped>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let is_left = {
+            let progress = self.0.lock();
+            progress.carry.is_none() && !progress.has_ended
+        };
+        if is_left {
+            let error = CallError::new(ErrorKind::NoReply, Execution::Unknown);
+            let error = error.with_detail("the thread that made the call again panicked");
+            // It may unwind because its world has ended: then that refuses everything.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.0.end(Carried::Failed(error))));
+        }
     }
 }
 

@@ -9,7 +9,7 @@ use super::carry::Again;
 use super::channel::Channel;
 use super::connection::Connection;
 use super::options::TIMEOUT_DEFAULT;
-use crate::context;
+use crate::context::{self, CallContext};
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::interface::Interface;
 use crate::marshal::{self, Block, Marshal, Param};
@@ -81,7 +81,7 @@ impl<'c> Marshalled<'c> {
         let described = &interface.methods()[method];
         let unkept = described.is_exterminated() && connection.keeper.is_none();
         let early = unsendable(refused, name).or_else(|| unkept.then(unrecorded)).or_else(|| {
-            let cancelled = parent.as_ref().is_some_and(context::CallContext::cancelled);
+            let cancelled = parent.as_ref().is_some_and(CallContext::cancelled);
             cancelled.then(|| {
                 CallError::new(ErrorKind::Cancelled, Execution::NotExecuted)
                     .with_detail("the call that made it was cancelled")
@@ -92,14 +92,11 @@ impl<'c> Marshalled<'c> {
             return Call::failed(error.with_method(name.text()));
         }
         let timeout = channel.options.timeout.or_else(|| described.timeout());
-        let now = connection.world.now();
-        let left = parent.as_ref().map(context::CallContext::remaining);
-        let left = left.map(|left| left.saturating_sub(margin(left, &connection)));
         let spec = CallSpec {
             method: interface.method_fingerprint(method),
             name: interface.name_hash(method),
             semantics: described.semantics(),
-            deadline: deadline(now, timeout.unwrap_or(TIMEOUT_DEFAULT), left),
+            deadline: deadline(&connection, parent.as_ref(), timeout.unwrap_or(TIMEOUT_DEFAULT)),
             depth: parent.as_ref().map_or(0, |parent| parent.depth().saturating_add(1)),
             recorded: match described.semantics() {
                 Semantics::AtMostOnce if channel.options.journal_all => true,
@@ -147,9 +144,15 @@ fn unsendable(refused: Option<(u32, postcard::Error)>, name: MethodName) -> Opti
     }
 }
 
-/// The earlier of the call's own patience and what its parent has left for it.
-fn deadline(now: Instant, timeout: Duration, left: Option<Duration>) -> Instant {
-    now + left.map_or(timeout, |left| left.min(timeout))
+/// The earlier of one's own patience and what the call under service has left for what it waits for.
+pub(super) fn deadline(
+    connection: &Connection,
+    parent: Option<&CallContext>,
+    timeout: Duration,
+) -> Instant {
+    let left = parent.map(CallContext::remaining);
+    let left = left.map(|left| left.saturating_sub(margin(left, connection)));
+    connection.world.now() + left.map_or(timeout, |left| left.min(timeout))
 }
 
 /// How much earlier than its parent a nested call ends: it takes the answer time to come, and the

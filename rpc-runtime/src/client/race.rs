@@ -318,14 +318,44 @@ impl Wake for Opens {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "reactor"))]
 mod tests {
     use super::*;
+    use crate::address::Address;
+    use crate::client::Channel;
+    use crate::ids::{Incarnation, ServerId};
+    use crate::protocol::{DoubtCause, Evidence, Outcome};
     use Execution::{Executed, NotExecuted, Unknown};
+
+    fn finished(execution: Execution) -> Finished {
+        let evidence = Evidence {
+            transmissions: 1,
+            started: Instant::START,
+            ended: Instant::START,
+            peer: Address::Virtual(1),
+            server: ServerId::NONE,
+            incarnation: Incarnation::NONE,
+            working_seen: false,
+            server_deaths: 0,
+            probes_unanswered: 0,
+        };
+        let outcome = match execution {
+            Executed => Outcome::Returned(Vec::new()),
+            NotExecuted => Outcome::Sealed,
+            Unknown => Outcome::InDoubt(DoubtCause::NoReply),
+        };
+        Finished { call: CallId::UNSENT, outcome, evidence, arguments: Vec::new() }
+    }
 
     #[test]
     fn a_call_did_not_run_only_if_neither_server_ran_it() {
-        let join = |earlier, last| if is_overruled(last, earlier) { earlier } else { last };
+        let channel = Channel::connect_in(&crate::reactor::world(), "127.0.0.1:9");
+        let connection = channel.expect("an address").connection;
+        let join = |earlier, last| {
+            let earlier = Some((Arc::clone(&connection), finished(earlier)));
+            let of_last = End::of(Arc::clone(&connection), finished(last));
+            End { earlier, was_hedged: true, ..of_last }.join().1.outcome.execution()
+        };
         assert_eq!(join(NotExecuted, NotExecuted), NotExecuted);
         assert_eq!(join(Unknown, NotExecuted), Unknown);
         assert_eq!(join(NotExecuted, Unknown), Unknown);

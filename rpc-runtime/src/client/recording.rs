@@ -70,20 +70,20 @@ impl Connection {
         }
     }
 
-    /// The journal's answer to a session that wants durable slots.
-    pub(super) fn generation_found(self: &Arc<Self>, table: Option<ClientTable>) {
+    /// The journal's answer to a session that wants durable slots. Gives what is to be run.
+    pub(super) fn generation_found(self: &Arc<Self>, table: Option<ClientTable>) -> Errands {
         let (mut state, now) = self.turn();
         let errands = self.errands();
         state.core.generation_found(now, table);
-        self.after(state, now, errands);
+        self.settled(state, now, errands)
     }
 
-    /// Goes on with durable slots of a former life, unless it has others or leads elsewhere.
-    pub(super) fn restore(self: &Arc<Self>, table: ClientTable) -> bool {
+    /// Goes on with durable slots of a former life, unless it has others or leads elsewhere. Gives
+    /// what is to be run, too.
+    pub(super) fn restore(self: &Arc<Self>, table: ClientTable) -> (bool, Errands) {
         let (mut state, now) = self.turn();
         let errands = self.errands();
         let is_restored = state.core.restore(now, table);
-        self.after(state, now, errands);
-        is_restored
+        (is_restored, self.settled(state, now, errands))
     }
 }

@@ -8,6 +8,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::call::answer;
 use super::channel::Channel;
 use super::connection::Connection;
 #[cfg(feature = "reactor")]
@@ -295,7 +296,7 @@ impl<'c, 'j> Asking<'c, 'j> {
 impl Asked<'_> {
     /// Waits for the answer; gives what was heard with it.
     pub(super) fn wait(self) -> (Result<Resolution, CallError>, Outcome, Evidence) {
-        let finished = self.connection.wait(self.key);
+        let finished = answer(&self.connection, self.key);
         let (outcome, evidence) = (finished.outcome.clone(), finished.evidence);
         let explained = |error| self.connection.explain(error).with_method(self.call.method());
         (resolution(finished).map_err(explained), outcome, evidence)

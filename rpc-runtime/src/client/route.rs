@@ -17,6 +17,7 @@ use super::journal::Keeper;
 use super::registry;
 use super::spare::Spare;
 use super::verdict::Finished;
+use super::whereabouts::Whereabouts;
 use crate::driver::{Gate, World};
 use crate::error::CallError;
 use crate::protocol::{DoubtCause, NotSentCause, Outcome, Target};
@@ -30,12 +31,13 @@ pub(super) const SEARCH_PAUSE: Duration = Duration::from_secs(1);
 
 /// Finds servers.
 pub(crate) trait Finder: Send + Sync + fmt::Debug {
-    /// A channel to a server that will do: to that one, in that life, and no other.
+    /// A channel to a server that will do: to that one, in that life, and no other. For a call, which
+    /// may be called off meanwhile.
     ///
     /// # Errors
     ///
-    /// There is none until `deadline`.
-    fn find(&self, deadline: Instant) -> Result<Channel, CallError>;
+    /// There is none until `deadline`, or until that.
+    fn find(&self, deadline: Instant, call: &Whereabouts) -> Result<Channel, CallError>;
 
     /// A channel to another server than those, one that promises well: it is asked while `than` are,
     /// and nothing depends on it.
@@ -163,8 +165,12 @@ impl Route {
     /// # Errors
     ///
     /// It finds none until `deadline`.
-    pub(super) fn open(finder: Box<dyn Finder>, deadline: Instant) -> Result<Self, CallError> {
-        let current = finder.find(deadline)?.connection;
+    pub(super) fn open(
+        finder: Box<dyn Finder>,
+        deadline: Instant,
+        call: &Whereabouts,
+    ) -> Result<Self, CallError> {
+        let current = finder.find(deadline, call)?.connection;
         let world = Arc::clone(&current.world);
         Ok(Self::new(Arc::from(finder), None, world, current, false))
     }
@@ -203,8 +209,8 @@ impl Route {
     }
 
     /// A connection to a server that the finder finds.
-    fn search(&self, deadline: Instant) -> Result<Arc<Connection>, CallError> {
-        self.kept(self.finder.find(deadline)?.connection)
+    fn search(&self, deadline: Instant, call: &Whereabouts) -> Result<Arc<Connection>, CallError> {
+        self.kept(self.finder.find(deadline, call)?.connection)
     }
 
     /// That connection, or the one to the same server that keeps the journal.
@@ -252,8 +258,12 @@ impl Route {
     ///
     /// # Errors
     ///
-    /// There is none until `deadline`.
-    pub(super) fn find(&self, deadline: Instant) -> Result<Arc<Connection>, CallError> {
+    /// There is none until `deadline`, or until the call is called off.
+    pub(super) fn find(
+        &self,
+        deadline: Instant,
+        call: &Whereabouts,
+    ) -> Result<Arc<Connection>, CallError> {
         loop {
             let mut state = self.lock();
             if !state.is_lost {
@@ -263,19 +273,19 @@ impl Route {
                 state.is_finding = true;
                 drop(state);
                 let search = Search(self);
-                let found = self.search(deadline)?;
+                let found = self.search(deadline, call)?;
                 self.adopt(found);
                 drop(search);
                 continue;
             }
-            if self.world.now() >= deadline {
+            if self.world.now() >= deadline || call.is_cancelled() {
                 drop(state);
-                return self.search(deadline);
+                return self.search(deadline, call);
             }
             let gate = self.world.gate();
             state.waiting.push(Arc::clone(&gate));
             drop(state);
-            gate.wait(Some(deadline));
+            call.wait_at(&gate, deadline);
             self.lock().waiting.retain(|other| !Arc::ptr_eq(other, &gate));
         }
     }

@@ -102,7 +102,8 @@ impl Route {
         state.spare.none_until = Some(self.world.now() + SEARCH_PAUSE);
         let former = found.and_then(|found| {
             found.set_loss(None);
-            state.spare.found.replace(found)
+            let former = state.spare.found.replace(Arc::clone(&found));
+            former.filter(|former| !Arc::ptr_eq(former, &found)) // it may be the same again
         });
         // Calls that it answered may yet be resolved.
         let too_old = former.map(|former| state.retire(former));

@@ -9,14 +9,14 @@ use crate::time::Instant;
 
 /// Where a call is, and whether it was called off.
 #[derive(Debug, Default)]
-pub(super) struct Whereabouts(Mutex<Place>);
+pub(crate) struct Whereabouts(Mutex<Place>);
 
 #[derive(Debug, Default)]
 struct Place {
     is_cancelled: bool,
     /// The attempts under way, and perhaps some that have ended.
     at: Vec<(Weak<Connection>, CallKey)>,
-    /// Where it waits to be made again.
+    /// Where it waits to be made again, or for a server to be found.
     gate: Option<Arc<dyn Gate>>,
 }
 
@@ -38,15 +38,26 @@ impl Whereabouts {
         }
     }
 
-    pub(super) fn is_cancelled(&self) -> bool {
+    pub(crate) fn is_cancelled(&self) -> bool {
         self.lock().is_cancelled
     }
 
     /// Waits until `until`, or until the call is called off.
-    pub(super) fn rest(&self, world: &Arc<dyn World>, until: Instant) {
+    pub(crate) fn rest(&self, world: &Arc<dyn World>, until: Instant) {
         let gate = world.gate();
-        self.lock().gate = Some(Arc::clone(&gate));
         while world.now() < until && !self.is_cancelled() {
+            self.wait_at(&gate, until);
+        }
+    }
+
+    /// Waits until that gate is opened, or until `until`, or until the call is called off.
+    pub(super) fn wait_at(&self, gate: &Arc<dyn Gate>, until: Instant) {
+        let is_cancelled = {
+            let mut place = self.lock();
+            place.gate = Some(Arc::clone(gate));
+            place.is_cancelled
+        };
+        if !is_cancelled {
             gate.wait(Some(until));
         }
         self.lock().gate = None;

@@ -78,7 +78,16 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
     /// How long a commit took of late.
     fn flush_takes(&self) -> Duration;
 
-    /// What the store says of a call that may have been committed.
+    /// Waits until no transaction can commit any more whose end is not known. What the store says
+    /// afterwards of calls that were in one stays true.
+    ///
+    /// # Errors
+    ///
+    /// The store fails, and leaves it open.
+    fn settle(&self) -> Result<(), StoreError>;
+
+    /// What the store says of a call that may have been committed; after [`Ledger::settle`], or it
+    /// may still be committing.
     ///
     /// # Errors
     ///
@@ -141,6 +150,10 @@ impl<S: Store> Ledger for Durable<S> {
 
     fn flush_takes(&self) -> Duration {
         self.flush_takes()
+    }
+
+    fn settle(&self) -> Result<(), StoreError> {
+        self.settle()
     }
 
     fn recorded(&self, call: &DurableCall) -> Result<Answer, StoreError> {

@@ -170,7 +170,8 @@ impl Parked {
     /// The next handler to poll.
     pub(super) fn next_called(&mut self) -> Option<Pending> {
         let pending = self.handlers.remove(&self.called.pop_front()?)?;
-        pending.bell.state.store(HELD, Ordering::Release);
+        // Sees what a ring saw that came after it was called and rang nobody.
+        pending.bell.state.swap(HELD, Ordering::AcqRel);
         Some(pending)
     }
 

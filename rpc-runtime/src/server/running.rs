@@ -1,9 +1,10 @@
 //! A server that runs: its handle, its end, and the drain before the end.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::address::Address;
+use crate::driver::Link;
 use crate::error::CallError;
 use crate::ids::{Incarnation, ServerId};
 use crate::protocol::ServerCounters;
@@ -18,6 +19,9 @@ use crate::time::{Duration, Instant};
 const LINGER: Duration = Duration::from_millis(500);
 /// How long [`Running::stop`] waits for a handler that runs in the receiving thread.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How long a thread takes to send what it has in its hands; tried again until it has.
+const SENT_SOON: Duration = Duration::from_micros(200);
 
 /// A server with its threads still to come.
 #[derive(Debug)]
@@ -178,8 +182,9 @@ impl Running {
     /// The address is free when this returns, unless a handler in the receiving thread does not end.
     pub fn stop(&self) {
         self.deregister();
+        let link = self.shared.lock().link.as_ref().map(Arc::downgrade);
         if self.begin_end() {
-            self.await_end();
+            self.await_end(link);
         }
     }
 
@@ -196,9 +201,16 @@ impl Running {
         !is_receiving_thread
     }
 
-    fn await_end(&self) {
-        let until = self.shared.world.now() + STOP_PATIENCE;
+    /// Waits until nobody receives any more, and nobody sends: a worker may be about to.
+    fn await_end(&self, link: Option<Weak<dyn Link>>) {
+        let world = &self.shared.world;
+        let until = world.now() + STOP_PATIENCE;
         self.await_receiver(Some(until));
+        let gate = world.gate();
+        let is_held = || link.as_ref().is_some_and(|link| link.strong_count() > 0);
+        while is_held() && world.now() < until {
+            gate.wait(Some(world.now() + SENT_SOON)); // nobody tells when it has sent
+        }
     }
 
     /// Waits until nobody receives any more.

@@ -47,14 +47,16 @@ const ACKNOWLEDGED_TOGETHER: usize = 256;
 pub(super) struct Question {
     pub(super) event: Option<ServerEvent>,
     pub(super) acknowledged: Vec<(ClientId, CallId)>,
-    pub(super) retention: Duration,
+    /// For how long what nobody asks for is kept; `None` when that cannot be told yet.
+    pub(super) retention: Option<Duration>,
 }
 
 /// What stands behind the lock.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) core: protocol::Server,
-    /// The time of the last turn.
+    /// When it began to serve, and the time of the last turn.
+    began: Instant,
     now: Instant,
     /// `None` once the server was stopped: the address is free when the last thread let go of it.
     pub(super) link: Option<Arc<dyn Link>>,
@@ -110,6 +112,7 @@ impl Shared {
         let (ended, drained, bell) = (world.gate(), world.gate(), world.gate());
         let state = State {
             core,
+            began: world.now(),
             now: Instant::START,
             link: Some(link),
             queue: VecDeque::new(),
@@ -225,7 +228,10 @@ impl State {
         } else {
             Vec::new()
         };
-        let retention = self.core.limits().retention;
+        // Clients could not ask while nobody served; and the calendar may have been set meanwhile.
+        let limits = self.core.limits();
+        let had_time = self.began.until(self.now) >= limits.lease;
+        let retention = had_time.then_some(limits.retention);
         (event.is_some() || !acknowledged.is_empty()).then_some(Question {
             event,
             acknowledged,
@@ -583,10 +589,11 @@ impl Errands {
         }
         let link = self.link.take();
         if std::mem::take(&mut self.must_wake_receiver)
-            && let Some(link) = link
+            && let Some(link) = &link
         {
             link.wake();
         }
+        drop(link); // whoever stops the server waits for that
         for gate in self.gates.drain(..) {
             gate.open();
         }

@@ -12,7 +12,7 @@ use crate::protocol::{Execute, Ticket};
 use crate::server::dispatch::{Done, Job, Went, panicked};
 use crate::server::state::Shared;
 use crate::service::{Answer, Desk, Dispatched, DurableCall, End, Incoming};
-use crate::store::BATCH_JOBS_MAX;
+use crate::store::{BATCH_JOBS_MAX, StoreError, StoreErrorKind};
 use crate::time::{Duration, Instant};
 
 /// The longest that calls are let gather for.
@@ -162,7 +162,8 @@ pub(super) fn store(jobs: Vec<Job>, shared: &Arc<Shared>) -> Went {
         }
     }
     if let Some(ledger) = shared.exports.ledger() {
-        ledger.attend(&desk);
+        // A panic is the store's: the calls that it met are in doubt, and the others have ended.
+        let _panic = catch_unwind(AssertUnwindSafe(|| ledger.attend(&desk)));
         settled.flush_takes = ledger.flush_takes();
     }
     for (place, end) in desk.take_ends() {
@@ -175,13 +176,18 @@ pub(super) fn store(jobs: Vec<Job>, shared: &Arc<Shared>) -> Went {
     Went::Stored(settled)
 }
 
-/// Asks the store for what became of calls that may have been committed, each once. Those that it
-/// does not say anything of are asked for again, as long as somebody waits for them.
+/// Asks the store for what became of calls that may have been committed, each once: behind all
+/// transactions that may still be committing. Those that it does not say anything of are asked for
+/// again, as long as somebody waits for them.
 pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
     let mut settled = Settled::default();
     let ledger = shared.exports.ledger();
+    let all_ended = ledger.map(|ledger| asked(|| ledger.settle()));
     for open in doubts {
-        let recorded = ledger.zip(open.call.as_ref()).map(|(ledger, call)| ledger.recorded(call));
+        let recorded = ledger.zip(open.call.as_ref()).map(|(ledger, call)| {
+            all_ended.clone().unwrap_or(Ok(()))?;
+            asked(|| ledger.recorded(call))
+        });
         match recorded {
             Some(Ok(answer)) => settled.dones.push(open.done(answer)),
             Some(Err(_)) if !open.context.remaining().is_zero() => settled.doubts.push(open),
@@ -194,6 +200,12 @@ pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
         ledger.pause();
     }
     Went::Asked(settled)
+}
+
+/// Asks the store, which may be anybody's: a panic of its is a failure of its.
+pub(super) fn asked<T>(question: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    let failed = |_| Err(StoreError::new(StoreErrorKind::Other, "it panicked"));
+    catch_unwind(AssertUnwindSafe(question)).unwrap_or_else(failed)
 }
 
 #[cfg(test)]

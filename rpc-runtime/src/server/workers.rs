@@ -11,6 +11,8 @@ use crate::ids::GenerationId;
 use crate::protocol::{DurableTable, OpeningKey, ServerEvent};
 use crate::server::dispatch::Contexts;
 use crate::server::state::{Errands, Question, Shared, Turn};
+use crate::server::storing::asked;
+use crate::time::Duration;
 
 /// Starts the worker `number`, whose place for a gate stands in the state.
 ///
@@ -72,21 +74,23 @@ fn ask(shared: &Shared, question: Question) -> Option<(OpeningKey, Option<Durabl
     let ledger = shared.exports.ledger()?;
     let now = shared.world.unix_ms();
     if !acknowledged.is_empty() {
-        let _ = ledger.acknowledge(&acknowledged);
+        let _ = asked(|| ledger.acknowledge(&acknowledged));
     }
     match event? {
         ServerEvent::OpenGeneration { key, client, wanted } => {
             let fresh = GenerationId(shared.world.rng().next_nonzero());
             // A store that fails is told by the refusal: the client asks again.
-            Some((key, ledger.open_generation(client, wanted, fresh, now).ok()))
+            let opened = asked(|| ledger.open_generation(client, wanted, fresh, now));
+            Some((key, opened.ok()))
         }
         ServerEvent::ForgetGeneration { client, generation } => {
-            let _ = ledger.forget_generation(client, generation);
+            let _ = asked(|| ledger.forget_generation(client, generation));
             None
         }
         ServerEvent::Retain { in_use } => {
-            let retention = u64::try_from(retention.as_millis()).unwrap_or(u64::MAX);
-            let _ = ledger.retain(&in_use, now, now.saturating_sub(retention));
+            let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            let before = retention.map_or(0, |retention| now.saturating_sub(millis(retention)));
+            let _ = asked(|| ledger.retain(&in_use, now, before));
             None
         }
         ServerEvent::Execute(_)

@@ -285,7 +285,8 @@ impl<S: Store> Drop for Once<S> {
 }
 
 /// What the store says of a call by now. Nothing else is true when its transaction failed and may
-/// have been committed all the same.
+/// have been committed all the same; and this only once that cannot happen any more
+/// ([`Store::settle`]).
 pub(crate) fn recorded<S: Store>(
     store: &Durable<S>,
     call: &DurableCall,

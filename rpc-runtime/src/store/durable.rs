@@ -144,6 +144,15 @@ impl<S: Store> Durable<S> {
         self.store.look(rows, limit)
     }
 
+    /// Waits until no transaction can commit any more whose end is not known: see [`Store::settle`].
+    ///
+    /// # Errors
+    ///
+    /// See there.
+    pub(crate) fn settle(&self) -> Result<(), StoreError> {
+        self.store.settle()
+    }
+
     /// Waits a moment, for a store that fails to come back.
     pub(crate) fn pause(&self) {
         self.world.gate().wait(Some(self.world.now() + PAUSE));

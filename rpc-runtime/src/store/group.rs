@@ -15,7 +15,7 @@
 use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Commit, RowCache, RowKey, Store, StoreError, StoreErrorKind};
@@ -158,25 +158,29 @@ impl<S: Store> Group<S> {
     }
 
     /// Leads until nothing waits. Returns at once if somebody else leads.
+    ///
+    /// # Panics
+    ///
+    /// Here and in [`Group::attend`]: as the store or a job did at its end. That is put off until the
+    /// lead is given up: others wait for whoever leads, and may not have anybody else.
     pub(super) fn work(&self, store: &S, guard: Guard<'_, S>) {
-        if let Some(mut lead) = self.try_lead() {
-            loop {
-                lead.batch(store, guard);
-                match lead.step_down(false) {
-                    None => return,
-                    Some(still) => lead = still,
-                }
-            }
+        let mut panic = None;
+        let mut lead = self.try_lead();
+        while let Some(mut leader) = lead {
+            leader.batch(store, guard, &mut panic);
+            lead = leader.step_down(false);
         }
+        go_on_with(panic);
     }
 
     /// Waits until all jobs of `seat` have ended; leads if nobody does, or when told to.
     pub(super) fn attend(&self, seat: &Seat, store: &S, guard: Guard<'_, S>) {
+        let mut panic = None;
         loop {
             let (has_ended, is_told_to_lead) = seat.look();
             if has_ended {
                 assert!(!is_told_to_lead, "only the leader ends jobs, and it was to be this one");
-                return;
+                return go_on_with(panic);
             }
             let lead = if is_told_to_lead { Some(Lead { group: self }) } else { self.try_lead() };
             let Some(mut lead) = lead else {
@@ -184,10 +188,10 @@ impl<S: Store> Group<S> {
                 continue;
             };
             while !seat.has_ended() {
-                lead.batch(store, guard);
+                lead.batch(store, guard, &mut panic);
             }
             while let Some(mut still) = lead.step_down(true) {
-                still.batch(store, guard);
+                still.batch(store, guard, &mut panic);
                 lead = still;
             }
         }
@@ -202,8 +206,16 @@ impl<S: Store> Group<S> {
     }
 }
 
-/// The right to run jobs, of which there is one. Dropping it gives it up, also when a callback
-/// panics.
+/// What a leader panicked with, and goes on with when it leads no more.
+type Panic = Option<Box<dyn Any + Send>>;
+
+fn go_on_with(panic: Panic) {
+    if let Some(payload) = panic {
+        resume_unwind(payload);
+    }
+}
+
+/// The right to run jobs, of which there is one. Dropping it gives it up.
 struct Lead<'g, S: Store> {
     group: &'g Group<S>,
 }
@@ -246,8 +258,16 @@ impl<'g, S: Store> Lead<'g, S> {
         None
     }
 
-    /// Runs the jobs that wait, as many as one transaction takes.
-    fn batch(&mut self, store: &S, guard: Guard<'_, S>) {
+    /// Runs the jobs that wait, as many as one transaction takes. Those that a panic met are dropped.
+    fn batch(&mut self, store: &S, guard: Guard<'_, S>, panic: &mut Panic) {
+        // What is broken by it is the store's or the job's own; the queue is locked for moments in
+        // which nothing of theirs runs.
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| self.try_batch(store, guard))) {
+            *panic = Some(payload);
+        }
+    }
+
+    fn try_batch(&mut self, store: &S, guard: Guard<'_, S>) {
         let mut queue = self.group.lock();
         let count = queue.waiting.len().min(BATCH_JOBS_MAX);
         let jobs: VecDeque<_> = queue.waiting.drain(..count).collect();

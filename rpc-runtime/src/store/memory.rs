@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{Commit, RowKey, Rows, Store, StoreError, StoreErrorKind};
 use crate::sim::disk::{DiskError, SimDisk, SimFile};
 use crate::sim::threads::{current_world, sleep};
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 mod log;
 
@@ -25,6 +25,9 @@ const TRIES_MAX: u32 = 100;
 
 /// How long one that wants to commit waits when another is about to.
 const COMMIT_RETRY: Duration = Duration::from_micros(50);
+
+/// How long a database goes on with a commit whose connection broke.
+pub const LANDING: Duration = Duration::from_secs(2);
 
 /// A log of that length is replaced by what it says, if that is a quarter of it.
 const LOG_BYTES_MAX: usize = 1 << 20;
@@ -38,11 +41,17 @@ enum Table {
     Application,
 }
 
+/// What a transaction writes; nothing for a row that it deletes.
+type Writes = BTreeMap<Key, Option<Vec<u8>>>;
+
 /// What a connection does wrong by chance. All zero by default.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct StoreFaults {
     /// It breaks before the transaction commits.
     pub lost_before_commit: f64,
+    /// It breaks while the transaction commits, and the database takes its time: everybody sees
+    /// [two seconds](LANDING) later that it did commit.
+    pub lost_in_commit: f64,
     /// It breaks while the transaction commits, which it does.
     pub lost_after_commit: f64,
     /// The transaction has to run again.
@@ -62,6 +71,8 @@ struct Database {
     commits: u64,
     /// One is being flushed.
     is_committing: bool,
+    /// It is that one, whose connection broke, and is flushed then.
+    landing: Option<(Instant, Writes)>,
     log_bytes: usize,
     rows_bytes: usize,
     cut_bytes: usize,
@@ -85,6 +96,7 @@ impl MemoryStore {
             rows,
             commits: 0,
             is_committing: false,
+            landing: None,
             log_bytes: whole_bytes,
             cut_bytes: bytes.len() - whole_bytes,
             faults: StoreFaults::default(),
@@ -102,6 +114,19 @@ impl MemoryStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, Database> {
+        let database = self.lock_only();
+        // A thread that unwinds perhaps does so because its world has ended, and asks it nothing.
+        if database.landing.is_none() || std::thread::panicking() {
+            return database;
+        }
+        drop(database);
+        let now = current_world().map(|world| world.now());
+        let mut database = self.lock_only();
+        database.land(now);
+        database
+    }
+
+    fn lock_only(&self) -> MutexGuard<'_, Database> {
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -195,7 +220,7 @@ pub struct MemoryTx {
     store: MemoryStore,
     /// The commits that it knows.
     commits: u64,
-    writes: BTreeMap<Key, Option<Vec<u8>>>,
+    writes: Writes,
 }
 
 impl MemoryTx {
@@ -241,6 +266,7 @@ impl MemoryTx {
     /// Commits; `Ok(None)` when it has to run again.
     fn commit(self) -> Result<Option<()>, StoreError> {
         let Self { store, commits, writes } = self;
+        let now = current_world().map(|world| world.now());
         let mut database = store.lock();
         while database.is_committing {
             drop(database);
@@ -259,6 +285,12 @@ impl MemoryTx {
             let record = log::record(&writes);
             database.file.append(&record).map_err(from_disk)?;
             database.log_bytes += record.len();
+            if database.file.chance(faults.lost_in_commit) {
+                database.is_committing = true;
+                let until = now.map_or(Instant::START, |now| now + LANDING);
+                database.landing = Some((until, writes));
+                return Err(lost().doubtful());
+            }
             let flushing = Flushing { store: &store, writes: Some(writes) };
             let flush_takes = database.file.disk().flush_takes();
             if flush_takes > Duration::ZERO && current_world().is_some() {
@@ -280,7 +312,7 @@ impl MemoryTx {
 /// the database got so far.
 struct Flushing<'s> {
     store: &'s MemoryStore,
-    writes: Option<BTreeMap<Key, Option<Vec<u8>>>>,
+    writes: Option<Writes>,
 }
 
 impl Flushing<'_> {
@@ -309,8 +341,18 @@ impl Database {
         within(&self.rows, rows).map(|(key, row)| (key.clone(), row.clone())).collect()
     }
 
+    /// Ends a commit whose connection broke, if it is time.
+    fn land(&mut self, now: Option<Instant>) {
+        if let Some((_, writes)) =
+            self.landing.take_if(|(until, _)| now.is_none_or(|now| now >= *until))
+        {
+            // After a crash of the disk there is no database any more, and nobody to report to.
+            let _gone = self.finish(writes);
+        }
+    }
+
     /// Flushes what was written, and lets everybody see it.
-    fn finish(&mut self, writes: BTreeMap<Key, Option<Vec<u8>>>) -> Result<(), DiskError> {
+    fn finish(&mut self, writes: Writes) -> Result<(), DiskError> {
         self.is_committing = false;
         self.file.flush()?;
         for (key, row) in writes {

@@ -36,6 +36,15 @@ const UNDONE_TRIES_MAX: u32 = 3;
 /// The longest wait between two tries, which double.
 const BACK_OFF_MAX: Duration = Duration::from_millis(50);
 
+/// How long it may take to connect; how long the other side may leave what was sent to it without an
+/// answer of its network's; and how often it is asked for one where nothing is to be sent.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(10);
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+const PROBE_EVERY: Duration = Duration::from_secs(10);
+
+/// What the driver takes for [`PROBE_EVERY`] where it is told nothing.
+const KEEPALIVES_IDLE_DEFAULT: Duration = Duration::from_secs(2 * 60 * 60);
+
 /// What a new connection is told. A server that stalls with the fence's row in its hand is cut off,
 /// so that its next life can begin. A commit that is not on the disk is none.
 const GREETING: &str = "
@@ -85,14 +94,15 @@ impl Postgres {
         Self::open_config(config)
     }
 
-    /// Connects as `config` says.
+    /// Connects as `config` says. Where it leaves that open, a network that falls silent is noticed
+    /// within half a minute, instead of whenever the system gives a connection up.
     ///
     /// # Errors
     ///
     /// See [`Postgres::open`].
     pub fn open_config(config: Config) -> Result<Self, StoreError> {
         let store = Self {
-            config,
+            config: impatient(config),
             isolation: IsolationLevel::Serializable,
             writer: Mutex::new(None),
             reader: Mutex::new(None),
@@ -103,17 +113,31 @@ impl Postgres {
     }
 
     /// Sets how transactions are kept apart. Below [`IsolationLevel::Serializable`] the application
-    /// locks the rows that it reads and writes (`SELECT … FOR UPDATE`).
+    /// locks the rows that it reads and writes (`SELECT … FOR UPDATE`). Below
+    /// [`IsolationLevel::RepeatableRead`] PostgreSQL does not tell one transaction that another wrote
+    /// what it had found missing, so that a call could run twice: there all transactions of this
+    /// store run one after another, over all processes that have it open.
     #[must_use]
     pub fn isolation(mut self, isolation: IsolationLevel) -> Self {
         self.isolation = isolation;
         self
     }
 
+    /// How transactions are kept apart.
+    #[must_use]
+    pub const fn isolation_level(&self) -> IsolationLevel {
+        self.isolation
+    }
+
     /// How it connects.
     #[must_use]
     pub const fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// Whether a transaction that writes a row fails if another wrote it since this one began.
+    fn has_snapshots(&self) -> bool {
+        !matches!(self.isolation, IsolationLevel::ReadUncommitted | IsolationLevel::ReadCommitted)
     }
 
     fn writer(&self) -> MutexGuard<'_, Option<Client>> {
@@ -153,6 +177,9 @@ impl Postgres {
             Ok(tx) => tx,
             Err(error) => return Ok(End::NotBegun(failed(error))),
         };
+        if !self.has_snapshots() {
+            Self::get(&mut tx, RowKey::Incarnation)?;
+        }
         match body(&mut tx) {
             Commit::Keep => {
                 tx.batch_execute("SELECT 1").map_err(failed)?;
@@ -172,6 +199,23 @@ impl Postgres {
             Commit::Failed(error) => Err(error),
         }
     }
+}
+
+/// The same, with patience for each that is not told to have another.
+fn impatient(mut config: Config) -> Config {
+    if config.get_connect_timeout().is_none() {
+        config.connect_timeout(CONNECT_PATIENCE);
+    }
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(SILENCE_MAX);
+    }
+    if config.get_keepalives_idle() == KEEPALIVES_IDLE_DEFAULT {
+        config.keepalives_idle(PROBE_EVERY);
+    }
+    if config.get_keepalives_interval().is_none() {
+        config.keepalives_interval(PROBE_EVERY);
+    }
+    config
 }
 
 enum End {
@@ -269,6 +313,13 @@ impl Store for Postgres {
         read(&tx.query_typed(SCAN, &range).map_err(failed)?)
     }
 
+    /// To read the row of the incarnation is to hold it, and this waits for whoever does.
+    fn settle(&self) -> Result<(), StoreError> {
+        self.transact(&mut |tx| {
+            Commit::of(|| Self::get(tx, RowKey::Incarnation).map(|_held| Commit::Undo))
+        })
+    }
+
     fn look(&self, rows: Rows, limit: usize) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
         let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
@@ -347,5 +398,27 @@ impl fmt::Debug for Postgres {
             .field("config", &self.config) // leaves the password out
             .field("isolation", &self.isolation)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_silent_network_is_noticed_unless_somebody_has_more_patience() {
+        let patience = |text: &str| {
+            let config = impatient(text.parse().expect("it can be read"));
+            let (connect, user) = (config.get_connect_timeout(), config.get_tcp_user_timeout());
+            let seconds = |one: Option<&Duration>| one.map(Duration::as_secs);
+            let probes = [Some(config.get_keepalives_idle()), config.get_keepalives_interval()];
+            (seconds(connect), seconds(user), probes.map(|one| one.map(|one| one.as_secs())))
+        };
+        assert_eq!(patience("host=db"), (Some(10), Some(30), [Some(10), Some(10)]));
+        let own = "host=db connect_timeout=1 tcp_user_timeout=2000 keepalives_idle=3 \
+                   keepalives_interval=4";
+        assert_eq!(patience(own).0, Some(1));
+        assert_eq!(patience(own).2, [Some(3), Some(4)]);
+        assert_ne!(patience(own).1, Some(30));
     }
 }

@@ -205,6 +205,11 @@ impl Store for Redb {
         range(&tx.open_table(ROWS).map_err(failed)?, rows, limit)
     }
 
+    /// Its transactions end in this process, before `transact` does.
+    fn settle(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn look(&self, rows: Rows, limit: usize) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
         self.with(|database| {
             let tx = database.begin_read().map_err(failed)?;
@@ -250,7 +255,6 @@ fn open(folder: &Path, failure: &LastFailure) -> Result<Database, StoreError> {
     };
     fs::create_dir_all(folder).map_err(cannot)?;
     let file = folder.join(FILE);
-    let is_new = !file.exists();
     let mut options = File::options();
     let opened = options.read(true).write(true).create(true).truncate(false).open(&file);
     let opened = opened.map_err(cannot)?;
@@ -269,13 +273,17 @@ fn open(folder: &Path, failure: &LastFailure) -> Result<Database, StoreError> {
         }
     })?;
     failure.forget();
-    if is_new {
-        // The file's name must last as the file does: it is an entry of the folder, and that one of
-        // the folder above.
-        for named in [Some(folder), folder.parent()].into_iter().flatten() {
-            let named = if named.as_os_str().is_empty() { Path::new(".") } else { named };
-            File::open(named).and_then(|folder| folder.sync_all()).map_err(cannot)?;
-        }
+    // The file's name must last as the file does: it is an entry of the folder, and that one of the
+    // folder above. Whoever made it may not have got so far.
+    let flush = |folder: &Path| {
+        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+        File::open(folder).and_then(|folder| folder.sync_all())
+    };
+    flush(folder).map_err(cannot)?;
+    match folder.parent().map_or(Ok(()), flush) {
+        // Who may not look into it did not make an entry there either.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+        flushed => flushed.map_err(cannot)?,
     }
     Ok(database)
 }

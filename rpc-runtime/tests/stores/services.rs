@@ -17,6 +17,7 @@ use rpc_runtime::{CallError, ErrorKind, Execution, Resolution, Server, service};
 
 use crate::conformance::{Application, world};
 use crate::disasters::Playing;
+use crate::proxy::Proxy;
 use crate::server::Server as Database;
 
 const ACCOUNT: &str = "till";
@@ -149,6 +150,34 @@ fn what_became_of_a_call_is_told_by_the_next_life_of_a_server_that_was_killed() 
     assert_eq!(paying.join().unwrap().unwrap(), 15);
     assert_eq!(till.total().unwrap(), 15, "each payment counts once");
     child.kill();
+}
+
+/// The connection breaks in a COMMIT that takes the database a while: nobody is told that the call did
+/// not run.
+pub(crate) fn a_commit_that_outlives_its_connection_is_not_denied(
+    store: Postgres,
+    proxy: &Proxy,
+    operator: &mut postgres::Client,
+) {
+    let slow = "CREATE FUNCTION take_long() RETURNS trigger LANGUAGE plpgsql AS
+            'BEGIN PERFORM pg_sleep(1); RETURN NULL; END';
+        CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON accounts
+            DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION take_long()";
+    let store = Arc::new(Durable::open(store, world()).unwrap());
+    let server = Server::bind("udp://127.0.0.1:0").unwrap().export(till(&store)).spawn().unwrap();
+    let till = TillClient::connect(&server.url()).unwrap();
+    assert_eq!(till.pay(5).unwrap(), 5);
+    operator.batch_execute(slow).unwrap();
+    proxy.cut_the_next_commit();
+    let late = till.pay_late(7, 0).unwrap_err();
+    assert_eq!(late.execution(), Execution::Unknown, "{late}");
+    let Resolution::Returned(reply) = till.resolve(late.call()).unwrap() else {
+        panic!("it was committed");
+    };
+    assert_eq!(reply.decode::<Result<u64, CallError>>().unwrap(), 12);
+    assert_eq!(till.total().unwrap(), 12);
+    let tidy = "DROP TRIGGER slow ON accounts; DELETE FROM accounts WHERE name = 'till'";
+    operator.batch_execute(tidy).unwrap();
 }
 
 /// The database is killed while a handler works in its transaction, and comes back.

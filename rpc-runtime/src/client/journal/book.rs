@@ -189,10 +189,17 @@ impl Book {
             && pen.written / 2 > self.ledger().bytes() as u64 + COMPACT_BYTES_MIN / 4;
         if is_long {
             let bytes = self.ledger().to_bytes();
-            if self.file.replace(&bytes).is_ok() {
-                pen.written = bytes.len() as u64;
-                pen.is_flushed = true;
-                return Ok(());
+            match self.file.replace(&bytes) {
+                Ok(()) => {
+                    pen.written = bytes.len() as u64;
+                    pen.is_flushed = true;
+                    return Ok(());
+                }
+                Err(error @ JournalError::Broken(_)) => {
+                    pen.broken = Some(error.clone());
+                    return Err(error);
+                }
+                Err(_) => {} // the long one is still the journal
             }
         }
         let flushed = self.file.flush();

@@ -41,7 +41,8 @@ pub trait JournalFile: Send + Sync + fmt::Debug {
     ///
     /// # Errors
     ///
-    /// The old bytes are there.
+    /// [`JournalError::Broken`] if it is not known which a crash would leave; else the old bytes are
+    /// there, and are written on.
     fn replace(&self, bytes: &[u8]) -> Result<(), JournalError>;
 
     /// How long a flush takes in a simulated world, where time does not pass by itself.
@@ -86,16 +87,20 @@ impl DiskFile {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn try_replace(&self, bytes: &[u8]) -> io::Result<()> {
+    /// Puts a file with these bytes in the old one's place. The folder still has to be flushed, and
+    /// is opened before anything is changed: there may be no handle left to open it with.
+    fn put_in_place(&self, bytes: &[u8]) -> io::Result<File> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = File::open(folder.unwrap_or(Path::new(".")))?;
         let new = beside(&self.path, ".new");
-        let mut written = private().create(true).write(true).truncate(true).open(&new)?;
+        let options = &mut private();
+        let options = options.read(true).write(true).create(true).truncate(true);
+        let mut written = options.open(&new)?;
         written.write_all(bytes)?;
         written.sync_all()?;
         fs::rename(&new, &self.path)?;
-        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        File::open(folder.unwrap_or(Path::new(".")))?.sync_all()?;
-        *self.file() = Arc::new(open(&self.path)?);
-        Ok(())
+        *self.file() = Arc::new(written);
+        Ok(folder)
     }
 }
 
@@ -145,7 +150,11 @@ impl JournalFile for DiskFile {
     }
 
     fn replace(&self, bytes: &[u8]) -> Result<(), JournalError> {
-        self.try_replace(bytes).map_err(|error| said(&error))
+        let folder = self.put_in_place(bytes).map_err(|error| match said(&error) {
+            JournalError::Broken(words) => JournalError::CannotOpen(words),
+            other => other,
+        })?;
+        folder.sync_all().map_err(|error| JournalError::Broken(error.to_string()))
     }
 }
 

@@ -29,7 +29,8 @@ pub(in crate::client) struct Keeper {
     /// Where the writer sleeps.
     gate: Arc<dyn Gate>,
     state: Mutex<State>,
-    /// Held while durable slots are given to a connection.
+    /// Held while durable slots are given to a connection. What that leaves to be done is run without
+    /// it: that may wake others' code, which makes a call of its own.
     claiming: Mutex<()>,
 }
 
@@ -289,14 +290,26 @@ impl Keeper {
     /// Gives a connection durable slots of an earlier life at a server, if there are some that no
     /// other uses.
     pub(in crate::client) fn claim(&self, connection: &Arc<Connection>, server: ServerId) {
-        let _one_at_a_time = self.claiming.lock().unwrap_or_else(PoisonError::into_inner);
+        let one_at_a_time = self.claiming();
         let held = self.held();
         let ledger = self.book.ledger();
         let mut free = ledger.generations_at(server).into_iter();
         let free = free.find(|generation| held.iter().all(|(other, _)| other != generation));
         let table = free.and_then(|generation| ledger.table(generation));
         drop(ledger);
-        connection.generation_found(table);
+        let errands = connection.generation_found(table);
+        drop(one_at_a_time);
+        connection.run(errands);
+    }
+
+    fn claiming(&self) -> MutexGuard<'_, ()> {
+        self.claiming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until nobody is being given durable slots.
+    #[cfg(test)]
+    pub(in crate::client) fn await_claims(&self) {
+        drop(self.claiming());
     }
 
     fn held(&self) -> Vec<(GenerationId, Arc<Connection>)> {
@@ -320,18 +333,36 @@ impl Keeper {
         candidates: &[Arc<Connection>],
         open: impl FnOnce() -> Result<Arc<Connection>, E>,
     ) -> Result<Option<Arc<Connection>>, E> {
-        let _one_at_a_time = self.claiming.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = self.taken(generation, candidates) {
+            return Ok(known);
+        }
+        let fresh = open()?; // which may take its time: somebody else may take it meanwhile
+        Ok(self.taken(generation, std::slice::from_ref(&fresh)).unwrap_or(Some(fresh)))
+    }
+
+    /// As [`Keeper::holder`]; nothing if none of these takes it.
+    fn taken(
+        &self,
+        generation: GenerationId,
+        candidates: &[Arc<Connection>],
+    ) -> Option<Option<Arc<Connection>>> {
+        let one_at_a_time = self.claiming();
         if let Some((_, holder)) = self.held().into_iter().find(|(held, _)| *held == generation) {
-            return Ok(Some(holder));
+            return Some(Some(holder));
         }
         let table: Option<ClientTable> = self.book.ledger().table(generation);
-        let Some(table) = table else { return Ok(None) };
-        if let Some(taker) = candidates.iter().find(|one| one.restore(table.clone())) {
-            return Ok(Some(Arc::clone(taker)));
+        let Some(table) = table else { return Some(None) };
+        let mut left = Vec::new();
+        let taker = candidates.iter().find(|one| {
+            let (is_restored, errands) = one.restore(table.clone());
+            left.push((Arc::clone(one), errands));
+            is_restored
+        });
+        drop(one_at_a_time);
+        for (connection, errands) in left {
+            connection.run(errands);
         }
-        let fresh = open()?;
-        fresh.restore(table);
-        Ok(Some(fresh))
+        taker.map(|taker| Some(Arc::clone(taker)))
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

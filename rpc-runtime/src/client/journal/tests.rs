@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
 use crate::client::journal::codec::{Ending, StartedCall};
@@ -243,4 +244,72 @@ fn threads_that_write_at_once_lose_nothing() {
     let expected: Vec<u64> =
         (0..8).flat_map(|t| [0, 10, 20].map(|turn| t * 1_000 + turn)).collect();
     assert_eq!((sequences(&book), book.cut_bytes()), (expected, 0));
+}
+
+/// A file whose replacement fails in that way.
+#[derive(Debug)]
+struct Stubborn {
+    file: crate::sim::disk::SimFile,
+    why: Option<JournalError>,
+    replaced: AtomicU32,
+}
+
+impl JournalFile for Stubborn {
+    fn read(&self) -> Result<Vec<u8>, JournalError> {
+        JournalFile::read(&self.file)
+    }
+
+    fn append(&self, length: u64, bytes: &[u8]) -> Result<(), JournalError> {
+        JournalFile::append(&self.file, length, bytes)
+    }
+
+    fn flush(&self) -> Result<(), JournalError> {
+        JournalFile::flush(&self.file)
+    }
+
+    fn replace(&self, bytes: &[u8]) -> Result<(), JournalError> {
+        let is_first = self.replaced.fetch_add(1, Ordering::Relaxed) == 0; // that of the opening
+        match self.why.clone().filter(|_| !is_first) {
+            Some(why) => Err(why),
+            None => JournalFile::replace(&self.file, bytes),
+        }
+    }
+}
+
+/// The bytes that are behind a name after a rename that was not flushed are not known: what is
+/// written on may be in a file without a name.
+#[test]
+fn a_journal_that_lost_its_file_in_being_written_anew_records_nothing_more() {
+    let whys = [
+        (JournalError::Broken("it may have its name".to_owned()), false),
+        (JournalError::CannotOpen("no handle is left".to_owned()), true),
+        (JournalError::DiskFull("no room".to_owned()), true),
+    ];
+    for (why, goes_on) in whys {
+        let disk = SimDisk::new(1, 0);
+        let (file, replaced) = (disk.open().unwrap(), AtomicU32::new(0));
+        let file = Stubborn { file, why: Some(why), replaced };
+        let book = Book::open(Box::new(file), &mut rng(1)).unwrap();
+        let mut last = Ok(());
+        for sequence in 1..=40 {
+            last = start(&book, call(sequence, 100_000));
+            if last.is_err() {
+                break;
+            }
+            let _written = end(&book, sequence, Ending::NotExecuted);
+        }
+        assert_eq!(last.is_ok(), goes_on, "{last:?}");
+    }
+}
+
+#[test]
+fn what_is_written_after_a_journal_was_written_anew_is_in_the_file_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let file = DiskFile::open(&path).unwrap();
+    file.replace(b"one").unwrap();
+    file.append(3, b" and two").unwrap();
+    file.flush().unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"one and two");
+    assert_eq!(file.read().unwrap(), b"one and two");
 }

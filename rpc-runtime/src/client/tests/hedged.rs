@@ -6,6 +6,7 @@ use std::thread::{self, ThreadId};
 
 use super::*;
 use crate::client::route::{Finder, Loss, Route};
+use crate::client::whereabouts::Whereabouts;
 use crate::driver::watched::{Switch, Watch, watched};
 use crate::ids::ServerId;
 use crate::protocol::Target;
@@ -54,21 +55,23 @@ impl Watch for Clock {
     }
 }
 
-/// Two servers, the second of which is found after a while.
+/// Two servers, the second of which is found at once, or when a gate is opened.
 #[derive(Debug)]
 struct Two {
     first: Channel,
     second: Channel,
-    takes: Duration,
+    behind: Option<Arc<dyn Gate>>,
 }
 
 impl Finder for Two {
-    fn find(&self, _deadline: Instant) -> Result<Channel, CallError> {
+    fn find(&self, _deadline: Instant, _call: &Whereabouts) -> Result<Channel, CallError> {
         Ok(self.first.clone())
     }
 
     fn find_other(&self, _than: Target, _deadline: Instant) -> Option<Channel> {
-        sleep(self.takes);
+        if let Some(gate) = &self.behind {
+            gate.wait(None);
+        }
         Some(self.second.clone())
     }
 
@@ -83,7 +86,7 @@ struct Library {
 }
 
 impl Library {
-    fn new(search_takes: Duration) -> Self {
+    fn new(behind: Option<Arc<dyn Gate>>) -> Self {
         let clock = Arc::new(Clock::default());
         let world = watched(reactor::world(), Arc::clone(&clock));
         let open = |number: u64, takes: u64| {
@@ -96,7 +99,7 @@ impl Library {
             (server, channel)
         };
         let ((slow, first), (quick, second)) = (open(1, 3), open(2, 0));
-        let two = Two { first, second, takes: search_takes };
+        let two = Two { first, second, behind };
         let channel = Channel::found(Box::new(two), Instant::START).unwrap();
         Self { _servers: [slow, quick], clock, channel }
     }
@@ -106,13 +109,20 @@ impl Library {
     }
 }
 
-/// Notes that it was woken.
-#[derive(Debug, Default)]
-struct Bell(Switch);
+/// Notes that it was woken, and opens a gate.
+#[derive(Debug)]
+struct Bell(Switch, Arc<dyn Gate>);
+
+impl Bell {
+    fn new() -> Arc<Self> {
+        Arc::new(Self(Switch::default(), here().gate()))
+    }
+}
 
 impl Wake for Bell {
     fn wake(self: Arc<Self>) {
         self.0.throw();
+        self.1.open();
     }
 }
 
@@ -122,7 +132,7 @@ const HEDGE: Duration = Duration::from_millis(100);
 fn rings(bell: &Bell) -> bool {
     let until = now() + Duration::from_secs(1);
     while !bell.0.is_thrown() && now() < until {
-        thread::sleep(Duration::from_millis(1));
+        bell.1.wait(Some(until));
     }
     bell.0.is_thrown()
 }
@@ -130,13 +140,13 @@ fn rings(bell: &Bell) -> bool {
 #[test]
 fn a_hedge_whose_time_comes_between_two_looks_at_the_clock_is_made() {
     for looks in 0..4 {
-        let library = Library::new(Duration::ZERO);
+        let library = Library::new(None);
         let book = BookClient::on(&library.channel);
         let mut call = pin!(book.start().find());
         assert!(poll(call.as_mut(), Waker::noop()).is_pending());
         let who = Some(thread::current().id());
         *library.clock.0.lock().unwrap() = Jump { length: HEDGE, looks, who };
-        let bell = Arc::new(Bell::default());
+        let bell = Bell::new();
         assert!(poll(call.as_mut(), &Waker::from(Arc::clone(&bell))).is_pending());
         library.clock.0.lock().unwrap().looks = 0;
         assert!(rings(&bell), "it is forgotten after {looks} looks");
@@ -146,20 +156,47 @@ fn a_hedge_whose_time_comes_between_two_looks_at_the_clock_is_made() {
 
 #[test]
 fn a_call_that_is_polled_ten_thousand_times_during_a_search_waits_for_it_once() {
-    let library = Library::new(Duration::from_millis(400));
+    let gate = here().gate();
+    let library = Library::new(Some(Arc::clone(&gate)));
     let book = BookClient::on(&library.channel);
     let mut call = Box::pin(book.start().find());
-    let started = now();
-    while now() < started + HEDGE {
-        assert!(poll(call.as_mut(), Waker::noop()).is_pending());
-        thread::sleep(Duration::from_millis(1));
-    }
+    assert!(poll(call.as_mut(), Waker::noop()).is_pending());
+    *library.clock.0.lock().unwrap() = Jump { length: HEDGE, looks: 0, who: None };
     for _ in 0..10_000 {
-        let waker = Waker::from(Arc::new(Bell::default()));
+        let waker = Waker::from(Bell::new());
         assert!(poll(call.as_mut(), &waker).is_pending());
     }
     let waiting = || library.route().lock().spare.seekers.len();
     assert_eq!(waiting(), 1);
     drop(call);
     assert_eq!(waiting(), 0, "nobody is left to be told");
+    gate.open();
+}
+
+/// Finds a server, once.
+#[derive(Debug)]
+struct Once(Mutex<Option<Channel>>);
+
+impl Finder for Once {
+    fn find(&self, _deadline: Instant, _call: &Whereabouts) -> Result<Channel, CallError> {
+        let found = self.0.lock().unwrap().take();
+        Ok(found.unwrap_or_else(|| std::panic::resume_unwind(Box::new("none is left"))))
+    }
+
+    fn find_other(&self, _than: Target, _deadline: Instant) -> Option<Channel> {
+        None
+    }
+
+    fn lost(&self, _target: Target, _loss: Loss) {}
+}
+
+#[test]
+fn a_thread_that_unwinds_while_it_makes_a_call_again_leaves_nobody_waiting() {
+    let nobody = Channel::connect_in(&reactor::world(), "127.0.0.1:9").unwrap();
+    let channel = Channel::found(Box::new(Once(Mutex::new(Some(nobody)))), now()).unwrap();
+    let route = channel.route.as_ref().expect("it was found");
+    route.lose(&route.current(), Loss::Gone);
+    let error = threads::block_on(BookClient::on(&channel).start().find()).unwrap_err();
+    assert_eq!(error.execution(), crate::Execution::Unknown, "{error}");
+    assert!(error.to_string().contains("panicked"), "{error}");
 }

@@ -2,12 +2,16 @@
 //! On real sockets: the simulator has one thread at a time.
 #![expect(clippy::disallowed_methods, reason = "it must be seen that another thread gets on")]
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{OnceLock, mpsc};
 
 use super::*;
-use crate::Options;
+use crate::client::journal::Keeper;
 use crate::driver::watched::{Switch, Watch, watched};
 use crate::server::{Running, Server};
+use crate::store::Durable;
+use crate::store::memory::MemoryStore;
+use crate::{Journal, Options};
 
 /// A server on a real socket, and a client in a world that is watched.
 fn bench<W: Watch + 'static>(watch: &Arc<W>) -> (Running, Channel) {
@@ -93,9 +97,11 @@ fn a_background_thread_that_unwinds_is_replaced_and_nobody_waits_for_it() {
     assert!(bad.1.is_thrown());
 }
 
-/// Sees whether the connection can be used while the world is asked for something.
+/// Sees whether the connection can be used while the world is asked for something. Its clock can be
+/// put forward.
 #[derive(Default)]
 struct Locks {
+    ahead_ms: AtomicU64,
     channel: OnceLock<Channel>,
     closed: Switch,
     held: Mutex<Vec<&'static str>>,
@@ -103,6 +109,10 @@ struct Locks {
 }
 
 impl Watch for Locks {
+    fn now(&self, now: Instant) -> Instant {
+        now + Duration::from_millis(self.ahead_ms.load(Ordering::SeqCst))
+    }
+
     fn asked(&self, what: &'static str) {
         let Some(channel) = self.channel.get().cloned() else { return };
         let (done, is_done) = mpsc::channel();
@@ -135,7 +145,7 @@ fn no_lock_is_held_while_the_world_is_asked_for_anything() {
         }
         block_on(clock.start().slow(2_000)).unwrap();
     });
-    std::thread::sleep(Duration::from_millis(5)); // then what came meanwhile is read first
+    locks.ahead_ms.store(5, Ordering::SeqCst); // then what came meanwhile is read first
     clock.quick().unwrap();
     locks.closed.throw();
     let impatient = clock.with(Options::new().timeout(Duration::from_millis(50)));
@@ -146,4 +156,57 @@ fn no_lock_is_held_while_the_world_is_asked_for_anything() {
     for what in ["Link::send", "Link::receive", "Link::take", "Gate::wait", "World::spawn"] {
         assert!(seen.contains(&what), "{what} was not tried");
     }
+}
+
+#[service(name = "box", version = "1.0")]
+trait CashBox {
+    #[rpc(exactly_once, timeout = "5s")]
+    fn put(&self, cents: u64) -> Result<u64, CallError>;
+}
+
+struct Open;
+
+impl CashBox for Open {
+    fn put(&self, cents: u64) -> Result<u64, CallError> {
+        Ok(cents)
+    }
+}
+
+/// Sees whether slots can be claimed from a journal while the world is asked for something.
+#[derive(Default)]
+struct Claims {
+    keeper: OnceLock<Arc<Keeper>>,
+    held: Mutex<Vec<&'static str>>,
+}
+
+impl Watch for Claims {
+    fn asked(&self, what: &'static str) {
+        let Some(keeper) = self.keeper.get().cloned() else { return };
+        let (done, is_done) = mpsc::channel();
+        std::thread::spawn(move || {
+            keeper.await_claims();
+            let _ = done.send(());
+        });
+        if is_done.recv_timeout(Duration::from_secs(5)).is_err() {
+            self.held.lock().unwrap().push(what);
+        }
+    }
+}
+
+/// Who is woken by what is sent then may make a call that claims slots itself.
+#[test]
+fn no_claim_of_a_journal_is_held_while_the_world_is_asked_for_anything() {
+    let store = Durable::open(MemoryStore::new(), reactor::world()).unwrap();
+    let service = CashBoxService::durable(&Arc::new(store), |_tx, call| call.on(&Open));
+    let server = Server::bind_in(&reactor::world(), "127.0.0.1:0").unwrap();
+    let running = server.export(service).spawn().unwrap();
+    let claims = Arc::new(Claims::default());
+    let world = watched(reactor::world(), Arc::clone(&claims));
+    let file = crate::sim::SimDisk::new(1, 0).open().unwrap();
+    let journal = Journal::open_file(Box::new(file), Arc::clone(&world)).unwrap();
+    let channel = Channel::connect_in(&world, &running.addr().to_string()).unwrap();
+    let channel = channel.with_journal(&journal).unwrap();
+    assert!(claims.keeper.set(Arc::clone(channel.connection.keeper.as_ref().unwrap())).is_ok());
+    assert_eq!(CashBoxClient::on(&channel).put(5).unwrap(), 5);
+    assert_eq!(*claims.held.lock().unwrap(), [""; 0]);
 }

@@ -17,7 +17,8 @@ fn in_world(seed: u64, main: impl FnOnce() + Send + 'static) {
         let host = control.add_host("bank");
         control.spawn(host, "main", true, main);
     });
-    world.run_until_finished(Instant::START + Duration::from_secs(3_600));
+    let ended = world.run_until_finished(Instant::START + Duration::from_secs(3_600));
+    assert_eq!(ended, sim::Ended::Reached, "a thread waits for ever");
 }
 
 fn world() -> Arc<dyn World> {
@@ -252,8 +253,8 @@ fn a_later_life_fences_an_earlier_one_even_in_mid_transaction() {
 fn a_leader_whose_job_panics_at_its_end_leaves_nobody_waiting() {
     struct Bad;
     impl Job<MemoryStore> for Bad {
-        fn run(&mut self, _: &mut MemoryTx, _: &mut RowCache) -> Commit {
-            Commit::Keep
+        fn run(&mut self, tx: &mut MemoryTx, _: &mut RowCache) -> Commit {
+            add_one(tx, b"bad") // has a flush, behind which the others gather
         }
         fn ended(self: Box<Self>, _: Result<Ended, StoreError>) {
             std::panic::resume_unwind(Box::new("at its end"));
@@ -287,8 +288,12 @@ fn a_broken_connection_is_told_to_all_and_what_is_doubtful_is_called_so() {
         in_world(seed, move || {
             let store = MemoryStore::open(&slow_disk(seed)).unwrap();
             let bank = Arc::new(Durable::open(store.clone(), world()).unwrap());
-            let faults =
-                StoreFaults { lost_before_commit: 0.2, lost_after_commit: 0.2, conflict: 0.3 };
+            let faults = StoreFaults {
+                lost_before_commit: 0.2,
+                lost_after_commit: 0.2,
+                conflict: 0.3,
+                ..StoreFaults::default()
+            };
             store.set_faults(faults);
             let (kept, doubtful) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
             let (sure, perhaps) = (Arc::clone(&kept), Arc::clone(&doubtful));
