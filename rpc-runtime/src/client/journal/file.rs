@@ -150,17 +150,20 @@ impl JournalFile for DiskFile {
     }
 
     fn replace(&self, bytes: &[u8]) -> Result<(), JournalError> {
-        let folder = self.put_in_place(bytes).map_err(|error| match said(&error) {
-            JournalError::Broken(words) => JournalError::CannotOpen(words),
-            other => other,
+        let folder = self.put_in_place(bytes).map_err(|error| {
+            if is_full(&error) { said(&error) } else { JournalError::CannotOpen(error.to_string()) }
         })?;
         folder.sync_all().map_err(|error| JournalError::Broken(error.to_string()))
     }
 }
 
-fn said(error: &io::Error) -> JournalError {
+fn is_full(error: &io::Error) -> bool {
     use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
-    if matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge) {
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
+fn said(error: &io::Error) -> JournalError {
+    if is_full(error) {
         return JournalError::DiskFull(error.to_string());
     }
     JournalError::Broken(error.to_string())
