@@ -3,7 +3,6 @@
 
 use std::sync::{Arc, Mutex};
 
-use rpc_runtime::driver::World as _;
 use rpc_runtime::orphans::OrphanStrategy;
 use rpc_runtime::sim::{current_world, now, sleep};
 use rpc_runtime::{CallError, Options, Server, current, service};

@@ -1,6 +1,5 @@
 //! Calls that are made at a second server, at the moments in which one could be forgotten. On real
 //! sockets, with a clock that goes on between two looks at it.
-#![expect(clippy::disallowed_methods, reason = "it must be seen that other threads get on")]
 
 use std::thread::{self, ThreadId};
 

@@ -202,7 +202,7 @@ fn no_claim_of_a_journal_is_held_while_the_world_is_asked_for_anything() {
     let running = server.export(service).spawn().unwrap();
     let claims = Arc::new(Claims::default());
     let world = watched(reactor::world(), Arc::clone(&claims));
-    let file = crate::sim::SimDisk::new(1, 0).open().unwrap();
+    let file = sim::SimDisk::new(1, 0).open().unwrap();
     let journal = Journal::open_file(Box::new(file), Arc::clone(&world)).unwrap();
     let channel = Channel::connect_in(&world, &running.addr().to_string()).unwrap();
     let channel = channel.with_journal(&journal).unwrap();

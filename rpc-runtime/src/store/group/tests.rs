@@ -100,7 +100,7 @@ fn a_body_that_undoes_or_panics_takes_nobody_else_with_it() {
             together(40, &bank, |index, bank| {
                 let ended = bank.commit(move |tx| match (index % 5, add_one(tx, b"sum")) {
                     (1, _) => Commit::Undo,
-                    (2, _) => std::panic::resume_unwind(Box::new("a handler's panic")),
+                    (2, _) => resume_unwind(Box::new("a handler's panic")),
                     (_, commit) => commit,
                 });
                 match (index % 5, ended.unwrap()) {
@@ -257,7 +257,7 @@ fn a_leader_whose_job_panics_at_its_end_leaves_nobody_waiting() {
             add_one(tx, b"bad") // has a flush, behind which the others gather
         }
         fn ended(self: Box<Self>, _: Result<Ended, StoreError>) {
-            std::panic::resume_unwind(Box::new("at its end"));
+            resume_unwind(Box::new("at its end"));
         }
     }
     in_world(1, || {
