@@ -133,3 +133,19 @@ impl HandlerEnd {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_reason_to_wait_has_a_name() {
+        use Reason::{Acknowledgement, Deadline, Idle, Lease, Retransmission, Working};
+        let reasons = [Idle, Retransmission, Deadline, Lease, Working, Acknowledgement];
+        assert_eq!(
+            reasons.map(|reason| reason.to_string()).join(", "),
+            "nothing, a retransmission, a deadline, a lease, a running call to report, \
+             an acknowledgement"
+        );
+    }
+}

@@ -128,6 +128,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_delay_says_what_most_are_no_longer_than() {
+        let us = Duration::from_micros;
+        let delays = [
+            Delay::Constant(us(7)),
+            Delay::Uniform { low: us(1), high: us(8) },
+            Delay::Exponential { mean: us(9), cap: us(90) },
+            Delay::HeavyTail { least: us(10), cap: us(99) },
+        ];
+        assert_eq!(delays.map(|delay| delay.typical_us()), [7, 8, 9, 10]);
+    }
+
+    #[test]
     fn the_logarithm_is_one() {
         for x in [1.0, 0.999, 0.5, 0.3, 1e-3, 1e-9, f64::EPSILON] {
             assert!((ln(x) - x.ln()).abs() < 1e-10, "ln {x}: {} for {}", ln(x), x.ln());

@@ -214,4 +214,10 @@ mod tests {
             assert!(!limits.are_consistent());
         }
     }
+
+    #[test]
+    fn the_longest_arguments_and_the_longest_reply_fill_a_datagram() {
+        assert_eq!(HEADER_BYTES + Request::LEN + ARGUMENT_BYTES_MAX, DATAGRAM_BYTES_MAX);
+        assert_eq!(HEADER_BYTES + Reply::LEN + REPLY_BYTES_MAX, DATAGRAM_BYTES_MAX);
+    }
 }

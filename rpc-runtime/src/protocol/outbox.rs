@@ -119,3 +119,51 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Incarnation, Sequence, SessionId, SlotIndex, Space};
+    use crate::wire::{Ack, HEADER_BYTES};
+
+    const ENVELOPE: Envelope = Envelope {
+        space: Space::Session,
+        target: 0,
+        session: SessionId(1),
+        incarnation: Incarnation(1),
+    };
+
+    fn lengths(outbox: &mut Outbox<()>) -> Vec<(Address, usize)> {
+        let mut datagram = Vec::new();
+        std::iter::from_fn(|| outbox.pop_datagram(&mut datagram).map(|to| (to, datagram.len())))
+            .collect()
+    }
+
+    #[test]
+    fn pdus_to_one_address_share_datagrams_that_are_no_longer_than_one_may_be() {
+        let (here, there) = (Address::Virtual(1), Address::Virtual(2));
+        let ack =
+            Ack { slot: SlotIndex(0), sequence: Sequence(1), cumulative: 0, pad: 0, bitmap: 0 };
+        let (ack, long) = (Pdu::Ack(ack), HEADER_BYTES + Ack::LEN);
+        let fit = DATAGRAM_BYTES_MAX / long;
+        let mut outbox = Outbox::<()>::new();
+        for _ in 0..=fit {
+            outbox.send(here, &ENVELOPE, &ack);
+        }
+        outbox.send(there, &ENVELOPE, &ack);
+        assert_eq!(lengths(&mut outbox), [(here, fit * long), (here, long), (there, long)]);
+    }
+
+    #[test]
+    fn a_pool_keeps_buffers_of_use_and_not_more_than_it_may() {
+        let mut pool = Pool::new();
+        pool.give(Vec::new());
+        pool.give(Vec::with_capacity(POOLED_BYTES_MAX + 1));
+        assert!(pool.buffers.is_empty());
+        for _ in 0..=POOL_MAX {
+            pool.give(vec![1; 8]);
+        }
+        assert_eq!(pool.buffers.len(), POOL_MAX);
+        assert!(pool.take().is_empty());
+    }
+}

@@ -147,3 +147,27 @@ impl Evidence {
 
 /// Unanswered probes that are not taken for one that was lost or is on its way.
 const SILENT_PROBES_MIN: u32 = 2;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn silence_is_to_hear_nothing_or_to_probe_in_vain_more_than_once() {
+        let evidence = |working_seen, probes_unanswered| Evidence {
+            transmissions: 1,
+            started: Instant::START,
+            ended: Instant::START,
+            peer: Address::Virtual(1),
+            server: ServerId::NONE,
+            incarnation: Incarnation::NONE,
+            working_seen,
+            server_deaths: 0,
+            probes_unanswered,
+        };
+        assert!(evidence(false, 0).is_silence());
+        assert!(!evidence(true, 0).is_silence());
+        assert!(!evidence(true, 1).is_silence(), "the last one may just have left");
+        assert!(evidence(true, 2).is_silence());
+    }
+}

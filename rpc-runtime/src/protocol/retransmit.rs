@@ -99,7 +99,9 @@ mod tests {
     fn follows_rfc_6298_section_2() {
         let mut trip = RoundTrip::new(&Limits::default());
         assert_eq!(trip.timeout(), ms(200), "before any sample");
+        assert_eq!(trip.estimate(), None);
         trip.sample(ms(100));
+        assert_eq!(trip.estimate(), Some(ms(100)));
         assert_eq!(trip.timeout(), ms(100) + ms(50) * 4, "SRTT = R, RTTVAR = R/2");
         trip.sample(ms(140));
         // RTTVAR = 3/4 * 50 + 1/4 * 40 = 47.5; SRTT = 7/8 * 100 + 1/8 * 140 = 105

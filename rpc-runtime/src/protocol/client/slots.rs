@@ -445,3 +445,17 @@ impl Client {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_taken_of_those_that_the_session_grants() {
+        let mut table = SlotTable { free: vec![0, 1, 2], ..SlotTable::default() };
+        assert_eq!(table.take_free(2), Some(1));
+        assert_eq!(table.take_free(1), Some(0));
+        assert_eq!(table.take_free(2), None, "an earlier session granted more");
+        assert_eq!(table.take_free(3), Some(2));
+    }
+}

@@ -327,3 +327,25 @@ fn server_slot_ack_equal_otherwise_is_dropped() {
         assert_eq!(bench.duplicate(LAST), before, "{state:?}");
     }
 }
+
+#[test]
+fn what_a_slot_drops_is_counted() {
+    let mut bench = Bench::prepared(Prepared::Done);
+    assert_eq!(bench.request(LAST - 1), []);
+    assert_eq!(bench.counters().duplicates_suppressed, 1);
+    assert_eq!(bench.duplicate(LAST), [returned(LAST, 2)]);
+    assert_eq!(bench.counters().duplicates_suppressed, 2);
+}
+
+#[test]
+fn what_names_no_slot_or_no_call_is_foreign() {
+    let mut bench = Bench::prepared(Prepared::Done);
+    let beyond = Ping { slot: SlotIndex(u32::MAX), sequence: Sequence(LAST), stamp: 1 };
+    assert_eq!(bench.send(&Pdu::Ping(beyond)), []);
+    assert_eq!(bench.counters().foreign, 1);
+    assert_eq!(bench.ping(0), []);
+    assert_eq!(bench.counters().foreign, 2);
+    bench.life = Incarnation(LIFE.0 - 1);
+    assert_eq!(bench.ping(LAST), []);
+    assert_eq!(bench.counters().foreign, 3, "no life of the session's");
+}
