@@ -125,7 +125,6 @@ fn eo_extend_between_two_sessions() {
         let call = world.call(till, durable());
         world.run(QUANTUM - ms(20));
         lose_session(world, bank, till);
-        world.link(till, bank).drop_next(Kind::Hello);
 
         world.run_until_ended(call);
 
