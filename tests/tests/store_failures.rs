@@ -361,6 +361,7 @@ fn a_server_that_was_away_for_long_lets_its_clients_come_back_before_it_deletes(
             till.pay(1).unwrap();
             sim::sleep(secs(10));
         }
+        sim::sleep(secs(10)); // who takes its leave has its rows deleted
     });
     world.run();
 }

@@ -267,7 +267,7 @@ impl ErrorKind {
                 if e.working_seen {
                     f.write_str(", and it was at work when last heard")?;
                 }
-                Ok(())
+                detail(f, e)
             }
             Self::ServerRestarted => {
                 write!(f, "the server at {peer} restarted during the call")?;
