@@ -375,8 +375,8 @@ impl Client {
         for key in self.keys() {
             self.cancel_for_close(now, key);
         }
+        self.call_off_before_bye(now);
         self.say_bye();
-        self.stop_all_calling_off(Space::Durable);
     }
 
     /// Calls and resolves under way.

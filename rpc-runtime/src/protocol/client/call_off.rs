@@ -94,6 +94,16 @@ impl Client {
         }
     }
 
+    /// Nobody will be there to say CANCEL later: it is said once more to a server that may not know.
+    pub(super) fn call_off_before_bye(&mut self, now: Instant) {
+        for space in [Space::Session, Space::Durable] {
+            for index in 0..self.table(space).slots.len() {
+                self.say_cancel(now, space, index);
+                self.stop_calling_off(space, index);
+            }
+        }
+    }
+
     pub(super) const fn is_calling_off(&self) -> bool {
         self.slots.calling_off > 0 || self.durable.slots.calling_off > 0
     }

@@ -118,10 +118,10 @@ fn a_cancel_while_the_session_is_resumed_is_said_once_it_is() {
 }
 
 #[test]
-fn a_client_that_closes_says_no_more() {
+fn a_client_that_closes_says_it_once_more() {
     let mut bench = called_off();
     bench.client.close(bench.now);
-    assert_eq!(bench.drain(), [Said::Bye]);
+    assert_eq!(bench.drain(), [CANCEL, Said::Bye]);
     assert!(bench.client.is_quiet());
 }
 
