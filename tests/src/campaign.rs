@@ -69,7 +69,7 @@ pub fn run(seed: u64, trace_lines: usize, knobs: Knobs) -> Report {
     let journal = Journal::new(false);
     let disks = simulation.with(|control| {
         control.trace.keep(trace_lines);
-        set_up(control, knobs, &journal)
+        set_up(control, seed, knobs, &journal)
     });
     simulation.run_until(Instant::START + SETTLED);
     let before = simulation.with(|control| control.net.counters().sent);
@@ -101,9 +101,9 @@ pub fn run(seed: u64, trace_lines: usize, knobs: Knobs) -> Report {
 }
 
 /// The day's plan.
-fn set_up(control: &mut Control, knobs: Knobs, journal: &Journal) -> Vec<Disk> {
+fn set_up(control: &mut Control, seed: u64, knobs: Knobs, journal: &Journal) -> Vec<Disk> {
     let mut rng = control.scenario_rng(0);
-    let weather = Weather::draw(&mut rng);
+    let weather = Weather::draw(seed, &mut rng);
     let limits = weather.limits(&mut rng);
     let faults = weather.faults(&mut rng);
     control.net.set_faults(faults);

@@ -19,11 +19,17 @@ pub(super) enum Weather {
     Late,
     /// Servers without room die and come back, one life after the other.
     Stormy,
+    /// Servers without room, and all that was said comes again when sessions and quanta have changed.
+    Echoing,
 }
 
+/// On which of so many days it echoes: a day of its own, so that the others stay as they were.
+const ECHOES: (u64, u64) = (5, 8);
+
 impl Weather {
-    pub(super) fn draw(rng: &mut dyn Rng) -> Self {
-        pick(rng, &[Self::Mixed, Self::Mixed, Self::Mixed, Self::Late, Self::Stormy])
+    pub(super) fn draw(seed: u64, rng: &mut dyn Rng) -> Self {
+        let drawn = pick(rng, &[Self::Mixed, Self::Mixed, Self::Mixed, Self::Late, Self::Stormy]);
+        if seed % ECHOES.1 == ECHOES.0 { Self::Echoing } else { drawn }
     }
 
     pub(super) fn limits(self, rng: &mut dyn Rng) -> Limits {
@@ -42,6 +48,15 @@ impl Weather {
                 limits.calls_queued_max = 1;
                 limits.calls_running_max = 1;
             }
+            Self::Echoing => {
+                limits.sessions_max = 64;
+                limits.slots_max = 64;
+                limits.calls_queued_max = 1;
+                limits.calls_running_max = pick(rng, &[1, 64]);
+                limits.lease = limits.lease_min;
+                limits.quantum = Duration::from_millis(30);
+                limits.grace = Duration::from_millis(400);
+            }
         }
         limits
     }
@@ -58,6 +73,10 @@ impl Weather {
                 let (least, cap) = (Duration::from_millis(15), Duration::from_secs(2));
                 Faults::default().loss(rng.unit() * 0.3).delay(Delay::HeavyTail { least, cap })
             }
+            Self::Echoing => {
+                let delay = Duration::ZERO..=Duration::from_millis(pick(rng, &[200, 600]));
+                Faults::default().duplicate(0.5).delay(delay)
+            }
         }
     }
 
@@ -67,6 +86,7 @@ impl Weather {
             Self::Mixed => (rng.below(3), 300_000),
             Self::Late => (rng.below(2), 300_000),
             Self::Stormy => (5 + rng.below(5), 60_000),
+            Self::Echoing => (4 + rng.below(5), 60_000),
         }
     }
 
@@ -75,6 +95,7 @@ impl Weather {
         match self {
             Self::Mixed | Self::Stormy => pick(rng, &[0, 0, 1, 1, 2]),
             Self::Late => pick(rng, &[1, 2, 4, 4]),
+            Self::Echoing => pick(rng, &[0, 1, 2, 4]),
         }
     }
 
@@ -82,7 +103,7 @@ impl Weather {
     pub(super) const fn moves(self) -> f64 {
         match self {
             Self::Mixed | Self::Stormy => 0.3,
-            Self::Late => 0.7,
+            Self::Late | Self::Echoing => 0.7,
         }
     }
 
@@ -94,7 +115,7 @@ impl Weather {
                 rng.chance(0.4).then(|| pick(rng, &all))
             }
             Self::Late => rng.chance(0.7).then_some(Semantics::AtLeastOnce),
-            Self::Stormy => rng.chance(0.7).then_some(Semantics::ExactlyOnce),
+            Self::Stormy | Self::Echoing => rng.chance(0.7).then_some(Semantics::ExactlyOnce),
         };
         match (calls, one) {
             (Calls::All, Some(one)) => Calls::Only(one),
@@ -105,8 +126,8 @@ impl Weather {
     /// How long an execution takes, of handlers that are quick or slow as a rule.
     pub(super) fn takes(self, rng: &mut dyn Rng, are_slow: bool) -> Duration {
         let micros = match (self, rng.below(10), are_slow) {
-            (Self::Late, 0..=4, _) => 30_000 + rng.below(300_000),
-            (Self::Late, _, _) => 400_000 + rng.below(1_000_000),
+            (Self::Late | Self::Echoing, 0..=4, _) => 30_000 + rng.below(300_000),
+            (Self::Late | Self::Echoing, _, _) => 400_000 + rng.below(1_000_000),
             (_, 0..=5, false) | (_, 0..=1, true) => 0,
             (_, 6..=8, false) | (_, 2..=3, true) => rng.below(60_000),
             (_, _, false) => rng.below(1_500_000),
