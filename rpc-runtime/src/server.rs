@@ -32,6 +32,7 @@ use crate::service::Service;
 use crate::time::Duration;
 
 mod dispatch;
+mod errands;
 mod exports;
 #[cfg(feature = "model")]
 pub mod explored;

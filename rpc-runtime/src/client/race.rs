@@ -321,30 +321,18 @@ impl Wake for Opens {
 #[cfg(all(test, feature = "reactor"))]
 mod tests {
     use super::*;
-    use crate::address::Address;
     use crate::client::Channel;
-    use crate::ids::{Incarnation, ServerId};
     use crate::protocol::{DoubtCause, Evidence, Outcome};
     use Execution::{Executed, NotExecuted, Unknown};
 
     fn finished(execution: Execution) -> Finished {
-        let evidence = Evidence {
-            transmissions: 1,
-            started: Instant::START,
-            ended: Instant::START,
-            peer: Address::Virtual(1),
-            server: ServerId::NONE,
-            incarnation: Incarnation::NONE,
-            working_seen: false,
-            server_deaths: 0,
-            probes_unanswered: 0,
-        };
         let outcome = match execution {
             Executed => Outcome::Returned(Vec::new()),
             NotExecuted => Outcome::Sealed,
             Unknown => Outcome::InDoubt(DoubtCause::NoReply),
         };
-        Finished { call: CallId::UNSENT, outcome, evidence, arguments: Vec::new() }
+        let (call, evidence) = (CallId::UNSENT, Evidence::OF_NOTHING);
+        Finished { call, outcome, evidence, arguments: Vec::new() }
     }
 
     #[test]

@@ -149,21 +149,31 @@ impl Evidence {
 const SILENT_PROBES_MIN: u32 = 2;
 
 #[cfg(test)]
+impl Evidence {
+    /// Of a call that was handed over once, and of which nothing was heard.
+    pub(crate) const OF_NOTHING: Self = Self {
+        transmissions: 1,
+        started: Instant::START,
+        ended: Instant::START,
+        peer: Address::Virtual(1),
+        server: ServerId::NONE,
+        incarnation: Incarnation::NONE,
+        working_seen: false,
+        server_deaths: 0,
+        probes_unanswered: 0,
+    };
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn silence_is_to_hear_nothing_or_to_probe_in_vain_more_than_once() {
         let evidence = |working_seen, probes_unanswered| Evidence {
-            transmissions: 1,
-            started: Instant::START,
-            ended: Instant::START,
-            peer: Address::Virtual(1),
-            server: ServerId::NONE,
-            incarnation: Incarnation::NONE,
             working_seen,
-            server_deaths: 0,
             probes_unanswered,
+            ..Evidence::OF_NOTHING
         };
         assert!(evidence(false, 0).is_silence());
         assert!(!evidence(true, 0).is_silence());

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use crate::driver::{Link, Received};
 use crate::server::dispatch::Contexts;
-use crate::server::state::{Errands, Receiver, Shared, Turn};
+use crate::server::errands::Errands;
+use crate::server::state::{Receiver, Shared, Turn};
 
 /// A server's receiving thread, not yet running.
 #[derive(Debug)]

@@ -8,10 +8,11 @@ use crate::driver::Link;
 use crate::error::CallError;
 use crate::ids::{Incarnation, ServerId};
 use crate::protocol::ServerCounters;
+use crate::server::errands::Errands;
 use crate::server::exports::misconfigured;
 use crate::server::receiver::Receiving;
 use crate::server::registration::{Exported, Lease, Registering, Standing};
-use crate::server::state::{Errands, Receiver, Shared};
+use crate::server::state::{Receiver, Shared};
 use crate::time::{Duration, Instant};
 
 /// How long a drained server waits for its last replies to be acknowledged: idle clients do so after

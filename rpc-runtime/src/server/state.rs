@@ -1,4 +1,4 @@
-//! What stands behind the server's lock, and the errands that its turns leave for afterwards.
+//! What stands behind the server's lock.
 //!
 //! A thread takes the lock for one turn: it feeds the core, drains it, and picks its next handler.
 //! Whatever that asks of the world (datagrams to send, threads to wake, handlers to tell of their
@@ -8,22 +8,18 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::ThreadId;
 
-use crate::address::Address;
 use crate::context::CallContext;
 use crate::driver::{Gate, Link, World};
 use crate::ids::{CallId, ClientId, GenerationId, Space};
 use crate::protocol::{self, Begin, Execute, Output, ServerCounters, ServerEvent, Ticket};
 use crate::server::dispatch::{Contexts, Done, Job, Went, Work};
+use crate::server::errands::Errands;
 use crate::server::exports::Exports;
-use crate::server::pending::{Parked, Pending};
+use crate::server::pending::Parked;
 use crate::server::storing::{Keeper, Settled, Storing};
-use crate::server::workers;
 use crate::service::DurableCall;
 use crate::store::BATCH_JOBS_MAX;
 use crate::time::{Duration, Instant};
-
-/// Buffers for datagrams that a thread keeps from one turn to the next.
-const DATAGRAMS_KEPT_MAX: usize = 64;
 
 /// All that the threads of one server share.
 #[derive(Debug)]
@@ -303,7 +299,7 @@ impl State {
     /// No thread is to be had for the worker `number`. Those that there are see to what waits; where
     /// there is none it is turned away, and the next call, or async handler that was called, tries
     /// again.
-    fn do_without(&mut self, now: Instant, number: usize) {
+    pub(super) fn do_without(&mut self, now: Instant, number: usize) {
         self.vacant.push(number);
         self.called = None;
         if self.storing.keeper == Keeper::Called {
@@ -537,80 +533,4 @@ pub(super) type Wake = Option<Instant>;
 pub(super) struct Turn<'t> {
     pub(super) world: &'t Arc<dyn World>,
     pub(super) contexts: &'t mut Contexts,
-}
-
-/// What is to be done once the lock is released. Each thread keeps its own, for the buffers.
-#[derive(Debug, Default)]
-pub(super) struct Errands {
-    /// Buffers; the first `ready` of them hold datagrams and their destinations.
-    datagrams: Vec<(Option<Address>, Vec<u8>)>,
-    ready: usize,
-    pub(super) link: Option<Arc<dyn Link>>,
-    cancels: Vec<CallContext>,
-    /// Async handlers that nobody will go on with.
-    abandoned: Vec<Pending>,
-    gates: Vec<Arc<dyn Gate>>,
-    fresh_workers: Vec<usize>,
-    pub(super) must_wake_receiver: bool,
-}
-
-impl Errands {
-    /// The buffer for the next datagram.
-    fn datagram(&mut self) -> &mut Vec<u8> {
-        if self.ready == self.datagrams.len() {
-            self.datagrams.push((None, Vec::new()));
-        }
-        &mut self.datagrams[self.ready].1
-    }
-
-    /// The buffer holds a datagram.
-    fn send_to(&mut self, to: Address) {
-        self.datagrams[self.ready].0 = Some(to);
-        self.ready += 1;
-    }
-
-    /// Does not open this gate.
-    pub(super) fn leave_shut(&mut self, gate: &Arc<dyn Gate>) {
-        self.gates.retain(|other| !Arc::ptr_eq(other, gate));
-    }
-
-    /// Does all that is to be done. The lock must not be held.
-    pub(super) fn run(&mut self, shared: &Arc<Shared>) {
-        self.send();
-        while let Some(number) = self.fresh_workers.pop() {
-            if workers::hire(shared, number).is_err() {
-                let (mut state, now) = shared.turn();
-                state.do_without(now, number);
-                let until = state.drain(now, shared, self);
-                self.must_wake_receiver |= state.receiver_must_look(until);
-                drop(state);
-                self.send();
-            }
-        }
-        let link = self.link.take();
-        if std::mem::take(&mut self.must_wake_receiver)
-            && let Some(link) = &link
-        {
-            link.wake();
-        }
-        drop(link); // whoever stops the server waits for that
-        for gate in self.gates.drain(..) {
-            gate.open();
-        }
-        for context in self.cancels.drain(..) {
-            context.cancel();
-        }
-        self.abandoned.clear();
-    }
-
-    fn send(&mut self) {
-        for (to, datagram) in &mut self.datagrams[..self.ready] {
-            if let (Some(to), Some(link)) = (to.take(), &self.link) {
-                // A datagram that did not leave is one that was lost: the protocol sees to it.
-                let _ = link.send(to, datagram);
-            }
-        }
-        self.ready = 0;
-        self.datagrams.truncate(DATAGRAMS_KEPT_MAX);
-    }
 }

@@ -10,7 +10,8 @@ use crate::driver::NoThread;
 use crate::ids::GenerationId;
 use crate::protocol::{DurableTable, OpeningKey, ServerEvent};
 use crate::server::dispatch::Contexts;
-use crate::server::state::{Errands, Question, Shared, Turn};
+use crate::server::errands::Errands;
+use crate::server::state::{Question, Shared, Turn};
 use crate::server::storing::asked;
 use crate::time::Duration;
 
