@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use rpc_runtime::protocol::Limits;
 use rpc_runtime::sim::{self, SimDisk};
 use rpc_runtime::store::memory::{LANDING, MemoryStore, MemoryTx, StoreFaults};
 use rpc_runtime::store::record::SlotRecord;
-use rpc_runtime::store::{Commit, Durable, RowKey, Rows, Store, StoreError};
+use rpc_runtime::store::{Commit, Durable, RowKey, Rows, Store, StoreError, StoreErrorKind};
 use rpc_runtime::{CallError, ErrorKind, Execution, Resolution, Server, service};
 
 #[service]
@@ -183,11 +183,13 @@ fn a_commit_that_outlives_its_connection_is_not_denied() {
     }
 }
 
-/// A store with a bug: the asked-for call of one of its functions panics.
-#[derive(Debug)]
+/// A store with a bug: the asked-for call of one of its functions panics. Or one that is away: it
+/// commits, and nobody hears of it.
+#[derive(Debug, Default)]
 struct Buggy {
     store: MemoryStore,
     panics: Panics,
+    is_away: Arc<AtomicBool>,
 }
 
 /// How many calls are left until one panics, of transactions and of looks.
@@ -199,6 +201,11 @@ impl Buggy {
             std::panic::resume_unwind(Box::new("a bug"));
         }
     }
+
+    fn answer<T>(&self, answer: Result<T, StoreError>) -> Result<T, StoreError> {
+        let away = || StoreError::new(StoreErrorKind::Lost, "as the test wished").doubtful();
+        if self.is_away.load(Ordering::Relaxed) { Err(away()) } else { answer }
+    }
 }
 
 impl Store for Buggy {
@@ -206,7 +213,7 @@ impl Store for Buggy {
 
     fn transact(&self, body: &mut dyn FnMut(&mut MemoryTx) -> Commit) -> Result<(), StoreError> {
         self.count(0);
-        self.store.transact(body)
+        self.answer(self.store.transact(body))
     }
 
     fn get(tx: &mut MemoryTx, key: RowKey) -> Result<Option<Vec<u8>>, StoreError> {
@@ -231,8 +238,45 @@ impl Store for Buggy {
 
     fn look(&self, rows: Rows, limit: usize) -> Result<Vec<(RowKey, Vec<u8>)>, StoreError> {
         self.count(1);
-        self.store.look(rows, limit)
+        self.answer(self.store.look(rows, limit))
     }
+}
+
+/// A world with a till in that store, which it has in its first life only.
+fn world_around(store: Buggy) -> sim::World {
+    let mut world = sim::World::new(1);
+    let store = Mutex::new(Some(store));
+    world.server("till", move || {
+        let store = store.lock().unwrap().take().unwrap();
+        TillService::durable(&Durable::start(store).unwrap(), |tx, call| {
+            call.on(&Open(RefCell::new(tx)))
+        })
+    });
+    world
+}
+
+/// Its client waits for half a minute, and asks for another minute, in a session that is alive.
+#[test]
+fn a_store_that_is_back_after_the_deadline_says_what_it_committed_to_whoever_still_asks() {
+    let is_away = Arc::<AtomicBool>::default();
+    let mut world = world_around(Buggy { is_away: Arc::clone(&is_away), ..Buggy::default() });
+    world.client("ann", move || {
+        let till = TillClient::connect("sim://till").unwrap();
+        assert_eq!(till.pay(5).unwrap(), 5);
+        is_away.store(true, Ordering::Relaxed);
+        let error = till.pay(7).unwrap_err();
+        assert_eq!(error.execution(), Execution::Unknown, "{error}");
+        for _ in 0..6 {
+            let resolution = till.resolve(error.call());
+            let unknown = resolution.map_err(|error| error.execution());
+            assert!(matches!(unknown, Err(Execution::Unknown)), "{unknown:?}");
+        }
+        is_away.store(false, Ordering::Relaxed);
+        let resolution = till.resolve(error.call()).unwrap();
+        assert!(matches!(resolution, Resolution::Returned(_)), "{resolution:?}");
+        assert_eq!(till.pay(1).unwrap(), 13);
+    });
+    world.run();
 }
 
 /// Whatever a store's panic interrupts: a call, the question what became of one, a client's coming.
@@ -240,15 +284,7 @@ impl Store for Buggy {
 fn a_store_that_panics_delays_the_calls_that_it_met_and_silences_none() {
     for (transacts, looks) in [(1, 0), (2, 0), (3, 0), (4, 0), (0, 1), (1, 1), (1, 2), (2, 1)] {
         let panics = Panics::default();
-        let store = Buggy { store: MemoryStore::new(), panics: Arc::clone(&panics) };
-        let mut world = sim::World::new(1);
-        let store = Mutex::new(Some(store));
-        world.server("till", move || {
-            let store = store.lock().unwrap().take().unwrap();
-            TillService::durable(&Durable::start(store).unwrap(), |tx, call| {
-                call.on(&Open(RefCell::new(tx)))
-            })
-        });
+        let mut world = world_around(Buggy { panics: Arc::clone(&panics), ..Buggy::default() });
         world.client("ann", move || {
             let till = TillClient::connect("sim://till").unwrap();
             assert_eq!(till.pay(5).unwrap(), 5);

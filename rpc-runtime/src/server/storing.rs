@@ -178,7 +178,8 @@ pub(super) fn store(jobs: Vec<Job>, shared: &Arc<Shared>) -> Went {
 
 /// Asks the store for what became of calls that may have been committed, each once: behind all
 /// transactions that may still be committing. Those that it does not say anything of are asked for
-/// again, as long as somebody waits for them.
+/// again, whether or not their time is over: their clients are told that they are being worked on, and
+/// learn what became of them once the store is back.
 pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
     let mut settled = Settled::default();
     let ledger = shared.exports.ledger();
@@ -190,7 +191,7 @@ pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
         });
         match recorded {
             Some(Ok(answer)) => settled.dones.push(open.done(answer)),
-            Some(Err(_)) if !open.context.remaining().is_zero() => settled.doubts.push(open),
+            Some(Err(error)) if may_mend(error.kind()) => settled.doubts.push(open),
             Some(Err(_)) | None => settled.dones.push(open.done(Answer::UNSETTLED)),
         }
     }
@@ -200,6 +201,11 @@ pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
         ledger.pause();
     }
     Went::Asked(settled)
+}
+
+/// Whether a store that failed like that may yet say what became of a call.
+const fn may_mend(failure: StoreErrorKind) -> bool {
+    !matches!(failure, StoreErrorKind::Corrupt | StoreErrorKind::Fenced)
 }
 
 /// Asks the store, which may be anybody's: a panic of its is a failure of its.
