@@ -43,16 +43,15 @@ const ACKNOWLEDGED_TOGETHER: usize = 256;
 pub(super) struct Question {
     pub(super) event: Option<ServerEvent>,
     pub(super) acknowledged: Vec<(ClientId, CallId)>,
-    /// For how long what nobody asks for is kept; `None` when that cannot be told yet.
-    pub(super) retention: Option<Duration>,
+    /// For how long what nobody asks for is kept.
+    pub(super) retention: Duration,
 }
 
 /// What stands behind the lock.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) core: protocol::Server,
-    /// When it began to serve, and the time of the last turn.
-    began: Instant,
+    /// The time of the last turn.
     now: Instant,
     /// `None` once the server was stopped: the address is free when the last thread let go of it.
     pub(super) link: Option<Arc<dyn Link>>,
@@ -108,7 +107,6 @@ impl Shared {
         let (ended, drained, bell) = (world.gate(), world.gate(), world.gate());
         let state = State {
             core,
-            began: world.now(),
             now: Instant::START,
             link: Some(link),
             queue: VecDeque::new(),
@@ -224,10 +222,7 @@ impl State {
         } else {
             Vec::new()
         };
-        // Clients could not ask while nobody served; and the calendar may have been set meanwhile.
-        let limits = self.core.limits();
-        let had_time = self.began.until(self.now) >= limits.lease;
-        let retention = had_time.then_some(limits.retention);
+        let retention = self.core.limits().retention;
         (event.is_some() || !acknowledged.is_empty()).then_some(Question {
             event,
             acknowledged,

@@ -90,7 +90,7 @@ fn ask(shared: &Shared, question: Question) -> Option<(OpeningKey, Option<Durabl
         }
         ServerEvent::Retain { in_use } => {
             let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
-            let before = retention.map_or(0, |retention| now.saturating_sub(millis(retention)));
+            let before = now.saturating_sub(millis(retention));
             let _ = asked(|| ledger.retain(&in_use, now, before));
             None
         }

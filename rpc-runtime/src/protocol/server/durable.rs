@@ -65,8 +65,8 @@ pub(super) struct Durable {
     pub(super) enabled: bool,
     /// Whether it belongs to a later life by now.
     pub(super) is_fenced: bool,
-    /// When the store is to be looked after again.
-    retain_at: Instant,
+    /// When the store is to be looked after again, once that was said for the first time.
+    retain_at: Option<Instant>,
     retain_timer: Option<TimerId>,
     pub(super) generations: BTreeMap<GenerationId, Generation>,
     pub(super) openings: BTreeMap<OpeningKey, (Origin, Hello)>,

@@ -13,12 +13,13 @@ const LOOKS_PER_RETENTION_COUNT: u32 = 30;
 
 impl Server {
     /// A generation came into use: from now on the store is looked after. At once if that was not
-    /// done for long.
+    /// done for long, but not before those whom nobody could ask in the life before had the time to.
     pub(super) fn watch_store(&mut self, now: Instant) {
         let timer =
             *self.durable.retain_timer.get_or_insert_with(|| self.timers.add(TimerKey::Retain));
         if !self.timers.is_set(timer) {
-            self.timers.set(timer, self.durable.retain_at.max(now));
+            let at = *self.durable.retain_at.get_or_insert(now + self.limits.lease);
+            self.timers.set(timer, at.max(now));
         }
     }
 
@@ -29,7 +30,7 @@ impl Server {
             return;
         }
         let every = self.limits.retention / LOOKS_PER_RETENTION_COUNT;
-        self.durable.retain_at = now + every;
+        self.durable.retain_at = Some(now + every);
         self.watch_store(now);
         let used = self.durable.generations.iter();
         let in_use: Vec<(ClientId, GenerationId)> =

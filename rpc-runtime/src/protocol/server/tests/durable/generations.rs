@@ -243,18 +243,22 @@ fn durable_slots_of_a_store_that_a_later_life_has_are_not_spoken_of() {
 }
 
 #[test]
-fn the_store_is_looked_after_at_once_and_then_as_long_as_it_is_in_use() {
+fn the_store_is_looked_after_a_lease_after_it_came_into_use_and_as_long_as_it_is() {
     let limits = Limits { retention: Duration::from_secs(300), ..Limits::default() };
     let mut bench = Bench::empty(limits);
     bench.server.enable_durable();
     bench.session = bench.claim(GenerationId::NONE, GENERATION, Vec::new());
-    bench.pass(Duration::ZERO);
-    assert_eq!(bench.retained, [[(CLIENT, GENERATION)]], "nobody knows how long it was alone");
-    for _ in 0..20 {
-        bench.pass(Duration::from_secs(1));
-        bench.d_ping(1);
-    }
-    assert_eq!(bench.retained.len(), 3, "every tenth second");
+    let mut serve = |seconds| {
+        for _ in 0..seconds {
+            bench.pass(Duration::from_secs(1));
+            bench.d_ping(1);
+        }
+        bench.retained.clone()
+    };
+    let lease = Limits::default().lease.as_secs();
+    assert!(serve(lease - 1).is_empty(), "others may be about to come back");
+    assert_eq!(serve(1), [[(CLIENT, GENERATION)]]);
+    assert_eq!(serve(20).len(), 3, "every tenth second");
     // The session ends, and with it the timer: nothing is in use.
     bench.pass(Duration::from_secs(100));
     let looks = bench.retained.len();
