@@ -4,7 +4,7 @@
 //! its quantum or its deadline. Without this, one lost datagram would let the work of a whole chain
 //! go on behind a call that was killed.
 
-use super::session::Link;
+use super::session::{Link, Session};
 use super::slots::SlotTable;
 use super::{Client, TimerKey};
 use crate::ids::{SlotIndex, Space};
@@ -28,18 +28,26 @@ impl Client {
         let timer = self.timers.add(TimerKey::CallOff(space, index));
         let calling_off = CallingOff { timer, tries: 0, stamp: 0 };
         self.table(space).set_calling_off(index, Some(calling_off));
-        self.say_cancel(now, space, index);
+        self.say_cancel(now, self.live(), (space, index));
     }
 
     /// Nothing was heard: once more, or never again.
     pub(super) fn on_call_off_timer(&mut self, now: Instant, space: Space, index: usize) {
-        self.say_cancel(now, space, index);
+        self.say_cancel(now, self.live(), (space, index));
         if self.calls.is_empty() && !self.is_calling_off() {
             self.fall_quiet(now);
         }
     }
 
-    fn say_cancel(&mut self, now: Instant, space: Space, index: usize) {
+    /// The session, unless it is being resumed: then the next time will do.
+    fn live(&self) -> Option<Session> {
+        match self.link {
+            Link::Live(session) => Some(session),
+            Link::None | Link::Opening(_) => None,
+        }
+    }
+
+    fn say_cancel(&mut self, now: Instant, to: Option<Session>, (space, index): (Space, usize)) {
         let slot = &mut self.table(space).slots[index];
         let Some(calling_off) = &mut slot.calling_off else { return };
         let stamp = now.as_micros();
@@ -47,7 +55,7 @@ impl Client {
         let tries = calling_off.tries;
         calling_off.tries += 1;
         let (timer, sequence) = (calling_off.timer, slot.sequence);
-        if let Link::Live(session) = self.link {
+        if let Some(session) = to {
             let slot = SlotIndex(u32::try_from(index).expect("slots are numbered in 32 bits"));
             let envelope = self.envelope(&session, space);
             let cancel = Pdu::Cancel(Cancel { slot, sequence, stamp });
@@ -94,11 +102,13 @@ impl Client {
         }
     }
 
-    /// Nobody will be there to say CANCEL later: it is said once more to a server that may not know.
+    /// Nobody will be there to say CANCEL later: it is said once more to a server that may not know,
+    /// where BYE goes, be the session resumed or not.
     pub(super) fn call_off_before_bye(&mut self, now: Instant) {
+        let to = self.session().copied();
         for space in [Space::Session, Space::Durable] {
             for index in 0..self.table(space).slots.len() {
-                self.say_cancel(now, space, index);
+                self.say_cancel(now, to, (space, index));
                 self.stop_calling_off(space, index);
             }
         }

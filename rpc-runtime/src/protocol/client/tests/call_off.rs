@@ -118,6 +118,16 @@ fn a_cancel_while_the_session_is_resumed_is_said_once_it_is() {
 }
 
 #[test]
+fn a_client_that_closes_while_the_session_is_resumed_says_it_where_it_says_goodbye() {
+    let (mut bench, key) = Bench::busy();
+    bench.no_session();
+    assert_eq!(bench.cancel(key), []);
+    bench.client.close(bench.now);
+    assert_eq!(bench.drain(), [CANCEL, Said::Bye]);
+    assert!(bench.client.is_quiet());
+}
+
+#[test]
 fn a_client_that_closes_says_it_once_more() {
     let mut bench = called_off();
     bench.client.close(bench.now);
