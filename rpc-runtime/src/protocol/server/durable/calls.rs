@@ -194,6 +194,7 @@ impl Server {
             // It was sealed while it ran, or called off, and is known not to have run (H5).
             HandlerEnd::NotCommitted if live.stopped && is_ours => {
                 slot.state = State::Sealed;
+                slot.quantum = 0;
                 self.counters.not_committed += 1;
                 self.counters.sealed += 1;
                 self.pool.give(body);

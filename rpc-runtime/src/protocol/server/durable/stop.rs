@@ -20,6 +20,7 @@ impl Server {
         let Some(slot) = self.new_durable_slot(place) else { return };
         slot.last = ask.sequence;
         slot.state = State::Sealed;
+        slot.quantum = 0;
         self.counters.sealed += 1;
         self.answer_durable(now, place, ask);
     }

@@ -234,10 +234,26 @@ fn durable_slot_quanta_count_on_in_a_call_that_was_not_committed_and_anew_in_the
     bench.d_extend(LAST, 2, Answer::Yes);
     assert_eq!(bench.counters().quanta_granted, 1);
     bench.finish(HandlerEnd::Returned, b"reply");
+    assert_next_is_asked_for_the_first_time(&mut bench);
+}
+
+fn assert_next_is_asked_for_the_first_time(bench: &mut Bench) {
     bench.d_request(LAST + 1);
     bench.begin();
     let first = extend(LAST + 1, 1, Answer::Ask);
     assert_eq!(bench.pass(QUANTUM).last(), Some(&Said::Extend(first)));
+}
+
+#[test]
+fn durable_slot_quanta_begin_anew_after_a_call_that_was_sealed() {
+    let mut bench = asked();
+    bench.d_seal(LAST);
+    bench.finish(HandlerEnd::NotCommitted, b"");
+    assert_next_is_asked_for_the_first_time(&mut bench);
+    let mut bench = asked();
+    bench.finish(HandlerEnd::NotCommitted, b"");
+    assert_eq!(bench.d_seal(LAST), [promised(LAST)]);
+    assert_next_is_asked_for_the_first_time(&mut bench);
 }
 
 #[test]
