@@ -23,7 +23,7 @@ pub(super) enum Weather {
     Echoing,
 }
 
-/// On which of so many days it echoes: a day of its own, so that the others stay as they were.
+/// On which of so many days it echoes: a day of its own, so that it takes no other weather's days.
 const ECHOES: (u64, u64) = (5, 8);
 
 impl Weather {

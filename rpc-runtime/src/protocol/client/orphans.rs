@@ -1,7 +1,8 @@
 //! A server asks whether a call is still waited for (EXTEND), or whether its owner lives (OWNER).
 //!
-//! Answered at once and truthfully, one answer a question, never longer than it: yes only where this
-//! life made the call and its caller waits, no for all else that was this client's.
+//! Answered truthfully, one answer a question, never longer than it: yes only where this life made the
+//! call and its caller waits, no for all else that was this client's; nothing about a durable call where
+//! another session than the one that was asked may know better.
 
 use super::Client;
 use super::slots::State;
