@@ -84,6 +84,13 @@ impl Storing {
         self.keeper == Keeper::None && !(self.calls.is_empty() && self.doubts.is_empty())
     }
 
+    /// Whoever was called to look after them does not come, or sees to something else first.
+    pub(super) fn call_again(&mut self) {
+        if self.keeper == Keeper::Called {
+            self.keeper = Keeper::None;
+        }
+    }
+
     /// Takes a call in.
     pub(super) fn accept(&mut self, now: Instant, call: Execute) {
         self.calls.push_back(call);
