@@ -266,7 +266,7 @@ impl State {
 
     /// Sees to it that a worker looks after the calls that wait for the store, if none does.
     fn call_keeper(&mut self, errands: &mut Errands) {
-        if self.storing.wants_keeper() && !self.is_full() && self.roster.call(errands) {
+        if self.storing.wants_keeper(!self.is_full()) && self.roster.call(errands) {
             self.storing.keeper = Keeper::Called;
         }
     }

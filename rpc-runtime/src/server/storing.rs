@@ -79,9 +79,10 @@ pub(super) struct Settled {
 }
 
 impl Storing {
-    /// Whether calls wait that nobody will look after.
-    pub(super) fn wants_keeper(&self) -> bool {
-        self.keeper == Keeper::None && !(self.calls.is_empty() && self.doubts.is_empty())
+    /// Whether calls wait that nobody will look after. Those that have begun need no room.
+    pub(super) fn wants_keeper(&self, has_room: bool) -> bool {
+        let can_begin = has_room && !self.calls.is_empty();
+        self.keeper == Keeper::None && (can_begin || !self.doubts.is_empty())
     }
 
     /// Whoever was called to look after them does not come, or sees to something else first.
