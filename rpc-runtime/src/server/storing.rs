@@ -189,11 +189,14 @@ pub(super) fn store(jobs: Vec<Job>, shared: &Arc<Shared>) -> Went {
 /// again, as long as somebody waits for them.
 pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
     let mut settled = Settled::default();
-    let ledger = shared.exports.ledger();
-    let all_ended = ledger.map(|ledger| asked(|| ledger.settle()));
+    let Some(ledger) = shared.exports.ledger() else {
+        settled.dones.extend(doubts.into_iter().map(|open| open.done(Answer::UNSETTLED)));
+        return Went::Asked(settled);
+    };
+    let all_ended = asked(|| ledger.settle());
     for open in doubts {
-        let recorded = ledger.zip(open.call.as_ref()).map(|(ledger, call)| {
-            all_ended.clone().unwrap_or(Ok(()))?;
+        let recorded = open.call.as_ref().map(|call| {
+            all_ended.clone()?;
             asked(|| ledger.recorded(call))
         });
         match recorded {
@@ -202,9 +205,7 @@ pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
             Some(Err(_)) | None => settled.dones.push(open.done(Answer::UNSETTLED)),
         }
     }
-    if !settled.doubts.is_empty()
-        && let Some(ledger) = ledger
-    {
+    if !settled.doubts.is_empty() {
         ledger.pause();
     }
     Went::Asked(settled)
