@@ -82,10 +82,7 @@ impl<'c> Marshalled<'c> {
         let unkept = described.is_exterminated() && connection.keeper.is_none();
         let early = unsendable(refused, name).or_else(|| unkept.then(unrecorded)).or_else(|| {
             let cancelled = parent.as_ref().is_some_and(CallContext::cancelled);
-            cancelled.then(|| {
-                CallError::new(ErrorKind::Cancelled, Execution::NotExecuted)
-                    .with_detail("the call that made it was cancelled")
-            })
+            cancelled.then(called_off)
         });
         if let Some(error) = early {
             connection.recycle([buffer]);
@@ -129,6 +126,12 @@ fn unrecorded() -> CallError {
     CallError::new(ErrorKind::JournalFailed, Execution::NotExecuted).with_detail(
         "orphans of this method are killed from the client's journal, and this channel keeps none: give it one with `Channel::journal`",
     )
+}
+
+/// What was to be done for a call under service that is called off.
+pub(super) fn called_off() -> CallError {
+    CallError::new(ErrorKind::Cancelled, Execution::NotExecuted)
+        .with_detail("the call that made it was cancelled")
 }
 
 /// Why a call cannot be put into bytes, if it cannot.
