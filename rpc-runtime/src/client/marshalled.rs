@@ -153,16 +153,16 @@ pub(super) fn deadline(
     parent: Option<&CallContext>,
     timeout: Duration,
 ) -> Instant {
-    let left = parent.map(CallContext::remaining);
-    let left = left.map(|left| left.saturating_sub(margin(left, connection)));
+    let round_trip = || connection.lock().core.round_trip().unwrap_or_default();
+    let left = parent.map(|parent| left_for_nested(parent, round_trip()));
     connection.world.now() + left.map_or(timeout, |left| left.min(timeout))
 }
 
-/// How much earlier than its parent a nested call ends: it takes the answer time to come, and the
-/// parent's to go back (protocol tables, M16).
-fn margin(left: Duration, connection: &Connection) -> Duration {
-    let round_trip = connection.lock().core.round_trip().unwrap_or_default();
-    (left * MARGIN_PERCENT / 100).max(round_trip * MARGIN_ROUND_TRIPS)
+/// What a call under service has left for what it waits for, which ends somewhat earlier: it takes
+/// the answer time to come, and the call's own to go back (protocol tables, M16).
+pub(crate) fn left_for_nested(parent: &CallContext, round_trip: Duration) -> Duration {
+    let left = parent.remaining();
+    left.saturating_sub((left * MARGIN_PERCENT / 100).max(round_trip * MARGIN_ROUND_TRIPS))
 }
 
 /// A method's name, made into text only when an error needs it.
