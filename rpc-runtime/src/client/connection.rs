@@ -204,7 +204,7 @@ impl Connection {
             state.probe = Some(key);
         }
         state.waits.expect(key);
-        self.after(state, now, std::mem::take(&mut errands));
+        self.after(state, now, errands);
         key
     }
 
@@ -214,19 +214,17 @@ impl Connection {
         ask: impl FnOnce(&mut Client, Instant) -> CallKey,
     ) -> CallKey {
         let (mut state, now) = self.turn();
-        let mut errands = self.errands();
         let key = ask(&mut state.core, now);
         state.waits.expect(key);
-        self.after(state, now, std::mem::take(&mut errands));
+        self.after(state, now, self.errands());
         key
     }
 
     /// Calls a call off; its end is still to be taken.
     pub(super) fn cancel(self: &Arc<Self>, key: CallKey) {
         let (mut state, now) = self.turn();
-        let mut errands = self.errands();
         state.core.cancel(now, key);
-        self.after(state, now, std::mem::take(&mut errands));
+        self.after(state, now, self.errands());
     }
 
     /// Nobody will ask for this call's end any more.
@@ -240,7 +238,7 @@ impl Connection {
         if state.waits.take(key).is_none() {
             errands.discard(state.waits.forget(key));
         }
-        self.after(state, now, std::mem::take(&mut errands));
+        self.after(state, now, errands);
     }
 
     /// The machine was spoken to: drains it, sees to it that somebody attends to what is left, and
