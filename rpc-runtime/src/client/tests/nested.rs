@@ -15,6 +15,40 @@ fn served_for(time: Duration) -> CallContext {
     CallContext::new(here(), facts)
 }
 
+#[test]
+fn calls_that_a_handler_lets_go_of_leave_nothing_with_it_once_they_have_ended() {
+    check(1, |channel| {
+        let context = served_for(Duration::from_secs(60));
+        let _entered = context.enter();
+        let clock = ClockClient::on(channel);
+        for _ in 0..200 {
+            clock.start().quick().detach();
+            clock.quick().unwrap();
+        }
+        sleep(Duration::from_secs(1)); // what came meanwhile is read
+        assert_eq!(context.registered(), 0);
+        clock.start().slow(2_000_000).detach();
+        assert_eq!(context.registered(), 1, "it is called off with the call");
+        sleep(Duration::from_secs(3));
+        assert_eq!(context.registered(), 0);
+    });
+}
+
+#[test]
+fn a_call_that_a_handler_let_go_of_is_called_off_with_the_handlers_own() {
+    check(1, |channel| {
+        let context = served_for(Duration::from_secs(60));
+        let entered = context.enter();
+        ClockClient::on(channel).start().slow(1_000_000).detach();
+        drop(entered);
+        let sent = || channel.stats().protocol.datagrams_out;
+        sleep(Duration::from_millis(10));
+        let before = sent();
+        context.cancel();
+        assert_eq!(sent(), before + 1, "CANCEL");
+    });
+}
+
 /// Finds nobody, however long it may search.
 #[derive(Debug)]
 struct Nobody;
