@@ -39,6 +39,7 @@ mod call;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use marshalled::left_for_nested;
 pub(crate) use route::{Finder, Loss};
 pub(crate) use whereabouts::Whereabouts;
 

@@ -196,6 +196,12 @@ impl CallContext {
         drop(uncalled);
     }
 
+    /// How many callbacks wait.
+    #[cfg(test)]
+    pub(crate) fn registered(&self) -> usize {
+        self.callbacks().waiting.len()
+    }
+
     fn callbacks(&self) -> std::sync::MutexGuard<'_, Callbacks> {
         self.0.callbacks.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -12,8 +12,8 @@
 //! 3.4). The protocol's state machine stands behind one lock that is never held across a system call
 //! or a handler. Where things are: [`exports`] what is served, [`state`] what stands behind the
 //! lock, [`dispatch`] how one handler runs, [`pending`] how async ones wait without a thread,
-//! [`receiver`] and [`workers`] the threads, [`running`] the handle and the drain, [`registration`]
-//! the door to a binder.
+//! [`receiver`] and [`workers`] the threads, [`roster`] who of the workers is called, [`running`] the
+//! handle and the drain, [`registration`] the door to a binder.
 //!
 //! Does not know sockets, clocks or threads but through [`World`], so that the same server runs in
 //! the simulator.
@@ -40,6 +40,7 @@ mod ledger;
 mod pending;
 mod receiver;
 mod registration;
+mod roster;
 mod running;
 mod state;
 mod storing;

@@ -12,8 +12,8 @@ use super::model::{Entry, wanted};
 use super::registration::{describe, version};
 use super::url::BinderUrl;
 use super::version::VersionRequirement;
-use crate::client::{Channel, Finder, Loss, Whereabouts};
-use crate::context;
+use crate::client::{Channel, Finder, Loss, Whereabouts, left_for_nested};
+use crate::context::{self, CallContext};
 use crate::error::{CallError, CallReport, Error, ErrorKind, Evidence, Execution};
 use crate::interface::Interface;
 use crate::protocol::Target;
@@ -145,7 +145,8 @@ impl Wish {
     /// the handler that wishes.
     fn channel(self) -> Result<Channel, CallError> {
         let patience = self.binder.patience_max();
-        let left = context::current().map_or(patience, |call| call.remaining());
+        let of_handler = |call: CallContext| left_for_nested(&call, Duration::ZERO);
+        let left = context::current().map_or(patience, of_handler);
         let deadline = self.binder.world().now() + left.min(patience);
         Channel::found(Box::new(self), deadline)
     }

@@ -146,6 +146,7 @@ impl Connection {
         let (mut lead, mut state) = Lead::take(self, state);
         let mut until = state.lead_until(patience);
         drop(state);
+        let mut errands = self.errands();
         // How many datagrams were read since a timer was seen to be due.
         let mut overdue = None;
         loop {
@@ -157,7 +158,6 @@ impl Connection {
                 self.pause(); // nothing will come any more; timers still end every call in time
             }
             let (mut state, now) = self.turn();
-            let mut errands = self.errands();
             let is_more = state.feed(now, received, &lead.buffer);
             overdue = match overdue {
                 _ if !state.is_due(now) => None,
@@ -183,7 +183,7 @@ impl Connection {
             }
             until = state.lead_until(patience);
             drop(state);
-            self.run(errands);
+            errands.run(self);
         }
     }
 

@@ -113,7 +113,7 @@ enum Stage {
 }
 
 /// The call that made this one, and what it does to this one when it is cancelled.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Parent(Option<(CallContext, u64)>);
 
 impl Parent {
@@ -126,9 +126,9 @@ impl Parent {
         }))
     }
 
-    /// The call goes on without its handle, and still ends with its parent.
-    fn leave(mut self) {
-        self.0 = None;
+    /// Whether nothing calls this one off.
+    pub(super) const fn is_nobody(&self) -> bool {
+        self.0.is_none()
     }
 
     /// As [`Parent::enter`], for a call that moves.
@@ -267,11 +267,13 @@ impl<R, X> Call<R, X> {
     /// the same server or another, this one is not, unless that had begun before.
     pub fn detach(mut self) {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Started(Started { attempt, sequel }) => {
-                sequel.parent.leave();
-                attempt.abandon(false);
+            State::Started(Started { attempt, sequel }) => attempt.detach(sequel.parent),
+            State::Moving(moving) => {
+                let Moving { stage, parent, .. } = moving.helped();
+                if let Stage::Helper(helped) = stage {
+                    helped.hold(parent);
+                }
             }
-            State::Moving(moving) => moving.helped().parent.leave(),
             State::Failed(_) | State::Done => {}
         }
     }
@@ -453,7 +455,7 @@ impl<R, X> Call<R, X> {
 impl<R, X> Drop for Call<R, X> {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Started(started) => started.attempt.abandon(true),
+            State::Started(started) => started.attempt.abandon(),
             State::Moving(moving) => moving.whereabouts.cancel(),
             State::Failed(_) | State::Done => {}
         }

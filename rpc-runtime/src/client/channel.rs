@@ -114,11 +114,13 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// There is none, or the call under service was called off.
     pub(crate) fn found(finder: Box<dyn Finder>, deadline: Instant) -> Result<Self, CallError> {
         let search = Arc::<Whereabouts>::default();
         let _parent = Parent::enter_moving(context::current(), &search);
-        let route = Route::open(finder, deadline, &search)?;
+        let route = Route::open(finder, deadline, &search).map_err(|error| {
+            if search.is_cancelled() { marshalled::called_off() } else { error }
+        })?;
         let connection = route.current();
         Ok(Self { connection, route: Some(Arc::new(route)), options: Options::new() })
     }

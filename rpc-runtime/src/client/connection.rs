@@ -1,11 +1,13 @@
 //! A connection: one link to one server, the protocol's machine behind one lock, and who waits.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::attend::Attendant;
 use super::breaker::{Admission, Breaker, Sign};
 use super::budget::RetryBudget;
+use super::call::Parent;
 use super::errands::Errands;
 use super::helped::Helpers;
 use super::journal::Keeper;
@@ -49,6 +51,8 @@ pub(super) struct State {
     /// The time of the last turn: time never goes back.
     now: Instant,
     pub(super) waits: Waits,
+    /// What may call off calls whose ends nobody asks for.
+    detached: BTreeMap<CallKey, Arc<Parent>>,
     /// Whether a thread has the lead, and until when it waits for datagrams.
     pub(super) leader: Option<Option<Instant>>,
     /// What the background thread does.
@@ -98,6 +102,7 @@ impl Connection {
             core,
             now,
             waits: Waits::default(),
+            detached: BTreeMap::new(),
             leader: None,
             attendant: Attendant::Absent,
             receive_buffer: vec![0; RECEIVE_BYTES],
@@ -204,7 +209,7 @@ impl Connection {
             state.probe = Some(key);
         }
         state.waits.expect(key);
-        self.after(state, now, std::mem::take(&mut errands));
+        self.after(state, now, errands);
         key
     }
 
@@ -214,33 +219,37 @@ impl Connection {
         ask: impl FnOnce(&mut Client, Instant) -> CallKey,
     ) -> CallKey {
         let (mut state, now) = self.turn();
-        let mut errands = self.errands();
         let key = ask(&mut state.core, now);
         state.waits.expect(key);
-        self.after(state, now, std::mem::take(&mut errands));
+        self.after(state, now, self.errands());
         key
     }
 
     /// Calls a call off; its end is still to be taken.
     pub(super) fn cancel(self: &Arc<Self>, key: CallKey) {
         let (mut state, now) = self.turn();
-        let mut errands = self.errands();
         state.core.cancel(now, key);
-        self.after(state, now, std::mem::take(&mut errands));
+        self.after(state, now, self.errands());
     }
 
-    /// Nobody will ask for this call's end any more.
-    pub(super) fn abandon(self: &Arc<Self>, key: CallKey, cancel: bool) {
+    /// Nobody will ask for this call's end any more: it is called off.
+    pub(super) fn abandon(self: &Arc<Self>, key: CallKey) {
         let (mut state, now) = self.turn();
         let mut errands = self.errands();
-        if cancel {
-            state.core.cancel(now, key);
-        }
+        state.core.cancel(now, key);
         state.drain(now, &mut errands);
-        if state.waits.take(key).is_none() {
-            errands.discard(state.waits.forget(key));
+        state.let_go(key, &mut errands);
+        self.after(state, now, errands);
+    }
+
+    /// Nobody will ask for this call's end any more. What may call it off is let go of then.
+    pub(super) fn detach(self: &Arc<Self>, key: CallKey, parent: &Arc<Parent>) {
+        let (mut state, now) = self.turn();
+        let mut errands = self.errands();
+        if state.let_go(key, &mut errands) && !parent.is_nobody() {
+            state.detached.insert(key, Arc::clone(parent));
         }
-        self.after(state, now, std::mem::take(&mut errands));
+        self.after(state, now, errands);
     }
 
     /// The machine was spoken to: drains it, sees to it that somebody attends to what is left, and
@@ -315,6 +324,7 @@ impl State {
         }
         self.breaker.ended(now, sign, is_probe, &mut *self.rng);
         errands.loss = Some(Loss::of(&finished));
+        errands.parents.extend(self.detached.remove(&key));
         let (Heirs { gate, waker }, unwanted) = self.waits.end(key, finished);
         errands.has_untold |= gate.is_none() && waker.is_none() && unwanted.is_none();
         errands.gates.extend(gate);
@@ -325,6 +335,15 @@ impl State {
                 self.core.recycle(body);
             }
         }
+    }
+
+    /// Nobody asks for this call's end; says whether that is still to come.
+    fn let_go(&mut self, key: CallKey, errands: &mut Errands) -> bool {
+        let is_under_way = self.waits.take(key).is_none();
+        if is_under_way {
+            errands.discard(self.waits.forget(key));
+        }
+        is_under_way
     }
 
     /// The end of a call, if it has come.

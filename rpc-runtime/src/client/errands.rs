@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
+use super::call::Parent;
 use super::connection::Connection;
 use super::recording::JournalErrands;
 use super::route::Loss;
@@ -27,6 +28,8 @@ pub(super) struct Errands {
     pub(super) wakers: Vec<Waker>,
     /// Wakers that are not woken: what dropping them does is others' code too.
     discarded: Vec<Waker>,
+    /// Of calls that have ended and that nobody asked for: they have nothing to call off any more.
+    pub(super) parents: Vec<Arc<Parent>>,
     pub(super) must_wake_leader: bool,
     /// A call has ended whose caller neither sleeps nor is a future: it may have the lead.
     pub(super) has_untold: bool,
@@ -84,6 +87,7 @@ impl Errands {
             connection.set_loss(loss);
         }
         connection.run_journal(&mut self.journal);
+        self.parents.clear();
         self.wakers.drain(..).for_each(wake);
         for waker in self.discarded.drain(..) {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));

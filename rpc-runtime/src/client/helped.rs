@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
+use super::call::Parent;
 use super::carry::{Carried, Carry};
 use super::connection::Connection;
 use super::errands;
@@ -33,6 +34,8 @@ struct Progress {
     has_ended: bool,
     waker: Option<Waker>,
     gate: Option<Arc<dyn Gate>>,
+    /// What may call it off, if nobody asks for its end.
+    parent: Option<Parent>,
 }
 
 impl Helped {
@@ -87,12 +90,21 @@ impl Helped {
         }
     }
 
+    /// Nobody will ask for the end. What may call the call off is let go of then.
+    pub(super) fn hold(&self, parent: Parent) {
+        let mut progress = self.lock();
+        let has_ended = progress.has_ended || progress.carried.is_some();
+        let over = if has_ended { Some(parent) } else { progress.parent.replace(parent) };
+        drop(progress);
+        drop(over);
+    }
+
     fn end(&self, carried: Carried) {
-        let (waker, gate) = {
+        let (waker, gate, _parent) = {
             let mut progress = self.lock();
             progress.has_ended = true;
             progress.carried = Some(carried);
-            (progress.waker.take(), progress.gate.take())
+            (progress.waker.take(), progress.gate.take(), progress.parent.take())
         };
         if let Some(gate) = gate {
             gate.open();

@@ -82,10 +82,7 @@ impl<'c> Marshalled<'c> {
         let unkept = described.is_exterminated() && connection.keeper.is_none();
         let early = unsendable(refused, name).or_else(|| unkept.then(unrecorded)).or_else(|| {
             let cancelled = parent.as_ref().is_some_and(CallContext::cancelled);
-            cancelled.then(|| {
-                CallError::new(ErrorKind::Cancelled, Execution::NotExecuted)
-                    .with_detail("the call that made it was cancelled")
-            })
+            cancelled.then(called_off)
         });
         if let Some(error) = early {
             connection.recycle([buffer]);
@@ -131,6 +128,12 @@ fn unrecorded() -> CallError {
     )
 }
 
+/// What was to be done for a call under service that is called off.
+pub(super) fn called_off() -> CallError {
+    CallError::new(ErrorKind::Cancelled, Execution::NotExecuted)
+        .with_detail("the call that made it was cancelled")
+}
+
 /// Why a call cannot be put into bytes, if it cannot.
 fn unsendable(refused: Option<(u32, postcard::Error)>, name: MethodName) -> Option<CallError> {
     // Made only where it is needed: an error costs an allocation.
@@ -150,16 +153,16 @@ pub(super) fn deadline(
     parent: Option<&CallContext>,
     timeout: Duration,
 ) -> Instant {
-    let left = parent.map(CallContext::remaining);
-    let left = left.map(|left| left.saturating_sub(margin(left, connection)));
+    let round_trip = || connection.lock().core.round_trip().unwrap_or_default();
+    let left = parent.map(|parent| left_for_nested(parent, round_trip()));
     connection.world.now() + left.map_or(timeout, |left| left.min(timeout))
 }
 
-/// How much earlier than its parent a nested call ends: it takes the answer time to come, and the
-/// parent's to go back (protocol tables, M16).
-fn margin(left: Duration, connection: &Connection) -> Duration {
-    let round_trip = connection.lock().core.round_trip().unwrap_or_default();
-    (left * MARGIN_PERCENT / 100).max(round_trip * MARGIN_ROUND_TRIPS)
+/// What a call under service has left for what it waits for, which ends somewhat earlier: it takes
+/// the answer time to come, and the call's own to go back (protocol tables, M16).
+pub(crate) fn left_for_nested(parent: &CallContext, round_trip: Duration) -> Duration {
+    let left = parent.remaining();
+    left.saturating_sub((left * MARGIN_PERCENT / 100).max(round_trip * MARGIN_ROUND_TRIPS))
 }
 
 /// A method's name, made into text only when an error needs it.

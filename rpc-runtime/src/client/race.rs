@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::alarm::Alarm;
+use super::call::Parent;
 use super::connection::Connection;
 use super::route::{Loss, Route};
 use super::spare::{Other, Seeker};
@@ -135,15 +136,24 @@ impl Attempt {
         }
     }
 
-    /// Nobody will ask for its end any more.
-    pub(super) fn abandon(self, cancel: bool) {
+    /// Nobody will ask for its end any more, nor wants it.
+    pub(super) fn abandon(self) {
         match self {
-            Self::One(connection, key) => {
-                if cancel || connection.lock().take(key).is_none() {
-                    connection.abandon(key, cancel);
+            Self::One(connection, key) => connection.abandon(key),
+            Self::Race(mut race) => race.abandon(),
+        }
+    }
+
+    /// Nobody will ask for its end any more. `parent` calls it off until then.
+    pub(super) fn detach(self, parent: Parent) {
+        match self {
+            Self::One(connection, key) => connection.detach(key, &Arc::new(parent)),
+            Self::Race(mut race) => {
+                let parent = Arc::new(parent);
+                for rival in race.rivals.iter_mut().filter_map(Option::take) {
+                    rival.connection.detach(rival.key, &parent);
                 }
             }
-            Self::Race(mut race) => race.abandon(cancel),
         }
     }
 
@@ -257,7 +267,7 @@ impl Race {
             let is_called_off = self.rivals.iter().any(Option::is_some);
             self.route.hedges.ended(place == 1, is_called_off);
         }
-        self.abandon(true);
+        self.abandon();
         let earlier = self.earlier.take();
         Some(End { connection, finished, earlier, was_hedged: self.was_hedged })
     }
@@ -295,16 +305,16 @@ impl Race {
         true
     }
 
-    fn abandon(&mut self, cancel: bool) {
+    fn abandon(&mut self) {
         for rival in self.rivals.iter_mut().filter_map(Option::take) {
-            rival.connection.abandon(rival.key, cancel);
+            rival.connection.abandon(rival.key);
         }
     }
 }
 
 impl Drop for Race {
     fn drop(&mut self) {
-        self.abandon(true);
+        self.abandon();
         self.route.seeks_no_more(&self.seeker);
     }
 }

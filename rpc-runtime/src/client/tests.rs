@@ -17,6 +17,7 @@ use crate::{reactor, sim};
 
 mod handover;
 mod hedged;
+mod nested;
 mod threads;
 mod wakers;
 

@@ -43,6 +43,11 @@ impl Errands {
         self.ready += 1;
     }
 
+    /// Sends nothing: they are lost like others, and the protocol sees to it.
+    pub(super) fn lose_datagrams(&mut self) {
+        self.ready = 0;
+    }
+
     /// Does not open this gate.
     pub(super) fn leave_shut(&mut self, gate: &Arc<dyn Gate>) {
         self.gates.retain(|other| !Arc::ptr_eq(other, gate));
@@ -54,7 +59,7 @@ impl Errands {
         while let Some(number) = self.fresh_workers.pop() {
             if workers::hire(shared, number).is_err() {
                 let (mut state, now) = shared.turn();
-                state.do_without(now, number);
+                state.do_without(now, number, self);
                 let until = state.drain(now, shared, self);
                 self.must_wake_receiver |= state.receiver_must_look(until);
                 drop(state);

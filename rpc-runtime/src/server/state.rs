@@ -16,6 +16,7 @@ use crate::server::dispatch::{Contexts, Done, Job, Went, Work};
 use crate::server::errands::Errands;
 use crate::server::exports::Exports;
 use crate::server::pending::Parked;
+use crate::server::roster::Roster;
 use crate::server::storing::{Keeper, Settled, Storing};
 use crate::service::DurableCall;
 use crate::store::BATCH_JOBS_MAX;
@@ -70,15 +71,7 @@ pub(super) struct State {
     storing: Storing,
     /// What a free worker looks for first: by turns.
     first: usize,
-    /// The workers' gates by number, and who of them waits: the one that waited least goes first,
-    /// because its memory is still warm.
-    gates: Vec<Option<Arc<dyn Gate>>>,
-    idle: Vec<usize>,
-    /// Workers that were woken or hired and have yet to look: at most one.
-    called: Option<usize>,
-    /// Numbers of workers for whom there was no thread.
-    vacant: Vec<usize>,
-    workers_max: usize,
+    pub(super) roster: Roster,
     pub(super) receiver: Receiver,
     pub(super) receiving_thread: Option<ThreadId>,
     pub(super) is_draining: bool,
@@ -117,11 +110,7 @@ impl Shared {
             parked: Parked::default(),
             storing: Storing::default(),
             first: 0,
-            gates: Vec::new(),
-            idle: Vec::new(),
-            called: None,
-            vacant: Vec::new(),
-            workers_max,
+            roster: Roster::new(workers_max),
             receiver: Receiver::Busy,
             receiving_thread: None,
             is_draining: false,
@@ -162,8 +151,20 @@ impl Shared {
         let Ok(mut state) = self.state.lock() else { return };
         let mut errands = Errands::default();
         if state.parked.call_for(ticket) {
-            state.call_worker(&mut errands);
+            state.roster.call(&mut errands);
         }
+        drop(state);
+        errands.run(self);
+    }
+
+    /// The thread of the worker `number` unwinds: what it was about to do, or was called for, is for
+    /// the others.
+    pub(super) fn leave(self: &Arc<Self>, number: usize, errands: &mut Errands) {
+        let Ok(mut state) = self.state.lock() else { return };
+        errands.lose_datagrams();
+        state.roster.leave(number);
+        state.storing.call_again();
+        state.call_next(errands);
         drop(state);
         errands.run(self);
     }
@@ -188,7 +189,7 @@ impl State {
                     | ServerEvent::Retain { .. }),
                 ) => {
                     self.questions.push_back(event);
-                    self.call_worker(errands);
+                    self.roster.call(errands);
                 }
                 Output::Event(ServerEvent::Acknowledged { client, call }) => {
                     self.acknowledge((client, call), errands);
@@ -209,7 +210,7 @@ impl State {
     fn acknowledge(&mut self, acknowledged: (ClientId, CallId), errands: &mut Errands) {
         self.acknowledged.push(acknowledged);
         if self.acknowledged.len() == ACKNOWLEDGED_TOGETHER {
-            self.call_worker(errands);
+            self.roster.call(errands);
         }
     }
 
@@ -246,47 +247,21 @@ impl State {
             return;
         }
         self.queue.push_back(call);
-        self.call_worker(errands);
-    }
-
-    /// Sees to it that a worker looks what there is to do. Says whether one will come.
-    ///
-    /// One at a time is on its way, and calls the next when it finds more than it takes up: where
-    /// handlers are short the first is back before the second would have woken.
-    fn call_worker(&mut self, errands: &mut Errands) -> bool {
-        if self.called.is_some() {
-            return true;
-        }
-        let number = if let Some(worker) = self.idle.pop() {
-            errands.gates.extend(self.gates[worker].clone());
-            worker
-        } else if let Some(number) = self.vacant.pop() {
-            errands.fresh_workers.push(number);
-            number
-        } else if self.gates.len() < self.workers_max {
-            let number = self.gates.len();
-            errands.fresh_workers.push(number);
-            self.gates.push(None);
-            number
-        } else {
-            return false;
-        };
-        self.called = Some(number);
-        true
+        self.roster.call(errands);
     }
 
     /// Calls a worker for what a thread that ends its turn leaves to be done.
     pub(super) fn call_next(&mut self, errands: &mut Errands) {
         let has_calls = !self.queue.is_empty() && !self.is_full();
         if has_calls || !self.questions.is_empty() || self.parked.is_anybody_called() {
-            self.call_worker(errands);
+            self.roster.call(errands);
         }
         self.call_keeper(errands);
     }
 
     /// Sees to it that a worker looks after the calls that wait for the store, if none does.
     fn call_keeper(&mut self, errands: &mut Errands) {
-        if self.storing.wants_keeper() && !self.is_full() && self.call_worker(errands) {
+        if self.storing.wants_keeper(!self.is_full()) && self.roster.call(errands) {
             self.storing.keeper = Keeper::Called;
         }
     }
@@ -294,13 +269,9 @@ impl State {
     /// No thread is to be had for the worker `number`. Those that there are see to what waits; where
     /// there is none it is turned away, and the next call, or async handler that was called, tries
     /// again.
-    pub(super) fn do_without(&mut self, now: Instant, number: usize) {
-        self.vacant.push(number);
-        self.called = None;
-        if self.storing.keeper == Keeper::Called {
-            self.storing.keeper = Keeper::None; // perhaps it was this one that was called
-        }
-        if self.vacant.len() < self.gates.len() {
+    pub(super) fn do_without(&mut self, now: Instant, number: usize, errands: &mut Errands) {
+        self.storing.call_again(); // perhaps it was this one that was called
+        if self.roster.do_without(number, errands) {
             return;
         }
         for call in self.queue.drain(..).chain(self.storing.calls.drain(..)) {
@@ -337,8 +308,8 @@ impl State {
             _ => self.next_stored(now, turn),
         });
         let is_for_store = matches!(work, Some(Work::Store(_) | Work::Ask(_) | Work::Gather(_)));
-        if !is_for_store && self.storing.keeper == Keeper::Called {
-            self.storing.keeper = Keeper::None; // perhaps it was this one that was called
+        if !is_for_store {
+            self.storing.call_again(); // perhaps it was this one that was called
         }
         work
     }
@@ -471,18 +442,6 @@ impl State {
         must_look
     }
 
-    /// The worker `number` has nothing to do, and waits at its gate.
-    pub(super) fn rest(&mut self, number: usize, gate: &Arc<dyn Gate>) {
-        self.gates[number].get_or_insert_with(|| Arc::clone(gate));
-        self.idle.push(number);
-    }
-
-    /// The worker `number` looks again; it may have been woken for a call or by nothing at all.
-    pub(super) fn rise(&mut self, number: usize) {
-        self.idle.retain(|idle| *idle != number);
-        self.called = self.called.filter(|called| *called != number);
-    }
-
     /// Calls that wait for a worker and calls that run.
     pub(super) fn left(&self) -> (usize, usize) {
         let waiting = self.queue.len() + self.inline.len() + self.storing.calls.len();
@@ -501,7 +460,7 @@ impl State {
             errands.cancels.push(pending.context.clone());
             errands.abandoned.push(pending);
         }
-        errands.gates.extend(self.gates.iter().flatten().cloned());
+        errands.gates.extend(self.roster.gates().cloned());
         errands.link = self.link.take();
         errands.must_wake_receiver = true;
     }

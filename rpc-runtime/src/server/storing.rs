@@ -79,9 +79,17 @@ pub(super) struct Settled {
 }
 
 impl Storing {
-    /// Whether calls wait that nobody will look after.
-    pub(super) fn wants_keeper(&self) -> bool {
-        self.keeper == Keeper::None && !(self.calls.is_empty() && self.doubts.is_empty())
+    /// Whether calls wait that nobody will look after. Those that have begun need no room.
+    pub(super) fn wants_keeper(&self, has_room: bool) -> bool {
+        let can_begin = has_room && !self.calls.is_empty();
+        self.keeper == Keeper::None && (can_begin || !self.doubts.is_empty())
+    }
+
+    /// Whoever was called to look after them does not come, or sees to something else first.
+    pub(super) fn call_again(&mut self) {
+        if self.keeper == Keeper::Called {
+            self.keeper = Keeper::None;
+        }
     }
 
     /// Takes a call in.
@@ -182,11 +190,14 @@ pub(super) fn store(jobs: Vec<Job>, shared: &Arc<Shared>) -> Went {
 /// learn what became of them once the store is back.
 pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
     let mut settled = Settled::default();
-    let ledger = shared.exports.ledger();
-    let all_ended = ledger.map(|ledger| asked(|| ledger.settle()));
+    let Some(ledger) = shared.exports.ledger() else {
+        settled.dones.extend(doubts.into_iter().map(|open| open.done(Answer::UNSETTLED)));
+        return Went::Asked(settled);
+    };
+    let all_ended = asked(|| ledger.settle());
     for open in doubts {
-        let recorded = ledger.zip(open.call.as_ref()).map(|(ledger, call)| {
-            all_ended.clone().unwrap_or(Ok(()))?;
+        let recorded = open.call.as_ref().map(|call| {
+            all_ended.clone()?;
             asked(|| ledger.recorded(call))
         });
         match recorded {
@@ -195,9 +206,7 @@ pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
             Some(Err(_)) | None => settled.dones.push(open.done(Answer::UNSETTLED)),
         }
     }
-    if !settled.doubts.is_empty()
-        && let Some(ledger) = ledger
-    {
+    if !settled.doubts.is_empty() {
         ledger.pause();
     }
     Went::Asked(settled)

@@ -4,6 +4,7 @@
 //! their gates in between. A worker that ends a handler, or leaves an async one waiting, takes the next
 //! call in the same turn of the lock.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::driver::NoThread;
@@ -26,10 +27,29 @@ pub(super) fn hire(shared: &Arc<Shared>, number: usize) -> Result<(), NoThread> 
     shared.world.spawn(&format!("rpc-worker-{number}"), body)
 }
 
+/// A worker at its work. If it unwinds, by a panic of the link or the world, nobody relies on it any
+/// more, and what it was to do once the lock was released is done.
+struct Working<'s> {
+    shared: &'s Arc<Shared>,
+    number: usize,
+    errands: Errands,
+}
+
+impl Drop for Working<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // It may unwind because its world has ended: then that refuses everything.
+            let leave = || self.shared.leave(self.number, &mut self.errands);
+            let _ = catch_unwind(AssertUnwindSafe(leave));
+        }
+    }
+}
+
 fn work(shared: &Arc<Shared>, number: usize) {
+    let mut working = Working { shared, number, errands: Errands::default() };
+    let errands = &mut working.errands;
     let gate = shared.world.gate();
     let mut contexts = Contexts::default();
-    let mut errands = Errands::default();
     let mut went = None;
     let mut opened = None;
     loop {
@@ -38,8 +58,8 @@ fn work(shared: &Arc<Shared>, number: usize) {
             state.core.fence_durable();
         }
         match went.take() {
-            Some(went) => state.settle(now, went, &mut contexts, &mut errands),
-            None => state.rise(number),
+            Some(went) => state.settle(now, went, &mut contexts, errands),
+            None => state.roster.rise(number),
         }
         let mut turn = Turn { world: &shared.world, contexts: &mut contexts };
         if let Some((key, table)) = opened.take() {
@@ -47,12 +67,12 @@ fn work(shared: &Arc<Shared>, number: usize) {
         }
         let question = state.next_question();
         let work = if question.is_some() { None } else { state.next_work(now, &mut turn) };
-        state.call_next(&mut errands);
-        let until = state.drain(now, shared, &mut errands);
+        state.call_next(errands);
+        let until = state.drain(now, shared, errands);
         errands.must_wake_receiver |= state.receiver_must_look(until);
         let must_end = state.is_stopping;
         if work.is_none() && question.is_none() && !must_end {
-            state.rest(number, &gate);
+            state.roster.rest(number, &gate);
         }
         drop(state);
         errands.run(shared);

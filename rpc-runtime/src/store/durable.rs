@@ -3,7 +3,8 @@
 //! At its start a server raises its incarnation in the store, in one transaction. From then on
 //! every transaction of an earlier life fails: each looks at its end, inside, whether the row still
 //! says what this life wrote (protocol tables, C4). The look comes last, so that a stalled life
-//! holds the row for a moment only and the next one need not wait for it.
+//! holds the row for a moment only and the next one need not wait for it. A store may take the row
+//! earlier: then the next life waits until the store gives a stalled one up.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -116,7 +116,8 @@ impl Postgres {
     /// locks the rows that it reads and writes (`SELECT … FOR UPDATE`). Below
     /// [`IsolationLevel::RepeatableRead`] PostgreSQL does not tell one transaction that another wrote
     /// what it had found missing, so that a call could run twice: there all transactions of this
-    /// store run one after another, over all processes that have it open.
+    /// store run one after another, over all processes that have it open. A process whose handler
+    /// stalls keeps the next one from starting then, for a minute at most.
     #[must_use]
     pub fn isolation(mut self, isolation: IsolationLevel) -> Self {
         self.isolation = isolation;

@@ -253,7 +253,7 @@ fn open(folder: &Path, failure: &LastFailure) -> Result<Database, StoreError> {
         };
         StoreError::new(kind, format!("{}: {error}", place()))
     };
-    fs::create_dir_all(folder).map_err(cannot)?;
+    make(folder).map_err(cannot)?;
     let file = folder.join(FILE);
     let mut options = File::options();
     let opened = options.read(true).write(true).create(true).truncate(false).open(&file);
@@ -275,17 +275,36 @@ fn open(folder: &Path, failure: &LastFailure) -> Result<Database, StoreError> {
     failure.forget();
     // The file's name must last as the file does: it is an entry of the folder, and that one of the
     // folder above. Whoever made it may not have got so far.
-    let flush = |folder: &Path| {
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        File::open(folder).and_then(|folder| folder.sync_all())
-    };
-    flush(folder).map_err(cannot)?;
+    flush(folder).and_then(|()| flush_entry(folder)).map_err(cannot)?;
+    Ok(database)
+}
+
+/// Makes the folder, and those above it. Each is on the disk before there is anything in it, so that
+/// whoever finds one need not look after those above.
+fn make(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    folder.parent().map_or(Ok(()), make)?;
+    match fs::create_dir(folder) {
+        Err(_) if folder.is_dir() => {} // somebody was quicker
+        made => made?,
+    }
+    flush_entry(folder)
+}
+
+/// Sees to it that the folder's name is on the disk.
+fn flush_entry(folder: &Path) -> io::Result<()> {
     match folder.parent().map_or(Ok(()), flush) {
         // Who may not look into it did not make an entry there either.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
-        flushed => flushed.map_err(cannot)?,
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        flushed => flushed,
     }
-    Ok(database)
+}
+
+fn flush(folder: &Path) -> io::Result<()> {
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    File::open(folder).and_then(|folder| folder.sync_all())
 }
 
 /// Whether the system says that nothing more can be written: no room, a quota, a longest file.

@@ -42,6 +42,8 @@ struct Pen {
     written: u64,
     /// Whether all of that is on the disk.
     is_flushed: bool,
+    /// Shorter than that it is not written anew: it could not be when it was shorter still.
+    rewrite_from: u64,
     broken: Option<JournalError>,
 }
 
@@ -71,7 +73,8 @@ impl Book {
         // before its first HELLO.
         let bytes = ledger.to_bytes();
         file.replace(&bytes)?;
-        let pen = Pen { written: bytes.len() as u64, is_flushed: true, broken: None };
+        let written = bytes.len() as u64;
+        let pen = Pen { written, is_flushed: true, rewrite_from: 0, broken: None };
         let (ledger, pen) = (Mutex::new(ledger), Mutex::new(pen));
         Ok(Self { client, incarnation, cut_bytes, ledger, pen, file })
     }
@@ -185,7 +188,7 @@ impl Book {
         if pen.is_flushed {
             return Ok(());
         }
-        let is_long = pen.written > COMPACT_BYTES_MIN
+        let is_long = pen.written > COMPACT_BYTES_MIN.max(pen.rewrite_from)
             && pen.written / 2 > self.ledger().bytes() as u64 + COMPACT_BYTES_MIN / 4;
         if is_long {
             let bytes = self.ledger().to_bytes();
@@ -193,13 +196,16 @@ impl Book {
                 Ok(()) => {
                     pen.written = bytes.len() as u64;
                     pen.is_flushed = true;
+                    pen.rewrite_from = 0;
                     return Ok(());
                 }
                 Err(error @ JournalError::Broken(_)) => {
                     pen.broken = Some(error.clone());
                     return Err(error);
                 }
-                Err(_) => {} // the long one is still the journal
+                // The long one is still the journal. To try again at every flush would cost more
+                // than it is long.
+                Err(_) => pen.rewrite_from = pen.written + COMPACT_BYTES_MIN,
             }
         }
         let flushed = self.file.flush();

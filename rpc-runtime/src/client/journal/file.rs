@@ -93,15 +93,22 @@ impl DiskFile {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
         let folder = File::open(folder.unwrap_or(Path::new(".")))?;
         let new = beside(&self.path, ".new");
-        let options = &mut private();
-        let options = options.read(true).write(true).create(true).truncate(true);
-        let mut written = options.open(&new)?;
-        written.write_all(bytes)?;
-        written.sync_all()?;
-        fs::rename(&new, &self.path)?;
+        let written = write(&new, bytes)
+            .and_then(|written| fs::rename(&new, &self.path).map(|()| written))
+            .inspect_err(|_| {
+                let _ = fs::remove_file(&new); // the old one goes on, and needs the room
+            })?;
         *self.file() = Arc::new(written);
         Ok(folder)
     }
+}
+
+/// A file with these bytes, which are on the disk.
+fn write(path: &Path, bytes: &[u8]) -> io::Result<File> {
+    let mut file = private().read(true).write(true).create(true).truncate(true).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    Ok(file)
 }
 
 fn open(path: &Path) -> io::Result<File> {

@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
@@ -251,7 +252,7 @@ fn threads_that_write_at_once_lose_nothing() {
 struct Stubborn {
     file: crate::sim::disk::SimFile,
     why: Option<JournalError>,
-    replaced: AtomicU32,
+    replaced: Arc<AtomicU32>,
 }
 
 impl JournalFile for Stubborn {
@@ -287,7 +288,7 @@ fn a_journal_that_lost_its_file_in_being_written_anew_records_nothing_more() {
     ];
     for (why, goes_on) in whys {
         let disk = SimDisk::new(1, 0);
-        let (file, replaced) = (disk.open().unwrap(), AtomicU32::new(0));
+        let (file, replaced) = (disk.open().unwrap(), Arc::default());
         let file = Stubborn { file, why: Some(why), replaced };
         let book = Book::open(Box::new(file), &mut rng(1)).unwrap();
         let mut last = Ok(());
@@ -312,4 +313,39 @@ fn what_is_written_after_a_journal_was_written_anew_is_in_the_file_of_its_name()
     file.flush().unwrap();
     assert_eq!(std::fs::read(&path).unwrap(), b"one and two");
     assert_eq!(file.read().unwrap(), b"one and two");
+}
+
+#[test]
+fn a_journal_that_cannot_be_written_anew_is_let_grow_before_that_is_tried_again() {
+    let disk = SimDisk::new(1, 0);
+    let (file, replaced) = (disk.open().unwrap(), Arc::<AtomicU32>::default());
+    let why = Some(JournalError::DiskFull("no room".to_owned()));
+    let file = Stubborn { file, why, replaced: Arc::clone(&replaced) };
+    let book = Book::open(Box::new(file), &mut rng(1)).unwrap();
+    for sequence in 1..=40 {
+        start(&book, call(sequence, 100_000)).unwrap();
+        end(&book, sequence, Ending::NotExecuted).unwrap();
+    }
+    let tries = replaced.load(Ordering::Relaxed) - 1; // without that of the opening
+    assert!((2..=4).contains(&tries), "4 MB in 80 flushes: {tries} tries");
+}
+
+/// `/dev/full` stands for a disk that is full: what is to be written anew is written there.
+#[cfg(target_os = "linux")]
+#[test]
+fn what_could_not_be_written_anew_leaves_its_room_to_the_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal");
+    let new = folder.path().join("journal.new");
+    let file = DiskFile::open(&path).unwrap();
+    file.replace(b"one").unwrap();
+    std::os::unix::fs::symlink("/dev/full", &new).unwrap();
+    let refused = file.replace(b"another").unwrap_err();
+    assert!(matches!(refused, JournalError::DiskFull(_)), "{refused}");
+    assert!(new.symlink_metadata().is_err(), "it is gone");
+    file.append(3, b" and two").unwrap();
+    file.flush().unwrap();
+    assert_eq!(std::fs::read(&path).unwrap(), b"one and two");
+    file.replace(b"three").unwrap();
+    assert_eq!(file.read().unwrap(), b"three");
 }

@@ -69,6 +69,38 @@ fn a_server_without_a_thread_to_receive_does_not_start_and_gives_its_address_bac
     assert!(Server::bind_in(&reactor::world(), &address).is_ok());
 }
 
+/// Panics in a worker that sends, the first time.
+struct Weak(Switch, Mutex<Sender<()>>);
+
+impl Watch for Weak {
+    fn asked(&self, what: &'static str) {
+        let is_worker =
+            std::thread::current().name().is_some_and(|name| name.starts_with("rpc-worker"));
+        if is_worker && what == "Link::send" && !self.0.is_thrown() {
+            self.0.throw();
+            let _ = self.1.lock().unwrap().send(());
+            std::panic::resume_unwind(Box::new("a link that panics"));
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_unwinds_is_replaced_and_no_call_waits_for_it() {
+    let (sender, panics) = mpsc::channel();
+    let weak = Arc::new(Weak(Switch::default(), Mutex::new(sender)));
+    let bench = Bench::within(&watched(reactor::world(), weak), |server| server);
+    let mut peer = bench.peer();
+    peer.request(0, 1, &PROBE, WORK, b"its reply is lost");
+    panics.recv_timeout(Duration::from_secs(10)).expect("it sends");
+    for slot in 1..=3 {
+        peer.request(slot, 1, &PROBE, WORK, b"served");
+        assert_eq!(peer.answer(slot, 1), returned(b"served"));
+    }
+    peer.request(0, 1, &PROBE, WORK, b"its reply is lost");
+    assert_eq!(peer.answer(0, 1), returned(b"its reply is lost"));
+    assert_eq!(bench.executions(), 4);
+}
+
 /// Panics in the thread that receives, once told to; says when it does.
 struct Bad(Switch, Mutex<Sender<()>>);
 
