@@ -1,5 +1,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::*;
@@ -251,7 +252,7 @@ fn threads_that_write_at_once_lose_nothing() {
 struct Stubborn {
     file: crate::sim::disk::SimFile,
     why: Option<JournalError>,
-    replaced: AtomicU32,
+    replaced: Arc<AtomicU32>,
 }
 
 impl JournalFile for Stubborn {
@@ -287,8 +288,9 @@ fn a_journal_that_lost_its_file_in_being_written_anew_records_nothing_more() {
     ];
     for (why, goes_on) in whys {
         let disk = SimDisk::new(1, 0);
-        let (file, replaced) = (disk.open().unwrap(), AtomicU32::new(0));
-        let file = Stubborn { file, why: Some(why), replaced };
+        let replaced = Arc::<AtomicU32>::default();
+        let (file, counted) = (disk.open().unwrap(), Arc::clone(&replaced));
+        let file = Stubborn { file, why: Some(why), replaced: counted };
         let book = Book::open(Box::new(file), &mut rng(1)).unwrap();
         let mut last = Ok(());
         for sequence in 1..=40 {
@@ -299,6 +301,7 @@ fn a_journal_that_lost_its_file_in_being_written_anew_records_nothing_more() {
             let _written = end(&book, sequence, Ending::NotExecuted);
         }
         assert_eq!(last.is_ok(), goes_on, "{last:?}");
+        assert!(replaced.load(Ordering::Relaxed) > 1, "it was not written anew");
     }
 }
 
