@@ -27,7 +27,7 @@ trait Bank {
     fn fill(&self, basket: &mut Vec<String>, n: u32) -> Result<u32, CallError>;
     fn panic(&self, text: &str) -> Result<(), CallError>;
     fn give_up(&self) -> Result<(), CallError>;
-    #[rpc(timeout = "100ms")]
+    #[rpc(timeout = "1s")]
     fn sleep_until_cancelled(&self) -> Result<(), CallError>;
     fn large(&self, bytes: &[u8]) -> Result<Vec<u8>, CallError>;
     fn grow(&self, count: u32) -> Result<Vec<u8>, CallError>;

@@ -135,6 +135,15 @@ fn rest(duration: Duration) {
     }
 }
 
+/// Lets time pass in that world until something holds.
+fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = here().now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(here().now() < until, "never came: {what}");
+        rest(Duration::from_millis(1));
+    }
+}
+
 fn stay() {
     loop {
         rest(Duration::from_secs(3_600));

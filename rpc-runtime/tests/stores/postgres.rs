@@ -31,9 +31,9 @@ fn postgresql_keeps_all_promises() {
 
     let open = || Postgres::open(&config).unwrap();
     conformance::all(&Place { open, another: Some(&open) });
-    one_in_the_way_of_another_runs_again(&open(), "shared");
+    one_in_the_way_of_another_runs_again(&open());
     let without_snapshots = open().isolation(IsolationLevel::ReadCommitted);
-    one_in_the_way_of_another_runs_again(&without_snapshots, "shared, not locked");
+    without_snapshots_one_waits_for_another(&without_snapshots);
     a_failed_statement_is_never_committed(&open());
     a_broken_connection_is_lost_and_opened_again(open(), &mut operator);
     two_that_begin_at_once_are_two_lives(&open);
@@ -50,9 +50,21 @@ fn postgresql_keeps_all_promises() {
     assert_eq!(refused.kind(), StoreErrorKind::CannotOpen, "{refused}");
 }
 
-/// Adds one to an account `times` times, from `handles` connections at once.
-fn one_in_the_way_of_another_runs_again(store: &Postgres, name: &str) {
-    const TIMES: u32 = 20;
+fn one_in_the_way_of_another_runs_again(store: &Postgres) {
+    let (sum, runs) = added_from_two_connections_at_once(store, "shared");
+    assert_eq!(sum, u64::from(2 * TIMES), "{runs} runs");
+}
+
+fn without_snapshots_one_waits_for_another(store: &Postgres) {
+    let (sum, runs) = added_from_two_connections_at_once(store, "shared, one after another");
+    assert_eq!((sum, runs), (u64::from(2 * TIMES), 2 * TIMES));
+}
+
+/// How often each of two connections adds.
+const TIMES: u32 = 20;
+
+/// Adds one to an account many times; what is in it then, and how often a transaction ran for that.
+fn added_from_two_connections_at_once(store: &Postgres, name: &str) -> (u64, u32) {
     let other = Postgres::open_config(store.config().clone()).unwrap();
     let other = other.isolation(store.isolation_level());
     let runs = AtomicU32::new(0);
@@ -87,7 +99,7 @@ fn one_in_the_way_of_another_runs_again(store: &Postgres, name: &str) {
             Commit::Undo
         })
         .unwrap();
-    assert_eq!(sum, u64::from(2 * TIMES), "{runs:?} runs");
+    (sum, runs.into_inner())
 }
 
 fn a_failed_statement_is_never_committed(store: &Postgres) {

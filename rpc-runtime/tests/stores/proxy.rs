@@ -48,6 +48,11 @@ impl Proxy {
     pub(crate) fn cut_the_next_commit(&self) {
         self.cuts.store(true, Ordering::SeqCst);
     }
+
+    /// Whether that has happened.
+    pub(crate) fn has_cut(&self) -> bool {
+        !self.cuts.load(Ordering::SeqCst)
+    }
 }
 
 fn hand_on(client: UnixStream, database: UnixStream, cuts: &Arc<AtomicBool>) {

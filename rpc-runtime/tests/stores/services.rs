@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use rpc_runtime::fault::Faults;
@@ -28,11 +29,14 @@ trait Till {
     #[rpc(exactly_once, timeout = "30s")]
     fn pay(&self, cents: u64) -> Result<u64, CallError>;
     /// The same, after `ms` in the transaction: its caller is gone by then.
-    #[rpc(exactly_once, timeout = "200ms")]
+    #[rpc(exactly_once, timeout = "1s")]
     fn pay_late(&self, cents: u64, ms: u64) -> Result<u64, CallError>;
     /// The same, for a caller who waits.
     #[rpc(exactly_once, timeout = "30s")]
     fn pay_slowly(&self, cents: u64, ms: u64) -> Result<u64, CallError>;
+    /// The same, held in the transaction until it is let go.
+    #[rpc(exactly_once, timeout = "30s")]
+    fn pay_when_let_go(&self, cents: u64) -> Result<u64, CallError>;
     /// What is in it.
     #[rpc(at_least_once, timeout = "30s")]
     fn total(&self) -> Result<u64, CallError>;
@@ -41,7 +45,11 @@ trait Till {
 /// A till around an open transaction.
 struct Open<'o, 't, S: Application> {
     tx: RefCell<&'o mut S::Tx<'t>>,
+    holds: &'o Holds,
 }
+
+/// Gets what lets a payment go, when it is dropped. With nobody to get it, none is held.
+type Holds = Sender<Sender<()>>;
 
 impl<S: Application> Till for Open<'_, '_, S> {
     fn pay(&self, cents: u64) -> Result<u64, CallError> {
@@ -59,13 +67,29 @@ impl<S: Application> Till for Open<'_, '_, S> {
         Ok(total)
     }
 
+    fn pay_when_let_go(&self, cents: u64) -> Result<u64, CallError> {
+        let total = self.total()? + cents;
+        let (lets_go, held) = mpsc::channel();
+        if self.holds.send(lets_go).is_ok() {
+            let _let_go = held.recv();
+        }
+        S::set_balance(&mut self.tx.borrow_mut(), ACCOUNT, total);
+        Ok(total)
+    }
+
     fn total(&self) -> Result<u64, CallError> {
         Ok(S::balance(&mut self.tx.borrow_mut(), ACCOUNT))
     }
 }
 
 fn till<S: Application>(store: &Arc<Durable<S>>) -> TillService<S> {
-    TillService::durable(store, |tx, call| call.on(&Open::<S> { tx: RefCell::new(tx) }))
+    till_that_holds(store, mpsc::channel().0)
+}
+
+fn till_that_holds<S: Application>(store: &Arc<Durable<S>>, holds: Holds) -> TillService<S> {
+    TillService::durable(store, move |tx, call| {
+        call.on(&Open::<S> { tx: RefCell::new(tx), holds: &holds })
+    })
 }
 
 /// What is in the till once all transactions that began before have ended.
@@ -81,19 +105,15 @@ fn total<S: Application>(store: &Durable<S>) -> u64 {
     *found.lock().unwrap()
 }
 
-/// A child: serves a till at the port that an earlier life had, until it is killed. Told to lose,
-/// it says nothing any more on the network, and says what is in the till.
+/// A child: serves a till at the address that it finds there, until it is killed. Told to lose, it
+/// says nothing any more on the network, and says what is in the till.
 pub(crate) fn serve(place: &Path) {
     let store = Arc::new(Durable::open(Redb::open(place.join("store")).unwrap(), world()).unwrap());
     let network = Faulty::new(world(), Faults::NONE, 1);
-    let known = std::fs::read_to_string(place.join("port"));
-    let at = format!("127.0.0.1:{}", known.as_deref().unwrap_or("0"));
+    let at = std::fs::read_to_string(place.join("address")).unwrap();
     let server = Server::bind_in(&network.world(), &at).unwrap().export(till(&store));
     let server = server.spawn().unwrap();
-    let url = server.url();
-    let (_, port) = url.rsplit_once(':').unwrap();
-    std::fs::write(place.join("port"), port).unwrap();
-    println!("\nserves at {url}");
+    println!("\nserves at {}", server.url());
     for line in std::io::stdin().lines() {
         assert_eq!(line.unwrap(), "lose");
         network.set_faults(Faults::default().loss(1.0));
@@ -101,8 +121,12 @@ pub(crate) fn serve(place: &Path) {
     }
 }
 
-/// Starts a life of the till at `place`; its URL.
+/// Starts a life of the till at `place`; its URL, which all lives have. No other process has the
+/// address, and the system gives the port to nobody who does not ask for it.
 fn begin(place: &Path) -> (Playing, String) {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let address = format!("127.{}.{middle}.{low}:20001", high | 128);
+    std::fs::write(place.join("address"), address).unwrap();
     let mut child = Playing::itself("bank", place);
     let url = child.said("serves at ").expect("it serves");
     (child, url)
@@ -116,7 +140,7 @@ fn what_became_of_a_call_is_told_by_the_next_life_of_a_server_that_was_killed() 
     assert_eq!(till.pay(5).unwrap(), 5);
 
     // Committed, and nobody was told.
-    let done = till.pay_late(7, 600).unwrap_err();
+    let done = till.pay_late(7, 2_000).unwrap_err();
     assert_eq!((done.kind(), done.execution()), (ErrorKind::NoReply, Execution::Unknown));
     child.child.stdin.as_mut().unwrap().write_all(b"lose\n").unwrap();
     assert_eq!(child.said("in it are ").as_deref(), Some("12"));
@@ -160,7 +184,7 @@ pub(crate) fn a_commit_that_outlives_its_connection_is_not_denied(
     operator: &mut postgres::Client,
 ) {
     let slow = "CREATE FUNCTION take_long() RETURNS trigger LANGUAGE plpgsql AS
-            'BEGIN PERFORM pg_sleep(1); RETURN NULL; END';
+            'BEGIN PERFORM pg_sleep(3); RETURN NULL; END';
         CREATE CONSTRAINT TRIGGER slow AFTER UPDATE ON accounts
             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION take_long()";
     let store = Arc::new(Durable::open(store, world()).unwrap());
@@ -171,6 +195,7 @@ pub(crate) fn a_commit_that_outlives_its_connection_is_not_denied(
     proxy.cut_the_next_commit();
     let late = till.pay_late(7, 0).unwrap_err();
     assert_eq!(late.execution(), Execution::Unknown, "{late}");
+    assert!(proxy.has_cut());
     let Resolution::Returned(reply) = till.resolve(late.call()).unwrap() else {
         panic!("it was committed");
     };
@@ -186,20 +211,23 @@ pub(crate) fn a_database_that_goes_away_in_a_call_costs_time_only(
     database: &mut Database,
 ) {
     let store = Arc::new(Durable::open(store, world()).unwrap());
-    let server = Server::bind("udp://127.0.0.1:0").unwrap().export(till(&store)).spawn().unwrap();
+    let (holds, held) = mpsc::channel();
+    let service = till_that_holds(&store, holds);
+    let server = Server::bind("udp://127.0.0.1:0").unwrap().export(service).spawn().unwrap();
     let till = TillClient::connect(&server.url()).unwrap();
     assert_eq!(till.pay(5).unwrap(), 5);
     let paying = std::thread::spawn({
         let till = TillClient::connect(&server.url()).unwrap();
-        move || till.pay_slowly(7, 500)
+        move || till.pay_when_let_go(7)
     });
-    std::thread::sleep(Duration::from_millis(200));
+    let lets_go = held.recv_timeout(Duration::from_secs(20)).expect("it is in its transaction");
+    drop(held); // it is held once
     database.crash();
+    drop(lets_go);
 
     // Meanwhile nobody is told anything untrue.
     let meanwhile = till.pay_late(100, 0).unwrap_err();
     assert_eq!(meanwhile.execution(), Execution::Unknown, "{meanwhile}");
-    std::thread::sleep(Duration::from_millis(700));
     database.run().unwrap();
 
     assert_eq!(paying.join().unwrap().unwrap(), 12);

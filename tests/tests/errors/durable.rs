@@ -12,7 +12,7 @@ use rpc_runtime::store::memory::{MemoryStore, MemoryTx, StoreFaults};
 use rpc_runtime::wire::{self, Pdu};
 use rpc_runtime::{Channel, ErrorKind, Execution, Journal, Resolution, reactor, sim};
 
-use super::kinds::{Cell, own_place, within};
+use super::kinds::{Cell, lasting_place, own_place, within};
 use super::middle::Middle;
 use super::*;
 use Execution::{NotExecuted, Unknown};
@@ -53,8 +53,8 @@ fn till(place: &str, store: MemoryStore) -> Running {
 /// A till that comes back with an empty store: somebody restored the wrong backup.
 pub(crate) fn generation_ended() -> Vec<Cell> {
     let case = Case::of(|url| {
-        let first = till(own_place(url), MemoryStore::new());
-        let url = first.url();
+        let url = lasting_place(url, 20_002);
+        let first = till(&url, MemoryStore::new());
         let client = TillClient::connect(&url).unwrap();
         assert_eq!(client.pay(1).unwrap(), 1);
         first.stop();

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 
+use rpc_runtime::server::Running;
 use rpc_runtime::{Channel, ErrorKind, Execution, Options};
 
 use super::*;
@@ -144,6 +145,21 @@ pub(crate) fn own_place(url: &str) -> &'static str {
     if url.starts_with("sim") { "sim://visitor" } else { "udp://127.0.0.1:0" }
 }
 
+/// As [`own_place`], and free whenever a later life wants it: no other process has the address, and
+/// the system gives the port to nobody who does not ask for it.
+pub(crate) fn lasting_place(url: &str, port: u16) -> String {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    match own_place(url) {
+        simulated if simulated.starts_with("sim") => simulated.to_owned(),
+        _ => format!("udp://127.{}.{middle}.{low}:{port}", high | 128),
+    }
+}
+
+/// A desk of the visitor's own, which tells what has reached it.
+pub(crate) fn own_desk(server: Server) -> Running {
+    server.export(DeskService::new(Clerk::default())).spawn().unwrap()
+}
+
 pub(crate) fn place_of(url: &str) -> &str {
     url.split_once("://").unwrap().1
 }
@@ -231,31 +247,39 @@ pub(crate) fn forgotten() -> Vec<Cell> {
 }
 
 pub(crate) fn overloaded() -> Vec<Cell> {
-    let serve =
-        |server: Server| with_limits(server, |limits| limits.calls_running_max = 1).workers(1);
-    let visit = |url: &str| {
-        let desk = desk(url);
+    let case = Case::of(|url| {
+        let server = Server::bind(own_place(url)).unwrap().workers(1);
+        let running = own_desk(with_limits(server, |limits| limits.calls_running_max = 1));
+        let desk = desk(&running.url());
         let _busy = desk.with(within(9_000)).start().wait();
-        rest(Duration::from_millis(50));
+        eventually("the busy call", || running.counters().begun == 1);
         desk.with(Options::new().retry(false)).count().unwrap_err()
-    };
+    });
     vec![
-        Cell::new("Overloaded", NotExecuted, Case { serve, visit }),
+        Cell::new("Overloaded", NotExecuted, case),
         Cell::new("Overloaded, at the door", NotExecuted, peers::overloaded_at_the_door()),
     ]
 }
 
 pub(crate) fn draining() -> Vec<Cell> {
     let case = Case::of(|url| {
-        let service = DeskService::new(Clerk::default());
+        let clerk = Clerk::default();
+        let service = DeskService::new(clerk.clone());
         let running = Server::bind(own_place(url)).unwrap().export(service).spawn().unwrap();
         let desk = desk(&running.url());
-        let busy = desk.start().dawdle(300);
-        rest(Duration::from_millis(50));
+        let busy = desk.with(within(9_000)).start().dawdle(1_000);
+        eventually("the busy call", || clerk.counted() == 1);
         let drain = move || assert!(running.drain(Duration::from_secs(5)).is_complete());
         here().spawn("drain", Box::new(drain)).unwrap();
-        rest(Duration::from_millis(50));
-        let error = desk.with(Options::new().retry(false)).count().unwrap_err();
+        // Until that thread has begun, calls are taken. One that crosses the server's word is sent
+        // back, with how long to wait; after it none is sent.
+        let desk = desk.with(Options::new().retry(false));
+        let error = loop {
+            match desk.count() {
+                Err(error) if error.evidence().push_back.is_none() => break error,
+                Ok(_) | Err(_) => {}
+            }
+        };
         assert_eq!(busy.wait().unwrap(), 1, "what was accepted ends");
         error
     });
@@ -316,8 +340,9 @@ pub(crate) fn no_free_slot() -> Vec<Cell> {
     let serve = |server| with_limits(server, |limits| limits.slots_max = 1);
     let visit = |url: &str| {
         let desk = desk(url);
+        assert_eq!(desk.count().unwrap(), 1, "there is a session, and its slot is free");
         let _busy = desk.with(within(9_000)).start().wait();
-        desk.with(within(100)).count().unwrap_err()
+        desk.with(within(300)).count().unwrap_err()
     };
     vec![Cell::new("NoFreeSlot", NotExecuted, Case { serve, visit })]
 }
@@ -330,8 +355,9 @@ pub(crate) fn cancelled() -> Vec<Cell> {
         call.wait().unwrap_err()
     });
     let under_way = Case::of(|url| {
-        let call = desk(url).with(within(9_000)).start().wait();
-        rest(Duration::from_millis(50));
+        let running = own_desk(Server::bind(own_place(url)).unwrap());
+        let call = desk(&running.url()).with(within(9_000)).start().wait();
+        eventually("the call", || running.counters().begun == 1);
         call.cancel();
         call.wait().unwrap_err()
     });

@@ -10,7 +10,7 @@ use rpc_runtime::wire::{self, Envelope, Pdu, Reject, RejectReason};
 use rpc_runtime::{CallReport, DecodeError, ErrorKind, Execution, Options};
 use serde::{Deserialize, Serialize};
 
-use super::kinds::{Cell, desk, own_place, place_of, within};
+use super::kinds::{Cell, desk, lasting_place, own_desk, own_place, place_of, within};
 use super::middle::Middle;
 use super::*;
 use ErrorKind as K;
@@ -141,23 +141,17 @@ pub(crate) fn interface_mismatch() -> Vec<Cell> {
     vec![Cell::new("InterfaceMismatch", NotExecuted, case)]
 }
 
-/// A desk of the visitor's own, whose place is known.
-fn own_desk(place: &str) -> rpc_runtime::server::Running {
-    let service = DeskService::new(Clerk::default());
-    Server::bind(place).unwrap().export(service).spawn().unwrap()
-}
-
 /// What a call learns whose server was gone when it left, and came back in another life.
 pub(crate) fn server_restarted() -> Vec<Cell> {
     let case = Case::of(|url| {
-        let first = own_desk(own_place(url));
-        let url = first.url();
+        let url = lasting_place(url, 20_001);
+        let first = own_desk(Server::bind(&url).unwrap());
         let desk = desk(&url).with(within(9_000));
         assert_eq!(desk.count().unwrap(), 1);
         first.stop();
         let call = desk.start().count();
         rest(Duration::from_millis(150));
-        let _second = own_desk(&url);
+        let _second = own_desk(Server::bind(&url).unwrap());
         call.wait().unwrap_err()
     });
     vec![Cell::new("ServerRestarted", Unknown, case)]

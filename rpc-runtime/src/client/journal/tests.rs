@@ -288,8 +288,9 @@ fn a_journal_that_lost_its_file_in_being_written_anew_records_nothing_more() {
     ];
     for (why, goes_on) in whys {
         let disk = SimDisk::new(1, 0);
-        let (file, replaced) = (disk.open().unwrap(), Arc::default());
-        let file = Stubborn { file, why: Some(why), replaced };
+        let replaced = Arc::<AtomicU32>::default();
+        let (file, counted) = (disk.open().unwrap(), Arc::clone(&replaced));
+        let file = Stubborn { file, why: Some(why), replaced: counted };
         let book = Book::open(Box::new(file), &mut rng(1)).unwrap();
         let mut last = Ok(());
         for sequence in 1..=40 {
@@ -300,6 +301,7 @@ fn a_journal_that_lost_its_file_in_being_written_anew_records_nothing_more() {
             let _written = end(&book, sequence, Ending::NotExecuted);
         }
         assert_eq!(last.is_ok(), goes_on, "{last:?}");
+        assert!(replaced.load(Ordering::Relaxed) > 1, "it was not written anew");
     }
 }
 
