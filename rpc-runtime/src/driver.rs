@@ -8,6 +8,8 @@
 #[cfg(test)]
 pub(crate) mod watched;
 
+mod datagrams;
+
 use std::sync::Arc;
 use std::{error, fmt, io};
 
@@ -15,6 +17,8 @@ use crate::address::Address;
 use crate::ids::Incarnation;
 use crate::random::Rng;
 use crate::time::Instant;
+
+pub(crate) use datagrams::Datagrams;
 
 /// What happened to a datagram handed to a link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -295,7 +295,7 @@ impl State {
     /// Takes everything out of the machine.
     pub(super) fn drain(&mut self, now: Instant, errands: &mut Errands) {
         loop {
-            match self.core.poll_output(now, errands.datagram()) {
+            match self.core.poll_output(now, errands.datagrams.next()) {
                 Output::Event(ClientEvent::Ended { key, call, outcome, evidence, arguments }) => {
                     let finished = Finished { call, outcome, evidence, arguments };
                     self.ended(now, key, finished, errands);
@@ -307,7 +307,7 @@ impl State {
                 Output::Event(ClientEvent::WantGeneration { server }) => {
                     errands.journal.wanted = Some(server);
                 }
-                Output::Transmit { to } => errands.send_to(to),
+                Output::Transmit { to } => errands.datagrams.send_to(to),
                 Output::Wait { .. } => return,
             }
         }
@@ -376,7 +376,7 @@ impl Drop for Connection {
             state.core.close(now);
             let mut errands = Errands::default();
             state.drain(now, &mut errands);
-            errands.send(&*self.link);
+            errands.datagrams.send(&*self.link);
         }
         self.background.open();
     }

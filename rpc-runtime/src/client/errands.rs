@@ -12,18 +12,12 @@ use super::call::Parent;
 use super::connection::Connection;
 use super::recording::JournalErrands;
 use super::route::Loss;
-use crate::address::Address;
-use crate::driver::{Gate, Link};
-
-/// Buffers for datagrams kept for reuse.
-const DATAGRAMS_KEPT_MAX: usize = 64;
+use crate::driver::{Datagrams, Gate};
 
 /// What is to be done once the lock is released.
 #[derive(Debug, Default)]
 pub(super) struct Errands {
-    /// Buffers; the first `ready` of them hold datagrams and their destinations.
-    datagrams: Vec<(Option<Address>, Vec<u8>)>,
-    ready: usize,
+    pub(super) datagrams: Datagrams,
     pub(super) gates: Vec<Arc<dyn Gate>>,
     pub(super) wakers: Vec<Waker>,
     /// Wakers that are not woken: what dropping them does is others' code too.
@@ -49,20 +43,6 @@ pub(super) enum Background {
 }
 
 impl Errands {
-    /// The buffer for the next datagram.
-    pub(super) fn datagram(&mut self) -> &mut Vec<u8> {
-        if self.ready == self.datagrams.len() {
-            self.datagrams.push((None, Vec::new()));
-        }
-        &mut self.datagrams[self.ready].1
-    }
-
-    /// The buffer holds a datagram.
-    pub(super) fn send_to(&mut self, to: Address) {
-        self.datagrams[self.ready].0 = Some(to);
-        self.ready += 1;
-    }
-
     /// Drops the waker later.
     pub(super) fn discard(&mut self, waker: Option<Waker>) {
         self.discarded.extend(waker);
@@ -70,7 +50,7 @@ impl Errands {
 
     /// Does all that is to be done. The lock must not be held.
     pub(super) fn run(&mut self, connection: &Arc<Connection>) {
-        self.send(&*connection.link);
+        self.datagrams.send(&*connection.link);
         for gate in self.gates.drain(..) {
             gate.open();
         }
@@ -92,17 +72,6 @@ impl Errands {
         for waker in self.discarded.drain(..) {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));
         }
-    }
-
-    pub(super) fn send(&mut self, link: &dyn Link) {
-        for (to, datagram) in &mut self.datagrams[..self.ready] {
-            if let Some(to) = to.take() {
-                // A datagram that did not leave is one that was lost: the protocol sees to it.
-                let _ = link.send(to, datagram);
-            }
-        }
-        self.ready = 0;
-        self.datagrams.truncate(DATAGRAMS_KEPT_MAX);
     }
 }
 

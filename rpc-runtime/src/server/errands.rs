@@ -6,19 +6,13 @@ use std::sync::Arc;
 use super::pending::Pending;
 use super::state::Shared;
 use super::workers;
-use crate::address::Address;
 use crate::context::CallContext;
-use crate::driver::{Gate, Link};
-
-/// Buffers for datagrams that a thread keeps from one turn to the next.
-const DATAGRAMS_KEPT_MAX: usize = 64;
+use crate::driver::{Datagrams, Gate, Link};
 
 /// What is to be done once the lock is released. Each thread keeps its own, for the buffers.
 #[derive(Debug, Default)]
 pub(super) struct Errands {
-    /// Buffers; the first `ready` of them hold datagrams and their destinations.
-    datagrams: Vec<(Option<Address>, Vec<u8>)>,
-    ready: usize,
+    pub(super) datagrams: Datagrams,
     pub(super) link: Option<Arc<dyn Link>>,
     pub(super) cancels: Vec<CallContext>,
     /// Async handlers that nobody will go on with.
@@ -29,25 +23,6 @@ pub(super) struct Errands {
 }
 
 impl Errands {
-    /// The buffer for the next datagram.
-    pub(super) fn datagram(&mut self) -> &mut Vec<u8> {
-        if self.ready == self.datagrams.len() {
-            self.datagrams.push((None, Vec::new()));
-        }
-        &mut self.datagrams[self.ready].1
-    }
-
-    /// The buffer holds a datagram.
-    pub(super) fn send_to(&mut self, to: Address) {
-        self.datagrams[self.ready].0 = Some(to);
-        self.ready += 1;
-    }
-
-    /// Sends nothing: they are lost like others, and the protocol sees to it.
-    pub(super) fn lose_datagrams(&mut self) {
-        self.ready = 0;
-    }
-
     /// Does not open this gate.
     pub(super) fn leave_shut(&mut self, gate: &Arc<dyn Gate>) {
         self.gates.retain(|other| !Arc::ptr_eq(other, gate));
@@ -83,13 +58,9 @@ impl Errands {
     }
 
     fn send(&mut self) {
-        for (to, datagram) in &mut self.datagrams[..self.ready] {
-            if let (Some(to), Some(link)) = (to.take(), &self.link) {
-                // A datagram that did not leave is one that was lost: the protocol sees to it.
-                let _ = link.send(to, datagram);
-            }
+        match &self.link {
+            Some(link) => self.datagrams.send(&**link),
+            None => self.datagrams.lose(),
         }
-        self.ready = 0;
-        self.datagrams.truncate(DATAGRAMS_KEPT_MAX);
     }
 }

@@ -161,7 +161,7 @@ impl Shared {
     /// the others.
     pub(super) fn leave(self: &Arc<Self>, number: usize, errands: &mut Errands) {
         let Ok(mut state) = self.state.lock() else { return };
-        errands.lose_datagrams();
+        errands.datagrams.lose();
         state.roster.leave(number);
         state.storing.call_again();
         state.call_next(errands);
@@ -174,7 +174,7 @@ impl State {
     /// Takes everything out of the core; says until when it needs no attention.
     pub(super) fn drain(&mut self, now: Instant, shared: &Shared, errands: &mut Errands) -> Wake {
         let until = loop {
-            match self.core.poll_output(now, errands.datagram()) {
+            match self.core.poll_output(now, errands.datagrams.next()) {
                 Output::Event(ServerEvent::Execute(call)) => self.accept(call, shared, errands),
                 Output::Event(ServerEvent::Cancel(ticket)) => {
                     let serving = self.serving.iter().find(|(served, _)| *served == ticket);
@@ -194,7 +194,7 @@ impl State {
                 Output::Event(ServerEvent::Acknowledged { client, call }) => {
                     self.acknowledge((client, call), errands);
                 }
-                Output::Transmit { to } => errands.send_to(to),
+                Output::Transmit { to } => errands.datagrams.send_to(to),
                 Output::Wait { until, .. } => break until,
             }
         };
