@@ -1,4 +1,6 @@
-//! What the benches share: a counting allocator, a stop flag, medians.
+//! What the benches share: a counting allocator, a stop flag, medians, and echoes to compare with.
+
+pub mod echo;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;

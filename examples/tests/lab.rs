@@ -139,6 +139,58 @@ fn orphans_prints_an_object_for_each_strategy_and_the_same_for_a_seed() {
 }
 
 #[test]
+fn acks_prints_both_protocols_side_by_side_and_the_same_for_a_seed() {
+    let grid = ["acks", "--bytes", "4096,65536", "--loss", "0,0.01", "--delay-ms", "1", "--json"];
+    let simulated = || rows(&[&grid[..], &["--world", "sim"]].concat());
+    let real = rows(&[
+        "acks",
+        "--bytes",
+        "4096",
+        "--loss",
+        "0",
+        "--delay-ms",
+        "0",
+        "--world",
+        "udp",
+        "--json",
+    ]);
+    assert_eq!(simulated(), simulated());
+    for (rows, count) in [(simulated(), 8), (real, 2)] {
+        assert_eq!(rows.len(), count);
+        for pair in rows.chunks(2) {
+            assert_eq!(
+                [&pair[0], &pair[1]].map(|row| word(row, "protocol")),
+                ["stop_and_wait", "blast"]
+            );
+            assert_eq!(pair[0]["bytes"], pair[1]["bytes"]);
+            assert!(
+                ["world", "loss", "delay_ms"].iter().all(|name| pair[0][name] == pair[1][name])
+            );
+            assert!(
+                pair.iter().all(|row| row["mb_per_second"].as_f64().unwrap() > 0.0),
+                "{pair:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn path_prints_each_step_with_its_share_a_sum_and_counts() {
+    // Whether the parts add up in a test's build, beside other tests, is the machine's luck.
+    let output = lab(&["path", "--transport", "unix", "--calls", "400", "--json"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    let rows: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let steps: Vec<_> = rows.iter().filter(|row| row["step"].is_string()).collect();
+    assert_eq!((rows.len(), steps.len()), (22, 20), "{text}");
+    let sum: f64 = steps.iter().map(|step| step["ns"].as_f64().unwrap()).sum();
+    let (summed, counts) = (&rows[20], &rows[21]);
+    assert!((summed["sum_ns"].as_f64().unwrap() - sum).abs() < 20.0, "{text}");
+    let share: f64 = steps.iter().map(|step| step["share"].as_f64().unwrap()).sum();
+    assert!((share - 1.0 - summed["difference"].as_f64().unwrap()).abs() < 0.01, "{text}");
+    assert!(counts["allocations"].as_f64().unwrap() < 1.0, "{counts}");
+}
+
+#[test]
 fn people_get_tables_sentences_and_both_speeds() {
     let output = lab(&["--world", "sim", "--calls", "100", "--faults", "drop=0.1"]);
     assert_eq!(output.status.code(), Some(0));
@@ -162,6 +214,8 @@ fn wrong_usage_exits_with_2_and_names_what_was_meant() {
         (&["--world", "tcp"], "[possible values: sim, sim-threads, udp, all]"),
         (&["--faults", "dorp=0.2"], "'--faults <FAULTS>': unknown fault `dorp`: known are drop,"),
         (&["--calls", "0"], "'--calls <CALLS>'"),
+        (&["acks", "--loss", "2"], "a loss is a number from 0 to 0.5"),
+        (&["path", "--transport", "mem"], "[possible values: udp, tcp, unix]"),
         (&["comprae"], "'compare'"),
     ] {
         let output = lab(arguments);

@@ -32,7 +32,9 @@ use proc_macro::TokenStream;
 /// `#[service(name = "bank", version = "1.2")]`; both have defaults: the trait's name in lower case,
 /// and "1.0". `crate = "::path"` names a renamed `rpc-runtime`. On methods, `#[rpc(..)]` takes one
 /// of `maybe`, `at_least_once`, `at_most_once` (default) and `exactly_once`, and `timeout`, `name`,
-/// `inline`, `worker`; on an `at_least_once` method also `hedge = "20ms"`: a call that has no answer
+/// `inline`, `worker`. The last two say which thread of a server runs the method's handlers: always the
+/// one that receives, which must never wait, or always one of the workers; where neither stands, the first
+/// as long as they are quick, from which another thread takes over should one last. On an `at_least_once` method also `hedge = "20ms"`: a call that has no answer
 /// after that time is made at another server of the channel too, and the first answer counts. A method may be an `async fn`, unless one of the trait is `exactly_once`; it
 /// becomes `fn .. -> impl Future<Output = ..> + Send` in the trait, and implementations write
 /// `async fn`.

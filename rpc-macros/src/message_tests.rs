@@ -258,6 +258,15 @@ fn every_mistake_in_a_method_has_its_own_words() {
             "#[rpc(orphan = \"exterminate\", no_cancel)] fn put(&self) -> R;",
             "`orphan = \"exterminate\"` and `no_cancel` contradict each other: what must run to its end cannot be killed",
         ),
+        (
+            "#[rpc(ack = \"stop_and_weit\")] fn put(&self) -> R;",
+            "unknown value for `ack`: `stop_and_weit`; did you mean `stop_and_wait`?",
+        ),
+        (
+            "#[rpc(maybe, ack = \"blast\")] fn put(&self);",
+            "`ack` has no meaning for a `maybe` call: nobody acknowledges it; leave it out",
+        ),
+        ("#[rpc(ack)] fn put(&self) -> R;", "`ack` needs a value: `ack = \"stop_and_wait\"`"),
         ("#[rpc(orphan)] fn put(&self) -> R;", "`orphan` needs a value: `orphan = \"gentle\"`"),
         (
             "#[rpc(orphan = 3)] fn put(&self) -> R;",
@@ -284,7 +293,7 @@ fn every_mistake_in_a_method_has_its_own_words() {
 
 #[test]
 fn what_is_not_built_yet_is_refused_and_never_ignored() {
-    for word in ["ack = \"blast\"", "broadcast"] {
+    for word in ["key = \"x\"", "broadcast"] {
         let told = about(&format!("#[rpc({word})] fn put(&self) -> R;"));
         let name = word.split(' ').next().unwrap();
         assert!(

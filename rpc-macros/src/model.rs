@@ -32,6 +32,8 @@ pub(crate) struct Method {
     pub(crate) expires_span: Option<Span>,
     pub(crate) no_cancel: bool,
     pub(crate) no_cancel_span: Option<Span>,
+    pub(crate) ack: Option<AckProtocol>,
+    pub(crate) ack_span: Option<Span>,
     pub(crate) inline: bool,
     pub(crate) inline_span: Span,
     pub(crate) is_async: bool,
@@ -115,6 +117,26 @@ impl Orphan {
             Self::Reincarnate => "Reincarnate",
             Self::Gentle => "Gentle",
             Self::Expire => "Expire",
+        }
+    }
+}
+
+/// How the fragments of large messages are acknowledged.
+#[derive(Clone, Copy)]
+pub(crate) enum AckProtocol {
+    Blast,
+    StopAndWait,
+}
+
+impl AckProtocol {
+    /// The protocols by their words in the attribute.
+    pub(crate) const WORDS: &[(&str, Self)] =
+        &[("blast", Self::Blast), ("stop_and_wait", Self::StopAndWait)];
+
+    pub(crate) const fn variant(self) -> &'static str {
+        match self {
+            Self::Blast => "Blast",
+            Self::StopAndWait => "StopAndWait",
         }
     }
 }

@@ -7,7 +7,7 @@ use syn::spanned::Spanned;
 use syn::{Attribute, FnArg, Ident, ItemTrait, LitStr, Path, Token, TraitItem, TraitItemFn, Type};
 
 use crate::diagnostics::{Diagnostics, nearest};
-use crate::model::{Argument, Kind, Method, Orphan, Semantics, Service};
+use crate::model::{AckProtocol, Argument, Kind, Method, Orphan, Semantics, Service};
 
 const SERVICE_OPTIONS: &[&str] = &["name", "version", "crate"];
 const RPC_OPTIONS: &[&str] = &[
@@ -21,13 +21,13 @@ const RPC_OPTIONS: &[&str] = &[
     "expires",
     "orphan",
     "no_cancel",
+    "ack",
     "inline",
     "worker",
 ];
 
 /// Words of the grammar whose mechanism does not exist yet, and what to use until it does.
 const NOT_YET: &[(&str, &str)] = &[
-    ("ack", "leave it out: a message must fit one datagram"),
     ("broadcast", "use `maybe` for each server"),
     ("key", "leave it out: calls are not spread by a key"),
 ];
@@ -235,6 +235,8 @@ fn method(function: &TraitItemFn, diagnostics: &mut Diagnostics) -> Option<Metho
         expires_span: None,
         no_cancel: false,
         no_cancel_span: None,
+        ack: None,
+        ack_span: None,
         inline: false,
         inline_span: signature.ident.span(),
         is_async: signature.asyncness.is_some(),
@@ -335,6 +337,12 @@ fn rpc_option(method: &mut Method, option: &OptionItem, diagnostics: &mut Diagno
                 method.orphan = orphan(&text, diagnostics);
             }
         }
+        "ack" => {
+            method.ack_span = Some(option.word.span());
+            if let Some(text) = string(option, "ack = \"stop_and_wait\"", diagnostics) {
+                method.ack = ack(&text, diagnostics);
+            }
+        }
         "no_cancel" => {
             method.no_cancel = true;
             method.no_cancel_span = Some(option.word.span());
@@ -371,6 +379,20 @@ fn orphan(text: &LitStr, diagnostics: &mut Diagnostics) -> Option<Orphan> {
             .at(text, format!("unknown value for `orphan`: `{value}`{hint}\nknown: {known}"));
     }
     found.map(|(_, orphan)| *orphan)
+}
+
+/// The acknowledgement protocol of a word.
+fn ack(text: &LitStr, diagnostics: &mut Diagnostics) -> Option<AckProtocol> {
+    let value = text.value();
+    let found = AckProtocol::WORDS.iter().find(|(word, _)| *word == value);
+    if found.is_none() {
+        let known: Vec<&str> = AckProtocol::WORDS.iter().map(|(word, _)| *word).collect();
+        let hint = nearest(&value, &known)
+            .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
+        let known = known.join(", ");
+        diagnostics.at(text, format!("unknown value for `ack`: `{value}`{hint}\nknown: {known}"));
+    }
+    found.map(|(_, protocol)| *protocol)
 }
 
 /// Nanoseconds of `"1m 30s"`.

@@ -262,6 +262,12 @@ fn orphans(method: &Method, diagnostics: &mut Diagnostics) {
                 );
             }
         }
+        if let Some(span) = method.ack_span {
+            diagnostics.at_span(
+                span,
+                "`ack` has no meaning for a `maybe` call: nobody acknowledges it; leave it out",
+            );
+        }
     } else if let (Some(_), Some(no_cancel)) = (method.expires_span, method.no_cancel_span) {
         diagnostics.at_span(
             no_cancel,

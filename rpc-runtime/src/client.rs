@@ -22,6 +22,7 @@ mod connection;
 mod admission;
 mod waits;
 mod errands;
+mod kept;
 mod recording;
 mod attend;
 mod registry;
@@ -34,6 +35,7 @@ mod race;
 mod carry;
 mod helped;
 mod channel;
+mod cork;
 mod marshalled;
 mod call;
 #[cfg(test)]
@@ -45,6 +47,7 @@ pub(crate) use whereabouts::Whereabouts;
 
 pub use call::Call;
 pub use channel::{Channel, ChannelStats};
+pub use cork::Cork;
 pub use extermination::{Exterminated, Extermination, Fate};
 pub use marshalled::Marshalled;
 pub use options::Options;

@@ -17,6 +17,7 @@ use crate::address::Address;
 use crate::ids::Incarnation;
 use crate::random::Rng;
 use crate::time::Instant;
+use crate::wire::DATAGRAM_BYTES_MAX;
 
 pub(crate) use datagrams::Datagrams;
 
@@ -34,8 +35,9 @@ pub enum Sent {
 /// What ended a wait for a datagram.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// A datagram of `len` bytes from `from` stands at the start of the buffer. One that was
-    /// longer than the buffer is reported with `len == buffer.len()`, and fails its length check.
+    /// A datagram of `len` bytes from `from` stands at the start of the buffer, or several of one
+    /// sender back to back. One that was longer than the buffer is reported with `len ==
+    /// buffer.len()`, and fails its length check.
     Datagram {
         /// Bytes received.
         len: usize,
@@ -44,11 +46,35 @@ pub enum Received {
     },
     /// The time has come, or somebody called [`Link::wake`], or (as with any wait) nothing at all.
     Nothing,
+    /// The stream broke, and what was under way in it is lost, both ways; what is sent next opens
+    /// another one.
+    Broken,
     /// The link was closed; it will never yield a datagram again.
     Closed,
 }
 
-/// One endpoint's way to the other ends: a UDP socket, or a host's port in the simulator.
+/// What became of the streams of an endpoint; all zero where there are none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StreamCounters {
+    /// Streams that were opened, by either side.
+    pub opened: u64,
+    /// Streams that were not: the peer refused, or there was no room for one more.
+    pub refused: u64,
+    /// Streams that were lost or closed by the peer.
+    pub ended: u64,
+    /// Streams closed because something came that is no PDU.
+    pub malformed: u64,
+    /// Streams closed because a PDU did not come, or not whole, for too long.
+    pub stalled: u64,
+    /// Streams closed, idle ones, because there were too many and their hosts had most of them.
+    pub crowded: u64,
+    /// Streams closed because their peers read nothing of what waited for them for too long.
+    pub overrun: u64,
+}
+
+/// One endpoint's way to the other ends: a UDP socket, the streams of a listener, or a host's port in
+/// the simulator. What comes through a stream are datagrams too: as many whole PDUs as came together.
 ///
 /// Every method takes `&self` and may be called from any thread; at most one thread is in
 /// [`Link::receive`] at a time (the caller sees to that).
@@ -64,8 +90,22 @@ pub trait Link: Send + Sync + fmt::Debug {
     /// The longest datagram this link carries, in bytes.
     fn datagram_bytes_max(&self) -> usize;
 
+    /// The longest datagram that leaves in one piece or not at all, in bytes: the path is probed for no
+    /// longer one. A system that cuts datagrams itself says what every path carries.
+    fn unbroken_bytes_max(&self) -> usize {
+        DATAGRAM_BYTES_MAX
+    }
+
     /// Sends one datagram without waiting.
     fn send(&self, to: Address, datagram: &[u8]) -> Sent;
+
+    /// Sends datagrams without waiting, in as few system calls as the transport can. One that does not
+    /// leave is one that was lost.
+    fn send_all(&self, datagrams: &[(Address, Vec<u8>)]) {
+        for (to, datagram) in datagrams {
+            let _ = self.send(*to, datagram);
+        }
+    }
 
     /// Blocks until a datagram came, `until` has passed, or [`Link::wake`] was called. `None`
     /// waits for ever. May return [`Received::Nothing`] early.
@@ -74,6 +114,22 @@ pub trait Link: Send + Sync + fmt::Debug {
     /// What has come already, without waiting: [`Received::Nothing`] if there is none. Under the
     /// same rule as [`Link::receive`].
     fn take(&self, buffer: &mut [u8]) -> Received;
+
+    /// Whether one receive gives all that has come, so that it is of no use to ask for more at once.
+    fn gives_all(&self) -> bool {
+        false
+    }
+
+    /// What became of this endpoint's streams.
+    fn streams(&self) -> StreamCounters {
+        StreamCounters::default()
+    }
+
+    /// Whether anything that was sent waits for its socket, and leaves only while somebody is in
+    /// [`Link::receive`]; what receives returns soon after it has left.
+    fn holds(&self) -> bool {
+        false
+    }
 
     /// Makes the thread inside [`Link::receive`] (or the next one to enter) return soon.
     fn wake(&self);
@@ -189,6 +245,9 @@ pub trait World: Send + Sync + fmt::Debug {
     ///
     /// [`NoThread`] when there is none left to start; `body` is dropped then.
     fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<(), NoThread>;
+
+    /// Lets threads run that are ready to, before this one goes on. Nothing where that says nothing.
+    fn yield_now(&self) {}
 
     /// Opens an endpoint to listen at `place` (what stands behind `scheme://`).
     ///

@@ -130,7 +130,9 @@ impl Faults {
             injected.dropped += 1;
             return;
         }
-        let mut at = now + self.delay.sample(rng);
+        let delay = self.delay.sample(rng);
+        injected.delayed += u64::from(delay > Duration::ZERO);
+        let mut at = now + delay;
         if happens(self.reorder, rng) {
             injected.reordered += 1;
             let span = REORDER_US_MAX.max(self.delay.typical_us().saturating_mul(2));
@@ -209,6 +211,8 @@ pub struct Injected {
     pub reordered: u64,
     /// Copies damaged; they are passed too.
     pub corrupted: u64,
+    /// Copies that were under way longer than the transport itself takes.
+    pub delayed: u64,
     /// Copies that arrive, damaged or not.
     pub passed: u64,
 }

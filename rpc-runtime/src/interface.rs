@@ -14,7 +14,7 @@ pub use forms::Forms;
 use crate::hash::{Hasher, SipKey};
 use crate::ids::MethodFingerprint;
 use crate::protocol::explain::name_hash;
-use crate::protocol::{OrphanPolicy, OrphanStrategy};
+use crate::protocol::{AckProtocol, OrphanPolicy, OrphanStrategy};
 use crate::semantics::Semantics;
 use crate::time::Duration;
 
@@ -37,9 +37,11 @@ pub struct Method {
     timeout_ns: u64,
     hedge_ns: u64,
     inline: bool,
+    worker: bool,
     orphan: Option<OrphanStrategy>,
     quantum_ns: u64,
     no_cancel: bool,
+    ack: Option<AckProtocol>,
     forms: fn(&mut Forms),
 }
 
@@ -54,9 +56,11 @@ impl Method {
             timeout_ns: 0,
             hedge_ns: 0,
             inline: false,
+            worker: false,
             orphan: None,
             quantum_ns: 0,
             no_cancel: false,
+            ack: None,
             forms: |_| {},
         }
     }
@@ -90,10 +94,17 @@ impl Method {
         self
     }
 
-    /// Runs in the thread that receives: for handlers that return at once.
+    /// Always runs in the thread that receives: for handlers that return at once.
     #[must_use]
     pub const fn inline(mut self) -> Self {
         self.inline = true;
+        self
+    }
+
+    /// Always runs in a worker, however quick it has been.
+    #[must_use]
+    pub const fn worker(mut self) -> Self {
+        self.worker = true;
         self
     }
 
@@ -115,6 +126,13 @@ impl Method {
     #[must_use]
     pub const fn no_cancel(mut self) -> Self {
         self.no_cancel = true;
+        self
+    }
+
+    /// How the fragments of its large messages are acknowledged, whatever the two sides say.
+    #[must_use]
+    pub const fn ack(mut self, protocol: AckProtocol) -> Self {
+        self.ack = Some(protocol);
         self
     }
 
@@ -169,15 +187,27 @@ impl Method {
         if self.no_cancel { policy.no_cancel() } else { policy }
     }
 
+    /// How the fragments of its large messages are acknowledged; `None` is as each side says.
+    #[must_use]
+    pub const fn ack_protocol(&self) -> Option<AckProtocol> {
+        self.ack
+    }
+
     /// Whether what its clients leave is killed by their later lives, from their journals.
     pub(crate) const fn is_exterminated(&self) -> bool {
         matches!(self.orphan, Some(OrphanStrategy::Exterminate))
     }
 
-    /// Whether it runs in the thread that receives.
+    /// Whether it always runs in the thread that receives.
     #[must_use]
     pub const fn is_inline(&self) -> bool {
         self.inline
+    }
+
+    /// Whether it always runs in a worker.
+    #[must_use]
+    pub const fn is_worker(&self) -> bool {
+        self.worker
     }
 }
 

@@ -83,7 +83,8 @@
 //! full, calls wait until their deadlines and are `Unknown` then, and a client that only comes is
 //! refused as [`ErrorKind::Overloaded`]; `resolve` tells in any later life of the server. What a client left behind is
 //! kept for 30 days ([`protocol::Limits::retention`]); what is in doubt then stays so, as
-//! [`ErrorKind::GenerationEnded`]. Arguments and replies fit one datagram, about a kilobyte.
+//! [`ErrorKind::GenerationEnded`]. Arguments take up to 16 MiB, replies up to 64 KiB
+//! ([`protocol::Limits::reply_bytes_durable_max`]).
 //!
 //! ```
 //! # #[cfg(feature = "sim")] {
@@ -138,6 +139,7 @@ pub mod hash;
 pub mod protocol;
 pub mod fault;
 pub mod driver;
+pub mod probe;
 #[cfg(feature = "sim")]
 pub mod sim;
 #[cfg(feature = "reactor")]
@@ -162,7 +164,7 @@ pub mod __private;
 
 pub use binder::Binder;
 pub use client::journal::Journal;
-pub use client::{Call, Channel, Extermination, Options, RecordedCall, Resolution};
+pub use client::{Call, Channel, Cork, Extermination, Options, RecordedCall, Resolution};
 pub use context::{CallContext, current};
 pub use error::{
     CallError, CallReport, Error, ErrorClass, ErrorKind, ErrorRecord, Evidence, Execution, Result,

@@ -14,6 +14,7 @@ use crate::client::Channel;
 use crate::error::CallError;
 use crate::marshal::{self, Marshal};
 use crate::outcome::{Outcome, append_reply};
+use crate::probe::{self, Mark};
 use crate::protocol::HandlerEnd;
 use crate::service::{Done, Stub, durable};
 use crate::store::{Durable, Store};
@@ -44,11 +45,14 @@ pub fn serve<'a, O: Outcome>(
     incoming: Incoming<'a>,
     call: impl FnOnce(&mut Args<'a>) -> Result<O, Bad>,
 ) -> Answer {
+    probe::stamp(Mark::Dispatched);
     let Incoming { arguments, reply, .. } = incoming;
-    match call(&mut Args::of(arguments)) {
+    let answer = match call(&mut Args::of(arguments)) {
         Ok(outcome) => returned::<O, ()>(outcome, None, reply),
         Err(Bad) => Answer { end: HandlerEnd::BadArguments, body: reply },
-    }
+    };
+    probe::stamp(Mark::ReplyMarshalled);
+    answer
 }
 
 /// Every arm of `dispatch` with in-out parameters.

@@ -17,8 +17,10 @@ pub mod outcome;
 pub mod record;
 pub mod explain;
 pub mod orphan;
+pub mod fragment;
 mod timers;
 mod outbox;
+mod path;
 mod window;
 mod cookie;
 mod retransmit;
@@ -32,11 +34,13 @@ use std::fmt;
 use crate::address::Address;
 use crate::time::Instant;
 
-pub use client::{CallKey, CallSpec, Client, ClientEvent, ClientIdentity, Target};
+pub use client::{CallKey, CallSpec, Client, ClientEvent, ClientIdentity, Ended, Target};
 pub use counters::{ClientCounters, ServerCounters};
 pub use explain::Explanations;
+pub use fragment::AckProtocol;
 pub use limits::Limits;
 pub use orphan::{OnFence, OrphanPolicy, OrphanStrategy};
+pub(crate) use outbox::POOLED_BYTES_MAX;
 pub use outcome::{DoubtCause, Evidence, NotSentCause, Outcome};
 pub use record::{ClientSlot, ClientTable, FormerCall, OnDisk, Record, StartedRecord};
 pub use server::{

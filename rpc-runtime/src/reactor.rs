@@ -1,9 +1,10 @@
 //! The real world: sockets, the process's threads, the system's clock and entropy.
 //!
 //! Responsible for a [`World`] on real sockets, of which a process has one, and for the only real
-//! clock of the project. Does not know the protocol: it carries datagrams. Whoever waits for one
-//! blocks in the receive call itself where a single socket is concerned; several sockets of one
-//! endpoint are waited for through mio.
+//! clock of the project. Does not know the protocol: it carries datagrams, and finds where PDUs end in
+//! a stream. Whoever waits blocks in the receive call itself where a single socket is concerned, and at a
+//! word of the memory where that is shared with one peer; several sockets of one endpoint are waited for
+//! through mio.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -84,13 +85,18 @@ impl World for Real {
         started.map(drop).map_err(|error| NoThread(error.to_string()))
     }
 
-    /// Opens UDP sockets at `place`: `host:port`, or several of them with commas in between.
+    fn yield_now(&self) {
+        std::thread::yield_now();
+    }
+
+    /// Opens sockets at `place`: `host:port` for UDP, or with the transport in front as a URL has it.
+    /// Several addresses of UDP or TCP stand with commas in between.
     fn listen(&self, place: &str) -> Result<Arc<dyn Link>, LinkError> {
-        transport::udp::listen(place)
+        transport::listen(place)
     }
 
     fn dial(&self, place: &str) -> Result<(Arc<dyn Link>, Address), LinkError> {
-        transport::udp::dial(place)
+        transport::dial(place)
     }
 }
 

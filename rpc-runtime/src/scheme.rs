@@ -5,9 +5,6 @@ use std::sync::Arc;
 use crate::driver::World;
 use crate::error::{CallError, ErrorKind, Execution};
 
-/// Schemes that are planned and not built.
-const NOT_YET: &[&str] = &["tcp", "unix", "shm", "mem"];
-
 /// The world of `url`, and the place in it.
 ///
 /// # Errors
@@ -21,17 +18,17 @@ pub fn open(url: &str) -> Result<(Arc<dyn World>, String), CallError> {
         return Err(bad(format!("`{url}` names no place: write `udp://127.0.0.1:7001`")));
     }
     match scheme {
-        "udp" => udp(url, place),
+        "udp" => sockets(url, place),
+        // Sockets speak several protocols, and a place says which.
+        "tcp" | "unix" | "shm" | "mem" => sockets(url, url.trim()),
         "sim" => sim(url, place),
         "binder" => Err(bad(format!(
             "`{url}` names a service: connect a stub to it, such as `BankClient::connect`"
         ))),
-        _ if NOT_YET.contains(&scheme) => {
-            Err(bad(format!("`{scheme}://` is not built yet: use `udp://`")))
-        }
-        _ => {
-            Err(bad(format!("`{scheme}` in `{url}` is no known scheme: use `udp://` or `sim://`")))
-        }
+        _ => Err(bad(format!(
+            "`{scheme}` in `{url}` is no known scheme: use `udp://`, `tcp://`, `unix://`, \
+                 `shm://`, `mem://` or `sim://`"
+        ))),
     }
 }
 
@@ -41,17 +38,17 @@ pub fn open(url: &str) -> Result<(Arc<dyn World>, String), CallError> {
 ///
 /// [`ErrorKind::BadAddress`]: there is none, for want of the feature `reactor`.
 pub fn here() -> Result<Arc<dyn World>, CallError> {
-    sim("sim://", "").or_else(|_| udp("udp://", "")).map(|(world, _)| world)
+    sim("sim://", "").or_else(|_| sockets("udp://", "")).map(|(world, _)| world)
 }
 
 #[cfg(feature = "reactor")]
 #[expect(clippy::unnecessary_wraps, reason = "without the reactor it fails")]
-fn udp(_url: &str, place: &str) -> Result<(Arc<dyn World>, String), CallError> {
+fn sockets(_url: &str, place: &str) -> Result<(Arc<dyn World>, String), CallError> {
     Ok((crate::reactor::world(), place.to_owned()))
 }
 
 #[cfg(not(feature = "reactor"))]
-fn udp(url: &str, _place: &str) -> Result<(Arc<dyn World>, String), CallError> {
+fn sockets(url: &str, _place: &str) -> Result<(Arc<dyn World>, String), CallError> {
     Err(bad(format!("`{url}` needs the feature `reactor` of rpc-runtime")))
 }
 

@@ -1,19 +1,20 @@
 //! Servers: services exported at an address.
 //!
 //! ```text
-//!            ┌───────────────── receiving thread ─────────────────┐
-//!   link ──► │ protocol core ──Execute──► `inline` handlers       │ ──► link
-//!            │   (one lock)  ──Execute──► queue ──► worker pool   │
-//!            └────────────────────────────────────────────────────┘
+//!            ┌────────────────── receiving thread ───────────────────┐
+//!   link ──► │ protocol core ──Execute──► `inline` and quick handlers │ ──► link
+//!            │   (one lock)  ──Execute──► queue ──► worker pool       │
+//!            └──────────────── ▲ takes over: standby ─────────────────┘
 //! ```
 //!
-//! One thread receives, runs the timers, and runs the handlers of methods marked `inline` itself; all
-//! other handlers run on a pool of workers (dispatcher and workers: Tanenbaum & van Steen, section
-//! 3.4). The protocol's state machine stands behind one lock that is never held across a system call
+//! One thread receives, runs the timers, and runs the handlers of methods itself that are marked `inline`
+//! or have been quick; all other handlers run on a pool of workers (dispatcher and workers: Tanenbaum &
+//! van Steen, section 3.4). From a quick one that turns out to be long another thread takes over. The protocol's state machine stands behind one lock that is never held across a system call
 //! or a handler. Where things are: [`exports`] what is served, [`state`] what stands behind the
-//! lock, [`dispatch`] how one handler runs, [`pending`] how async ones wait without a thread,
-//! [`receiver`] and [`workers`] the threads, [`roster`] who of the workers is called, [`running`] the
-//! handle and the drain, [`registration`] the door to a binder.
+//! lock, [`dispatch`] how one handler runs, [`pace`] whether it is quick, [`pending`] how async ones wait
+//! without a thread, [`receiver`] and [`workers`] the threads, [`lead`] which of them receives,
+//! [`roster`] who of the workers is called, [`running`] the handle and the drain, [`registration`] the
+//! door to a binder.
 //!
 //! Does not know sockets, clocks or threads but through [`World`], so that the same server runs in
 //! the simulator.
@@ -36,7 +37,9 @@ mod errands;
 mod exports;
 #[cfg(feature = "model")]
 pub mod explored;
+mod lead;
 mod ledger;
+mod pace;
 mod pending;
 mod receiver;
 mod registration;
@@ -102,8 +105,18 @@ pub struct Server {
 }
 
 impl Server {
-    /// Takes the address `url`, such as `udp://127.0.0.1:7001`. Port 0 lets the system choose;
-    /// [`Running::url`] says what it chose.
+    /// Takes the address `url`:
+    ///
+    /// - `udp://127.0.0.1:7001`: datagrams. Port 0 lets the system choose; [`Running::url`] says what it
+    ///   chose.
+    /// - `tcp://127.0.0.1:7001`: the same calls over streams, one for each client process.
+    /// - `unix:///run/bank.sock`: streams to a socket in the file system. The file goes with the server;
+    ///   one that a killed server left is taken over, unless somebody listens there. Whoever may write to
+    ///   the file may call: it is made under the process's `umask`, and its folder can keep others out.
+    /// - `shm:///run/bank.sock`: memory that is shared with each client process of this machine, set up over
+    ///   such a socket; who may call is the same. Needs Linux.
+    /// - `mem://bank`: clients of this process only.
+    /// - `sim://bank`: in a simulation.
     ///
     /// # Errors
     ///
@@ -149,7 +162,12 @@ impl Server {
     /// As [`Server::bind`]; also when the address belongs to another kind of transport.
     pub fn also(mut self, url: &str) -> Result<Self, CallError> {
         let (world, place) = scheme::open(url)?;
-        if !Arc::ptr_eq(&world, &self.world) {
+        let scheme = url.split_once("://").map_or("", |(scheme, _)| scheme).trim();
+        let is_of_kind = match scheme {
+            "unix" | "shm" | "mem" => false, // one file, one name
+            _ => scheme == self.scheme || (self.scheme.is_empty() && scheme != "tcp"),
+        };
+        if !is_of_kind || !Arc::ptr_eq(&world, &self.world) {
             let text =
                 format!("{url} is of another kind than {}: start a second server", self.place);
             return Err(
@@ -168,12 +186,21 @@ impl Server {
         self
     }
 
-    /// Runs at most `count` handlers at once, besides those of `inline` methods and async ones that
-    /// wait: how many of those there may be, [`Limits::calls_running_max`] says. At least one; 16
+    /// Runs at most `count` handlers at once, in whichever threads, besides those of `inline` methods and
+    /// async ones that wait: how many of those there may be, [`Limits::calls_running_max`] says. At least one; 16
     /// unless this is called, 64 where a service has a store. `exactly_once` handlers run one after
     /// another in any case, as their transactions do.
     pub fn workers(mut self, count: usize) -> Self {
         self.workers = Some(count.max(1));
+        self
+    }
+
+    /// Whether the receiving thread runs the handlers of methods that have been quick itself, as it does
+    /// unless this says `false`. That saves such a call two changes of threads. A handler that takes long
+    /// against all expectation keeps nobody waiting: after a millisecond another thread receives, and its
+    /// method is the workers' from then on. `#[rpc(worker)]` leaves a single method to the workers always.
+    pub fn quick_handlers_here(mut self, yes: bool) -> Self {
+        self.exports.leave_to_workers(!yes);
         self
     }
 
@@ -263,8 +290,9 @@ impl Server {
         let mut started = self.start()?;
         if started.registering.is_empty() {
             let receiving = started.receiving.take().expect("nobody else takes it");
-            let _running = started.register()?;
+            let running = started.register()?;
             receiving.run();
+            running.await_receiver(None); // another thread may have taken over
         } else {
             // Registering is a call, and whoever is asked may call back: so somebody must serve.
             started.receive()?;
@@ -312,6 +340,7 @@ impl Server {
             interfaces: exports.interfaces(),
         };
         let mut core = crate::protocol::Server::new(identity, self.limits, methods, rng);
+        core.link_carries(self.link.unbroken_bytes_max());
         core.explain(refusal::explanations(&exports.interfaces()));
         let mut default = WORKERS_DEFAULT;
         if taken.is_some() {
@@ -327,8 +356,8 @@ impl Server {
 /// Whether a server listens at all addresses of its host, none of which it knows.
 const fn is_anywhere(address: Address) -> bool {
     match address {
-        Address::Ip(address) => address.ip().is_unspecified(),
-        Address::Virtual(_) => false,
+        Address::Ip(address) | Address::Tcp(address) => address.ip().is_unspecified(),
+        Address::Local(_) | Address::Virtual(_) | Address::VirtualStream(_) => false,
     }
 }
 
@@ -348,7 +377,9 @@ fn urls(link: &dyn Link, scheme: &str, place: &str) -> Vec<String> {
     let url = |address| match address {
         Address::Ip(address) if scheme.is_empty() => format!("udp://{}", callable(address)),
         Address::Ip(address) => format!("{scheme}://{}", callable(address)),
-        Address::Virtual(_) => format!("sim://{place}"),
+        Address::Tcp(address) => format!("tcp://{}", callable(address)),
+        Address::Local(_) => place.to_owned(), // a whole URL, by which the world knows the kind
+        Address::Virtual(_) | Address::VirtualStream(_) => format!("sim://{place}"),
     };
     link.locals().into_iter().map(url).collect()
 }

@@ -52,8 +52,7 @@ impl Add<Duration> for Instant {
     type Output = Self;
 
     fn add(self, duration: Duration) -> Self {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        Self { micros: self.micros.saturating_add(micros) }
+        Self { micros: self.micros.saturating_add(micros(duration)) }
     }
 }
 
@@ -62,9 +61,14 @@ impl Sub<Duration> for Instant {
 
     /// Saturates at the driver's start.
     fn sub(self, duration: Duration) -> Self {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
-        Self { micros: self.micros.saturating_sub(micros) }
+        Self { micros: self.micros.saturating_sub(micros(duration)) }
     }
+}
+
+/// Whole microseconds, or the most that there are.
+const fn micros(duration: Duration) -> u64 {
+    let seconds = duration.as_secs().saturating_mul(1_000_000);
+    seconds.saturating_add(duration.subsec_micros() as u64)
 }
 
 impl fmt::Display for Instant {

@@ -18,16 +18,21 @@ mod probe;
 mod stop;
 mod orphan;
 mod goodbye;
+mod path;
 mod version;
+mod frame;
 
 use std::fmt;
 
+pub use frame::{frame, frames};
 pub use goodbye::{Bye, ByeReason, Goaway, GoawayReason};
 pub use header::{
-    DATAGRAM_BYTES_MAX, Envelope, HEADER_BYTES, Kind, PROTOCOL_VERSION, decode, encode, encode_as,
+    DATAGRAM_BYTES_MAX, Envelope, FRAME_BYTES_MAX, HEADER_BYTES, Kind, PROTOCOL_VERSION, decode,
+    encode, encode_as,
 };
 pub use hello::{COOKIE_BYTES, Cookie, Hello, Nonce, Reject, RejectReason, Welcome};
 pub use orphan::{Alive, Answer, Extend, Owner};
+pub use path::{Probe, Probed};
 pub use probe::{Ack, Ping, Unseen, Working};
 pub use request::{
     Extension, Extensions, REFUSE_DETAIL_BYTES_MAX, Refuse, RefuseReason, Reply, ReplyStatus,
@@ -79,6 +84,10 @@ pub enum Pdu<'a> {
     Goaway(Goaway),
     /// The session is closed.
     Bye(Bye),
+    /// Does a datagram of this length come?
+    Probe(Probe),
+    /// It did, and so does the answer.
+    Probed(Probed),
 }
 
 impl Pdu<'_> {
@@ -106,6 +115,8 @@ impl Pdu<'_> {
             Self::Alive(_) => Kind::Alive,
             Self::Goaway(_) => Kind::Goaway,
             Self::Bye(_) => Kind::Bye,
+            Self::Probe(_) => Kind::Probe,
+            Self::Probed(_) => Kind::Probed,
         }
     }
 }
@@ -135,6 +146,11 @@ pub enum Malformed {
         /// The flags found.
         got: u16,
     },
+    /// Longer than any PDU of ours.
+    Length {
+        /// Bytes announced, header and all.
+        got: usize,
+    },
     /// The checksum does not fit the bytes.
     Checksum,
     /// A field holds a value that it cannot have.
@@ -153,6 +169,9 @@ impl fmt::Display for Malformed {
             }
             Self::Kind { got } => write!(f, "no PDU of kind {got}"),
             Self::Flags { got } => write!(f, "unknown flags {got:#06x}"),
+            Self::Length { got } => {
+                write!(f, "{got} bytes where {FRAME_BYTES_MAX} are the most")
+            }
             Self::Checksum => f.write_str("the checksum does not fit"),
             Self::Field { field } => write!(f, "impossible value of `{field}`"),
         }

@@ -6,10 +6,14 @@
 //! seed alone.
 
 mod chains;
+mod content;
 mod forgery;
+mod happened;
 mod journals;
 mod knobs;
+mod paths;
 mod servers;
+mod transport;
 mod users;
 mod weather;
 
@@ -19,12 +23,16 @@ use rpc_runtime::protocol::{Client, ClientIdentity, Target};
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
 use rpc_runtime::sim::checker::{Fact, Tally, Violation};
+use rpc_runtime::sim::net::StreamFaults;
 use rpc_runtime::sim::nodes::{ClientNode, Disk, Journal};
 use rpc_runtime::sim::{Control, HostId, SimDisk, Simulation};
 use rpc_runtime::time::{Duration, Instant};
 
+use content::Delivered;
+pub use happened::Happened;
 pub use knobs::{Calls, Knobs, Orphans};
 use servers::{Day, Site};
+pub use transport::Transport;
 use users::Caller;
 use weather::Weather;
 
@@ -35,6 +43,12 @@ pub struct Report {
     pub seed: u64,
     /// Sums over its calls.
     pub tally: Tally,
+    /// Large messages that came whole, to handlers and to callers.
+    pub messages: u64,
+    /// Messages that came, and not as they were sent.
+    pub corrupted: u64,
+    /// What went wrong on the way.
+    pub happened: Happened,
     /// What was broken.
     pub violations: Vec<Violation>,
     /// The trace's hash.
@@ -67,9 +81,10 @@ const LOOK: Duration = Duration::from_millis(250);
 pub fn run(seed: u64, trace_lines: usize, knobs: Knobs) -> Report {
     let simulation = Simulation::new(seed);
     let journal = Journal::new(false);
+    let delivered = Delivered::new(knobs.transport.piece_bytes_max());
     let disks = simulation.with(|control| {
         control.trace.keep(trace_lines);
-        set_up(control, seed, knobs, &journal)
+        set_up(control, knobs, &journal, &delivered)
     });
     simulation.run_until(Instant::START + SETTLED);
     let before = simulation.with(|control| control.net.counters().sent);
@@ -88,12 +103,16 @@ pub fn run(seed: u64, trace_lines: usize, knobs: Knobs) -> Report {
     let mut trace_hash = simulation.trace_hash();
     if seed.is_multiple_of(chains::EVERY) {
         let journal = Journal::new(false);
-        trace_hash ^= chains::run(seed, &journal);
+        trace_hash ^= chains::run(seed, knobs.transport, &journal);
         violations.extend(journal.finish(Instant::START + END));
     }
+    let (messages, corrupted) = delivered.counts();
     Report {
         seed,
         tally: journal.tally(),
+        messages,
+        corrupted,
+        happened: simulation.with(|control| Happened::of(control)),
         violations,
         trace_hash,
         trace: simulation.with(|control| control.trace.lines().collect()),
@@ -101,18 +120,26 @@ pub fn run(seed: u64, trace_lines: usize, knobs: Knobs) -> Report {
 }
 
 /// The day's plan.
-fn set_up(control: &mut Control, seed: u64, knobs: Knobs, journal: &Journal) -> Vec<Disk> {
+fn set_up(
+    control: &mut Control,
+    knobs: Knobs,
+    journal: &Journal,
+    delivered: &Delivered,
+) -> Vec<Disk> {
     let mut rng = control.scenario_rng(0);
-    let weather = Weather::draw(seed, &mut rng);
+    let weather = Weather::draw(control.seed(), &mut rng);
     let limits = weather.limits(&mut rng);
     let faults = weather.faults(&mut rng);
     control.net.set_faults(faults);
+    plan_streams(control, weather, knobs.transport);
     let servers: Vec<HostId> =
         (0..=rng.below(2)).map(|n| control.add_host(&format!("server-{n}"))).collect();
     let clients: Vec<HostId> =
         (0..=rng.below(5)).map(|n| control.add_host(&format!("client-{n}"))).collect();
-    let (orphans, kinds) = (knobs.orphans, knobs.calls);
-    let day = Day { limits, weather, orphans, kinds, journal: journal.clone() };
+    paths::plan(control, &servers, &clients);
+    let Knobs { orphans, transport, calls: kinds } = knobs;
+    let (journal, delivered) = (journal.clone(), delivered.clone());
+    let day = Day { limits, weather, orphans, kinds, transport, delivered, journal };
     let mut disks = Vec::new();
     for (n, &host) in servers.iter().enumerate() {
         let identity = servers::identity(control, host, n as u64);
@@ -134,14 +161,28 @@ fn set_up(control: &mut Control, seed: u64, knobs: Knobs, journal: &Journal) -> 
         plan_client(control, &mut rng, &life, &day);
     }
     plan_partitions(control, &mut rng, &servers, &clients);
-    forgery::plan(control, &mut rng, &servers, journal);
+    forgery::plan(control, &mut rng, &servers, &day.journal);
     control.at(Instant::START + FAULTS_END, |control| {
         control.net.set_faults(Faults::default());
         control.net.mend_all();
     });
-    servers::look(control, servers, journal.clone());
+    servers::look(control, servers, day.journal);
     disks
 }
+
+/// What becomes of streams. Draws from a generator of its own, so that the rest of the day is what it is
+/// over datagrams.
+fn plan_streams(control: &mut Control, weather: Weather, transport: Transport) {
+    let Some(queue_bytes_max) = transport.queue_bytes_max() else { return };
+    let faults = weather.stream_faults(&mut control.scenario_rng(STREAM_DRAWS), queue_bytes_max);
+    control.net.set_stream_faults(faults);
+    control.at(Instant::START + FAULTS_END, move |control| {
+        control.net.set_stream_faults(StreamFaults { queue_bytes_max, ..StreamFaults::default() });
+    });
+}
+
+/// Which of the scenario's generators streams are drawn from.
+const STREAM_DRAWS: u64 = 8;
 
 /// One of `choices`.
 pub(crate) fn pick<T: Copy>(rng: &mut dyn Rng, choices: &[T]) -> T {
@@ -181,20 +222,20 @@ fn place_client(control: &mut Control, life: &Life<'_>, day: &Day) {
         .map(|(&server, n)| {
             // Some know whom they mean; others take whoever lives there.
             let id = if rng.chance(0.7) { ServerId(n) } else { ServerId::NONE };
-            let target =
-                Target { address: server.address(), server: id, incarnation: Incarnation::NONE };
-            let machine = Client::new(
+            let address = day.transport.address(server);
+            let target = Target { address, server: id, incarnation: Incarnation::NONE };
+            let mut machine = Client::new(
                 identity,
                 target,
                 day.limits.clone(),
                 Box::new(control.rng(life.host)),
                 now,
             );
+            machine.link_carries(control.net.datagram_bytes_max());
             (machine, (id, Incarnation::NONE))
         })
         .collect();
-    let kinds = day.weather.kinds(day.kinds, &mut rng);
-    let caller = Caller::new(Box::new(rng), life.servers.len(), life.calls, kinds);
+    let caller = Caller::new(Box::new(rng), life.servers.len(), life.calls, day);
     let node = ClientNode::new(machines, caller, day.journal.clone());
     match book {
         Some(book) => control.place(life.host, node.keeping(book)),

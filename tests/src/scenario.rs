@@ -140,6 +140,12 @@ impl World {
         }
     }
 
+    /// Everybody's link takes datagrams as long as real ones do, and probes for what paths carry. To be
+    /// said before anybody is there.
+    pub fn carry_long_datagrams(&mut self) {
+        self.with(|control| control.net.set_datagram_bytes_max(65_507));
+    }
+
     /// The way from one host to another.
     pub fn link(&mut self, from: HostId, to: HostId) -> Link<'_> {
         Link { world: self, from, to }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use rpc_runtime::protocol::AckProtocol;
 use rpc_runtime::{
     CallError, Error, ErrorKind, Execution, Options, Resolution, Server, Stub, service,
 };
@@ -194,10 +195,23 @@ fn nobody_there_is_not_executed() {
 #[test]
 fn what_does_not_fit_is_refused_before_it_leaves_and_a_reply_that_does_not_is_executed() {
     let (_server, _object, bank) = bank();
-    let error = bank.large(&[0; 5_000]).unwrap_err();
+    let error = bank.large(&vec![0; 17 << 20]).unwrap_err();
     assert_eq!((error.kind(), error.execution()), (ErrorKind::TooLarge, Execution::NotExecuted));
-    let error = bank.grow(5_000).unwrap_err();
+    let error = bank.grow(17 << 20).unwrap_err();
     assert_eq!((error.kind(), error.execution()), (ErrorKind::ReplyTooLarge, Execution::Executed));
+}
+
+#[test]
+fn large_arguments_and_replies_cross_real_sockets_by_both_protocols() {
+    let (_server, _object, bank) = bank();
+    for protocol in [AckProtocol::Blast, AckProtocol::StopAndWait] {
+        let bank = bank.with(Options::new().ack(protocol).timeout(Duration::from_secs(60)));
+        for length in [1, 1_140, 1_141, 1_165, 5_000, 100_000, 1 << 20] {
+            let bytes: Vec<u8> =
+                (0..length).map(|place| u8::try_from(place * 7 % 251).unwrap()).collect();
+            assert!(bank.large(&bytes).unwrap() == bytes, "{length} bytes by {protocol:?}");
+        }
+    }
 }
 
 #[test]
@@ -254,10 +268,10 @@ fn an_unknown_method_and_a_changed_one_are_told_apart() {
 fn bad_addresses_say_what_to_write() {
     for (url, text) in [
         ("127.0.0.1:1", "not executed: `127.0.0.1:1` has no scheme: write `udp://127.0.0.1:7001`"),
-        ("tcp://127.0.0.1:1", "not executed: `tcp://` is not built yet: use `udp://`"),
         (
             "http://x",
-            "not executed: `http` in `http://x` is no known scheme: use `udp://` or `sim://`",
+            "not executed: `http` in `http://x` is no known scheme: use `udp://`, `tcp://`, \
+             `unix://`, `shm://`, `mem://` or `sim://`",
         ),
     ] {
         assert_eq!(BankClient::connect(url).unwrap_err().to_string(), text);

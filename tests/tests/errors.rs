@@ -1,6 +1,6 @@
 //! Errors held to their contract (docs/protocol.md, "What an error says"): the rules, every kind
 //! with its text, calls made again, and bad input of every sort. Most scenarios run twice: in the
-//! simulator with blocking code, and over real UDP sockets.
+//! simulator with blocking code, and over real sockets of every transport.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
@@ -25,12 +25,14 @@ mod rules;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 
 use rpc_runtime::driver::World;
 use rpc_runtime::protocol::Limits;
 use rpc_runtime::sim::{self, Control, Ended, HostId, Simulation};
 use rpc_runtime::time::{Duration, Instant};
 use rpc_runtime::{CallError, Server, service};
+use rpc_tests::transports::{SCHEMES, deserted, fresh, place_of, url_of};
 
 /// A desk that does as it is told, and counts what it did.
 #[service(name = "desk", version = "1.0")]
@@ -185,12 +187,25 @@ impl Case {
         learned.lock().unwrap().take().expect("the visitor has finished")
     }
 
-    /// What the visitor learns over real sockets.
-    fn on_udp(self) -> CallError {
+    /// What the visitor learns over real sockets of that scheme.
+    fn over(self, scheme: &str) -> CallError {
         let service = DeskService::new(Clerk::default());
-        let server = (self.serve)(Server::bind("udp://127.0.0.1:0").unwrap().export(service));
+        let server = (self.serve)(Server::bind(&fresh(scheme)).unwrap().export(service));
         let running = server.spawn().unwrap();
         (self.visit)(&running.url())
+    }
+
+    /// What it learns everywhere, and where.
+    fn everywhere(self) -> Vec<(&'static str, CallError)> {
+        thread::scope(|threads| {
+            let sockets = SCHEMES.map(|scheme| (scheme, threads.spawn(move || self.over(scheme))));
+            let mut all = vec![("sim", self.in_sim())];
+            for (scheme, visit) in sockets {
+                // Its own thread has said why; this says where.
+                all.push((scheme, visit.join().unwrap_or_else(|_| panic!("over {scheme}"))));
+            }
+            all
+        })
     }
 }
 

@@ -21,6 +21,8 @@ mod quanta;
 mod limits;
 #[path = "scenarios/network.rs"]
 mod network;
+#[path = "scenarios/sizes.rs"]
+mod sizes;
 #[path = "scenarios/durable.rs"]
 mod durable;
 #[path = "scenarios/generations.rs"]

@@ -243,6 +243,8 @@ fn integer_constants_of_the_core_end_in_their_unit() {
         "_FLAG",
         "_MASK",
         "_DATAGRAMS",
+        "_FRAGMENTS",
+        "_PARTS",
         "_CALLS",
         "_SESSIONS",
         "_LEVELS",

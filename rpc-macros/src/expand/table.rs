@@ -26,10 +26,15 @@ pub(super) fn interface(service: &Service) -> TokenStream {
         });
         let expires = method.expires_ns.map(|ns| quote!(.expires_ns(#ns)));
         let no_cancel = method.no_cancel.then(|| quote!(.no_cancel()));
+        let ack = method.ack.map(|protocol| {
+            let protocol = format_ident!("{}", protocol.variant());
+            quote!(.ack(#runtime::protocol::AckProtocol::#protocol))
+        });
         let inline = method.inline.then(|| quote!(.inline()));
+        let worker = (method.place_given && !method.inline).then(|| quote!(.worker()));
         let forms = forms(method);
         quote! {
-            #runtime::Method::new(#wire_name, #signature, #runtime::Semantics::#semantics) #timeout #hedge #orphan #expires #no_cancel #inline #forms
+            #runtime::Method::new(#wire_name, #signature, #runtime::Semantics::#semantics) #timeout #hedge #orphan #expires #no_cancel #ack #inline #worker #forms
         }
     });
     quote! {

@@ -9,7 +9,7 @@ pub trait Shop {
     fn render(&self) -> Result<u32, CallError>;
     #[rpc(at_least_once, orphan = "gentle")]
     fn search(&self) -> Result<u32, CallError>;
-    #[rpc(orphan = "expire")]
+    #[rpc(orphan = "expire", ack = "stop_and_wait")]
     fn look_up(&self) -> Result<u32, CallError>;
     #[rpc(orphan = "exterminate")]
     fn bind(&self) -> Result<u32, CallError>;

@@ -73,6 +73,7 @@ pub static SHOP_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::
                 ::rpc_runtime::Semantics::AtMostOnce,
             )
             .orphan(::rpc_runtime::orphans::OrphanStrategy::Expire)
+            .ack(::rpc_runtime::protocol::AckProtocol::StopAndWait)
             .forms(|forms| {
                 forms.output::<Result<u32, CallError>>();
             }),

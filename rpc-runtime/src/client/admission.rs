@@ -52,19 +52,20 @@ impl Connection {
     }
 
     /// Starts a call: one that this server was not asked for yet, or, `again`, one that
-    /// [`Connection::plan_again`] allowed.
+    /// [`Connection::plan_again`] allowed. `now` is a moment ago at the most.
     ///
     /// # Errors
     ///
     /// The server keeps failing and is left alone.
     pub(super) fn start(
         self: &Arc<Self>,
+        now: Instant,
         spec: CallSpec,
         arguments: Vec<u8>,
         heed: Heed,
         again: bool,
     ) -> Result<CallKey, KeptBack> {
-        let (mut state, now) = self.turn();
+        let (mut state, now) = self.turn_at(now);
         state.look_at_probe(now);
         let admission = match heed {
             Heed::Breaker => state.breaker.admit(now, spec.semantics != Semantics::Maybe),

@@ -8,8 +8,8 @@
 //!
 //! A caller that finds the lead free takes it; one that does not sleeps (a *follower*). Where no
 //! follower could, the background thread takes the lead when it is *wanted*: when a future waits,
-//! a call has yet to leave because it waits for a session or a slot, or a timer is due. It keeps
-//! the lead while calls are under way.
+//! a call has yet to leave because it waits for a session or a slot, the link holds something that
+//! its socket did not take, or a timer is due. It keeps the lead while calls are under way.
 //!
 //! Whoever changed who needs what **settles**, in the same turn of the lock:
 //!
@@ -45,13 +45,21 @@ use std::task::Waker;
 
 use super::connection::{Connection, State};
 use super::errands::{self, Background, Errands};
+use super::kept;
 use super::verdict::Finished;
 use crate::driver::{Gate, Received};
+use crate::probe::{self, Mark};
 use crate::protocol::CallKey;
 use crate::time::{Duration, Instant};
 
 /// How many datagrams are read, at most, before a timer that is due gets its turn.
 const READ_BEFORE_TIMERS_MAX: usize = 64;
+
+/// How many datagrams are read, at most, before those hear whose calls have ended by them.
+const READ_TOGETHER_MAX: usize = 64;
+
+/// So many threads are woken together, at the least, for what they start next to be sent together.
+const WOKEN_TOGETHER_MIN: usize = 2;
 
 /// How long the leader rests before it asks a closed link again: that returns at once.
 const CLOSED_PAUSE: Duration = Duration::from_millis(10);
@@ -80,12 +88,18 @@ impl Connection {
         patience: Option<Instant>,
     ) -> Option<Finished> {
         let mut state = self.lock();
+        let mut may_be_gathered = state.corks > 0;
         loop {
             if let Some(finished) = state.take(key) {
                 return Some(finished);
             }
+            if std::mem::take(&mut may_be_gathered) {
+                state = self.send_gathered(state);
+                continue;
+            }
             if patience.is_some_and(|patience| patience <= self.world.now()) {
-                let mut errands = self.errands();
+                let (now, mut errands) = (state.now, kept::errands());
+                state.drain(now, &mut errands);
                 self.settle(&mut state, &mut errands); // it may have been called to lead
                 drop(state);
                 self.run(errands);
@@ -105,17 +119,31 @@ impl Connection {
     /// The end of the call, if it has come; else `waker` is woken when it does.
     pub(super) fn poll(self: &Arc<Self>, key: CallKey, waker: Waker) -> Option<Finished> {
         let mut state = self.lock();
-        let mut errands = self.errands();
+        let mut errands = kept::errands();
         let finished = state.take(key);
         if finished.is_some() {
             errands.discard(Some(waker));
         } else {
             errands.discard(state.waits.wake(key, waker));
+            let now = state.now;
+            state.drain(now, &mut errands);
             self.settle(&mut state, &mut errands);
         }
         drop(state);
         self.run(errands);
         finished
+    }
+
+    /// What was gathered leaves: somebody waits for it.
+    fn send_gathered<'s>(
+        self: &'s Arc<Self>,
+        mut state: MutexGuard<'s, State>,
+    ) -> MutexGuard<'s, State> {
+        let (now, mut errands) = (state.now, kept::errands());
+        state.drain(now, &mut errands);
+        drop(state);
+        self.run(errands);
+        self.lock()
     }
 
     /// Sleeps until the call has ended, this thread is called to lead, or its patience has.
@@ -145,46 +173,84 @@ impl Connection {
     ) -> Option<Finished> {
         let (mut lead, mut state) = Lead::take(self, state);
         let mut until = state.lead_until(patience);
+        let gathers = state.gathers_since.is_some();
         drop(state);
-        let mut errands = self.errands();
-        // How many datagrams were read since a timer was seen to be due.
-        let mut overdue = None;
+        let mut errands = kept::errands();
+        if gathers {
+            until = self.gather(&mut errands, patience);
+        }
+        // How many datagrams were read since a timer was seen to be due, and since somebody heard.
+        let (mut overdue, mut together) = (None, 0);
+        let gives_all = self.link.gives_all();
         loop {
-            let received = match overdue {
-                None => self.link.receive(&mut lead.buffer, until),
-                Some(_) => self.link.take(&mut lead.buffer),
+            let received = match (overdue, together) {
+                (None, 0) => self.link.receive(&mut lead.buffer, until),
+                _ => self.link.take(&mut lead.buffer),
             };
+            probe::stamp(Mark::ReplyArrived);
             if received == Received::Closed {
                 self.pause(); // nothing will come any more; timers still end every call in time
             }
             let (mut state, now) = self.turn();
             let is_more = state.feed(now, received, &lead.buffer);
+            state.drain(now, &mut errands); // the machine gives places that got free to the next calls
+            // What came together is told together: those who hear it then act together.
+            if is_more && !gives_all && together < READ_TOGETHER_MAX && state.core.outstanding() > 0
+            {
+                together += 1;
+                continue;
+            }
+            together = 0;
             overdue = match overdue {
                 _ if !state.is_due(now) => None,
                 Some(read) if !is_more || read == READ_BEFORE_TIMERS_MAX => {
                     state.core.handle_timeout(now);
+                    state.drain(now, &mut errands);
                     None
                 }
                 Some(read) => Some(read + 1),
                 None => Some(0),
             };
-            state.drain(now, &mut errands);
             let finished = own.and_then(|own| state.take(own));
             let is_over = match own {
                 Some(_) => finished.is_some() || patience.is_some_and(|end| end <= now),
-                None => !state.keeps_background(now),
+                None => !state.keeps_background(now) && !self.link.holds(),
             };
+            let gathers = errands.gates.len() >= WOKEN_TOGETHER_MIN && state.corks == 0;
+            state.gathers_since = gathers.then_some(now);
             if is_over || !errands.wakers.is_empty() {
                 lead.give_up(&mut state);
                 self.settle(&mut state, &mut errands);
                 drop(state);
                 self.run(errands);
+                probe::stamp(Mark::ReplyChecked);
                 return finished;
             }
             until = state.lead_until(patience);
             drop(state);
             errands.run(self);
+            if gathers {
+                until = self.gather(&mut errands, patience);
+            }
         }
+    }
+
+    /// Lets the threads that were woken together make their next calls before this one waits for replies:
+    /// on a processor that they share, all those calls leave by one system call, and their replies come
+    /// together again. Where they run on others, this costs next to nothing.
+    fn gather(
+        self: &Arc<Self>,
+        errands: &mut Errands,
+        patience: Option<Instant>,
+    ) -> Option<Instant> {
+        self.world.yield_now();
+        let (mut state, now) = self.turn();
+        state.gathers_since = None;
+        state.drain(now, errands);
+        let until = state.lead_until(patience);
+        drop(state);
+        errands.run(self);
+        until
     }
 
     /// Reads what came while nobody received, without waiting. Calls that end by it are told of at
@@ -238,7 +304,7 @@ impl Connection {
             Attendant::Asleep(until) => (until, Background::Wake),
             Attendant::Absent => (None, Background::Start),
         };
-        if state.is_background_wanted() || is_before(until) {
+        if state.is_background_wanted() || self.link.holds() || is_before(until) {
             state.attendant = Attendant::Awake;
             errands.background = Some(call);
         }
@@ -257,7 +323,7 @@ impl Connection {
     fn do_without_background(self: &Arc<Self>) {
         let mut state = self.lock();
         state.attendant = Attendant::Absent;
-        let mut errands = self.errands();
+        let mut errands = kept::errands();
         if state.leader.is_none() {
             let now;
             (state, now) = self.catch_up(state, &mut errands);
@@ -293,7 +359,8 @@ impl Connection {
         loop {
             let (mut state, now) = self.turn();
             state.attendant = Attendant::Awake;
-            if state.leader.is_some() || !state.needs_background(now) {
+            let is_needed = state.needs_background(now) || self.link.holds();
+            if state.leader.is_some() || !is_needed {
                 // Who leads, or was called to, sees to what is due already.
                 let until = state.core.next_wake().filter(|wake| *wake > now);
                 state.attendant = Attendant::Asleep(until);
@@ -307,9 +374,17 @@ impl Connection {
 impl State {
     /// Gives the machine what was received; says whether there may be more.
     fn feed(&mut self, now: Instant, received: Received, buffer: &[u8]) -> bool {
-        let Received::Datagram { len, from } = received else { return false };
-        self.core.handle_datagram(now, from, &buffer[..len]);
-        true
+        match received {
+            Received::Datagram { len, from } => {
+                self.core.handle_datagram(now, from, &buffer[..len]);
+                true
+            }
+            Received::Broken => {
+                self.core.handle_break(now);
+                true
+            }
+            Received::Nothing | Received::Closed => false,
+        }
     }
 
     /// Calls the follower that has slept longest; says whether there is one.
@@ -321,7 +396,7 @@ impl State {
 
     /// Notes, and says, until when whoever leads waits for datagrams.
     fn lead_until(&mut self, patience: Option<Instant>) -> Option<Instant> {
-        let until = self.core.next_wake().into_iter().chain(patience).min();
+        let until = self.core.next_wake_after(self.now).into_iter().chain(patience).min();
         self.leader = Some(until);
         until
     }
@@ -332,7 +407,8 @@ impl State {
 
     /// Whether something hangs on what comes that nobody may be waiting for.
     fn is_background_wanted(&self) -> bool {
-        self.waits.has_futures() || self.core.has_waiting()
+        // Who gathers calls waits for them, or says when they are to leave.
+        self.waits.has_futures() || (self.core.has_waiting() && self.corks == 0)
     }
 
     /// Whether the background thread is to take the lead.

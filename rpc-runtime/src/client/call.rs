@@ -23,7 +23,9 @@ use crate::error::CallError;
 use crate::ids::CallId;
 use crate::marshal::Marshal;
 use crate::outcome::{DecodeError, Outcome, decode_reply};
-use crate::protocol::CallKey;
+use crate::probe::{self, Mark};
+use crate::protocol::{self, CallKey};
+use crate::time::Instant;
 
 /// What the bytes of a reply, or the failure of the call, become. Function pointers, so that waiting
 /// needs no bounds and a wrong type is one error, at the method's return type.
@@ -166,6 +168,7 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
     /// Makes a call at `connection`, or where the route leads if that is lost or left alone.
     pub(super) fn begin(
         again: Again,
+        now: Instant,
         connection: Arc<Connection>,
         arguments: Vec<u8>,
         name: MethodName,
@@ -176,7 +179,7 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
         if route.is_some_and(|route| route.is_lost(&connection) && leads_elsewhere(route)) {
             return Self::moving(again.elsewhere(connection, arguments), name, parent);
         }
-        let kept = match connection.start(again.spec, arguments, again.heed, false) {
+        let kept = match connection.start(now, again.spec, arguments, again.heed, false) {
             Ok(key) => return Self::started(connection, key, name, parent, again),
             Err(kept) => kept,
         };
@@ -196,16 +199,17 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
         parent: Option<CallContext>,
         again: Again,
     ) -> Self {
-        let child = Arc::downgrade(&connection);
-        let whereabouts = || {
+        let child = parent.is_some().then(|| Arc::downgrade(&connection));
+        let whereabouts = |connection: &Arc<Connection>| {
             let whereabouts = Arc::<Whereabouts>::default();
-            whereabouts.moved(&connection, key);
+            whereabouts.moved(connection, key);
             whereabouts
         };
-        let attempt = again.attempt(Arc::clone(&connection), key, whereabouts);
-        let parent = match attempt.whereabouts() {
-            Some(whereabouts) => Parent::enter_moving(parent, whereabouts),
-            None => Parent::enter(parent, move || cancel(&child, key)),
+        let attempt = again.attempt(connection, key, whereabouts);
+        let parent = match (attempt.whereabouts(), child) {
+            (Some(whereabouts), _) => Parent::enter_moving(parent, whereabouts),
+            (None, Some(child)) => Parent::enter(parent, move || cancel(&child, key)),
+            (None, None) => Parent::default(),
         };
         let called_off = AtomicBool::new(false);
         let sequel = Sequel { name, parent, again, called_off };
@@ -380,21 +384,17 @@ fn conclude<R, X>(
     name: MethodName,
     reader: Reader<R, X>,
 ) -> (R, Option<X>) {
-    let arguments = std::mem::take(&mut finished.arguments);
-    let (call, evidence) = (finished.call, finished.evidence);
-    match judge(finished, Some(name)) {
-        Ok(body) => {
-            let read = (reader.read)(&body);
-            connection.recycle([arguments, body]);
-            match read {
-                Ok((returned, in_outs)) => (returned, Some(in_outs)),
-                Err(why) => reader.failed(undecodable_reply(why, call, &evidence, name)),
-            }
-        }
-        Err(error) => {
-            connection.recycle([arguments]);
-            reader.failed(connection.explain(error))
-        }
+    let judged = judge(&mut finished, Some(name)).map(|body| {
+        let read = (reader.read)(&body);
+        probe::stamp(Mark::ReplyRead);
+        finished.outcome = protocol::Outcome::Returned(body); // its buffer is used again
+        read.map_err(|why| undecodable_reply(why, finished.call, &finished.evidence, name))
+    });
+    connection.recycle_end(finished);
+    match judged {
+        Ok(Ok((returned, in_outs))) => (returned, Some(in_outs)),
+        Ok(Err(error)) => reader.failed(error),
+        Err(error) => reader.failed(connection.explain(error)),
     }
 }
 

@@ -112,7 +112,7 @@ impl Again {
         &self,
         connection: Arc<Connection>,
         key: CallKey,
-        whereabouts: impl FnOnce() -> Arc<Whereabouts>,
+        whereabouts: impl FnOnce(&Arc<Connection>) -> Arc<Whereabouts>,
     ) -> Attempt {
         let hedge = self.hedge.zip(self.route.as_ref());
         Attempt::new(connection, key, self.spec, hedge, whereabouts)
@@ -129,8 +129,7 @@ impl Again {
             Execution::Unknown => self.spec.semantics == Semantics::AtLeastOnce && loss.is_some(),
             Execution::Executed => false,
         };
-        let now = connection.world.now();
-        if !may_repeat || !self.may_retry || now >= self.spec.deadline {
+        if !may_repeat || !self.may_retry || connection.world.now() >= self.spec.deadline {
             return None;
         }
         if loss.is_some() {
@@ -232,16 +231,22 @@ impl Carry {
                 return self.called_off();
             }
             let arguments = std::mem::take(&mut self.arguments);
-            let key =
-                match place.start(self.again.spec, arguments, self.again.heed, until.is_some()) {
-                    Ok(key) => key,
-                    Err(kept) => match self.kept_back(&place, kept) {
-                        Some(error) => return self.joined(Carried::Failed(error)),
-                        None => continue,
-                    },
-                };
+            let now = place.world.now();
+            let key = match place.start(
+                now,
+                self.again.spec,
+                arguments,
+                self.again.heed,
+                until.is_some(),
+            ) {
+                Ok(key) => key,
+                Err(kept) => match self.kept_back(&place, kept) {
+                    Some(error) => return self.joined(Carried::Failed(error)),
+                    None => continue,
+                },
+            };
             on.moved(&place, key);
-            let end = self.again.attempt(Arc::clone(&place), key, || Arc::clone(on)).wait();
+            let end = self.again.attempt(Arc::clone(&place), key, |_| Arc::clone(on)).wait();
             self.before += u32::from(self.last.is_some() || self.doubt.is_some());
             self.was_hedged(&end);
             self.connection = Arc::clone(&end.connection);

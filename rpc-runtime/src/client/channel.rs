@@ -14,7 +14,7 @@ use super::whereabouts::Whereabouts;
 use super::{Options, Resolution};
 use crate::address::Address;
 use crate::context;
-use crate::driver::World;
+use crate::driver::{StreamCounters, World};
 use crate::error::CallError;
 use crate::ids::{CallId, ClientId, Incarnation, ServerId};
 use crate::interface::Interface;
@@ -39,6 +39,8 @@ pub struct Channel {
 pub struct ChannelStats {
     /// The protocol's counters.
     pub protocol: ClientCounters,
+    /// What became of its streams; all zero where there are none.
+    pub streams: StreamCounters,
     /// Calls made again at this server, each after it certainly did not run.
     pub retries: u64,
     /// Calls that were not made again because the budget was spent.
@@ -59,6 +61,10 @@ pub struct ChannelStats {
 impl Channel {
     /// A channel to the server at `url`, such as `udp://127.0.0.1:7001`. Nothing is sent before the
     /// first call.
+    ///
+    /// The transports are those of [`Server::bind`](crate::Server::bind): `udp://`, `tcp://`, `unix://`,
+    /// `shm://`, `mem://`, and `sim://` in a simulation. A session outlives streams and shared memory: one
+    /// that breaks is opened again, and what has no reply is sent again, which runs nothing twice.
     ///
     /// # Errors
     ///
@@ -189,7 +195,15 @@ impl Channel {
             let state = connection.lock();
             let (retries, retries_denied) = (state.retries, state.retries_denied);
             let kept_back = state.kept_back;
-            ChannelStats { protocol, retries, retries_denied, kept_back, ..Default::default() }
+            let streams = connection.link.streams();
+            ChannelStats {
+                protocol,
+                streams,
+                retries,
+                retries_denied,
+                kept_back,
+                ..Default::default()
+            }
         };
         if let Some(route) = &self.route {
             route.hedges.report(&mut stats);

@@ -11,17 +11,19 @@ use super::call::Parent;
 use super::errands::Errands;
 use super::helped::Helpers;
 use super::journal::Keeper;
+use super::kept;
 use super::route::Loss;
 use super::verdict::Finished;
 use super::waits::{Heirs, Waits};
 use crate::driver::{Gate, Link, World};
 use crate::ids::CallId;
+use crate::probe::{self, Mark};
 use crate::protocol::{
     CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output, Record, Target,
 };
 use crate::random::Rng;
 use crate::time::{Duration, Instant};
-use crate::wire::DATAGRAM_BYTES_MAX;
+use crate::wire::{DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX};
 
 /// Shared by all channels of a process that lead to one server.
 #[derive(Debug)]
@@ -33,9 +35,6 @@ pub(crate) struct Connection {
     /// Who writes down what must outlive this process.
     pub(super) keeper: Option<Arc<Keeper>>,
     state: Mutex<State>,
-    /// For the next turns. Behind a lock of their own, so that a thread that is through with its
-    /// errands waits for nobody's turn.
-    spare_errands: Mutex<Vec<Errands>>,
     /// Where the background thread sleeps.
     pub(super) background: Arc<dyn Gate>,
     /// Whether the last call that ended means that the server is lost: see [`Loss::code`].
@@ -49,7 +48,7 @@ pub(crate) struct Connection {
 pub(super) struct State {
     pub(super) core: Client,
     /// The time of the last turn: time never goes back.
-    now: Instant,
+    pub(super) now: Instant,
     pub(super) waits: Waits,
     /// What may call off calls whose ends nobody asks for.
     detached: BTreeMap<CallKey, Arc<Parent>>,
@@ -62,6 +61,11 @@ pub(super) struct State {
     /// What the journal is to be told, in order.
     pub(super) records: Vec<(CallKey, CallId, Record)>,
     spare_gates: Vec<Arc<dyn Gate>>,
+    /// Threads that gather the calls they start (`cork.rs`).
+    pub(super) corks: usize,
+    /// Since when threads that were woken together make their next calls, which the next to receive sends
+    /// together (`attend.rs`).
+    pub(super) gathers_since: Option<Instant>,
     /// When the last call was started.
     last_start: Instant,
     /// For calls made again, and the jitter of their waits.
@@ -82,10 +86,16 @@ pub(super) struct State {
 /// is sent: that it drains, for instance.
 const CATCH_UP_AFTER: Duration = Duration::from_millis(1);
 
-/// Room for a datagram: one byte more than any of ours has, so that a longer one shows.
-const RECEIVE_BYTES: usize = DATAGRAM_BYTES_MAX + 1;
+/// Room for a datagram, at the least: one byte more than any of ours has, so that a longer one shows.
+const RECEIVE_BYTES_MIN: usize = DATAGRAM_BYTES_MAX + 1;
 
-/// Gates and errands kept for reuse.
+/// And at the most: what a stream brings at once.
+const RECEIVE_BYTES_MAX: usize = FRAME_BYTES_MAX * 2;
+
+/// How long threads that were woken together start calls together.
+const GATHERED_MAX: Duration = Duration::from_micros(100);
+
+/// Gates kept for reuse.
 const SPARE_MAX: usize = 64;
 
 impl Connection {
@@ -96,6 +106,7 @@ impl Connection {
         (place, keeper): (&str, Option<Arc<Keeper>>),
     ) -> Arc<Self> {
         let place = place.to_owned();
+        let room = link.datagram_bytes_max().clamp(RECEIVE_BYTES_MIN, RECEIVE_BYTES_MAX);
         let background = world.gate();
         let (now, rng) = (world.now(), world.rng());
         let state = State {
@@ -105,9 +116,11 @@ impl Connection {
             detached: BTreeMap::new(),
             leader: None,
             attendant: Attendant::Absent,
-            receive_buffer: vec![0; RECEIVE_BYTES],
+            receive_buffer: vec![0; room],
             records: Vec::new(),
             spare_gates: Vec::new(),
+            corks: 0,
+            gathers_since: None,
             last_start: Instant::START,
             budget: RetryBudget::new(now),
             rng,
@@ -119,18 +132,8 @@ impl Connection {
             unheard: 0,
         };
         let (loss, helpers) = (AtomicU8::new(0), Helpers::default());
-        let (state, spare_errands) = (Mutex::new(state), Mutex::default());
-        Arc::new(Self {
-            world,
-            link,
-            place,
-            keeper,
-            state,
-            spare_errands,
-            background,
-            loss,
-            helpers,
-        })
+        let state = Mutex::new(state);
+        Arc::new(Self { world, link, place, keeper, state, background, loss, helpers })
     }
 
     /// # Panics
@@ -140,6 +143,11 @@ impl Connection {
         self.state.lock().expect("the core upholds its invariants")
     }
 
+    /// Whether a thread panicked inside the core.
+    pub(super) fn is_poisoned(&self) -> bool {
+        self.state.is_poisoned()
+    }
+
     /// As [`Connection::lock`], for a thread that is unwinding: it only tells the others.
     pub(super) fn lock_unwinding(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -147,15 +155,20 @@ impl Connection {
 
     /// Takes the lock for a turn; says what time it is.
     pub(super) fn turn(&self) -> (MutexGuard<'_, State>, Instant) {
-        let now = self.world.now();
+        self.turn_at(self.world.now())
+    }
+
+    /// The same for a thread that has looked at the clock just now. Others may have had turns since.
+    pub(super) fn turn_at(&self, now: Instant) -> (MutexGuard<'_, State>, Instant) {
         let mut state = self.lock();
         state.now = state.now.max(now);
         let now = state.now;
         (state, now)
     }
 
+    /// An empty buffer for arguments.
     pub(super) fn take_buffer(&self) -> Vec<u8> {
-        self.lock().core.take_buffer()
+        kept::buffer().unwrap_or_else(|| self.lock().core.take_buffer())
     }
 
     /// Gives the machine back what no call needs any more.
@@ -164,13 +177,18 @@ impl Connection {
         buffers.into_iter().for_each(|buffer| state.core.recycle(buffer));
     }
 
-    /// For a turn.
-    pub(super) fn errands(&self) -> Errands {
-        self.spare_errands().pop().unwrap_or_default()
+    /// An empty buffer for arguments that take so many bytes.
+    pub(super) fn take_buffer_for(&self, bytes: usize) -> Vec<u8> {
+        self.lock().core.take_buffer_for(bytes)
     }
 
-    fn spare_errands(&self) -> MutexGuard<'_, Vec<Errands>> {
-        self.spare_errands.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Gives the machine back what told of a call's end, now or with the thread's next call.
+    pub(super) fn recycle_end(&self, end: Finished) {
+        if let Some(end) = kept::keep_end(end) {
+            let mut state = self.lock();
+            kept::give_back(&mut state.core);
+            state.core.recycle_end(end);
+        }
     }
 
     pub(super) fn set_loss(&self, loss: Option<Loss>) {
@@ -199,17 +217,24 @@ impl Connection {
         arguments: Vec<u8>,
         admission: Admission,
     ) -> CallKey {
-        let mut errands = self.errands();
+        let mut errands = kept::errands();
+        kept::give_back(&mut state.core);
         let pause = now.since(std::mem::replace(&mut state.last_start, now));
         if pause >= CATCH_UP_AFTER && state.leader.is_none() {
             (state, now) = self.catch_up(state, &mut errands);
         }
+        probe::stamp(Mark::Admitted);
         let key = state.core.start(now, spec, arguments);
         if admission == Admission::Probe {
             state.probe = Some(key);
         }
         state.waits.expect(key);
-        self.after(state, now, errands);
+        if state.corks > 0 || state.is_gathering(now) {
+            state.drain_held(now, &mut errands);
+            self.tell(state, errands);
+        } else {
+            self.after(state, now, errands);
+        }
         key
     }
 
@@ -221,7 +246,7 @@ impl Connection {
         let (mut state, now) = self.turn();
         let key = ask(&mut state.core, now);
         state.waits.expect(key);
-        self.after(state, now, self.errands());
+        self.after(state, now, kept::errands());
         key
     }
 
@@ -229,13 +254,13 @@ impl Connection {
     pub(super) fn cancel(self: &Arc<Self>, key: CallKey) {
         let (mut state, now) = self.turn();
         state.core.cancel(now, key);
-        self.after(state, now, self.errands());
+        self.after(state, now, kept::errands());
     }
 
     /// Nobody will ask for this call's end any more: it is called off.
     pub(super) fn abandon(self: &Arc<Self>, key: CallKey) {
         let (mut state, now) = self.turn();
-        let mut errands = self.errands();
+        let mut errands = kept::errands();
         state.core.cancel(now, key);
         state.drain(now, &mut errands);
         state.let_go(key, &mut errands);
@@ -245,7 +270,7 @@ impl Connection {
     /// Nobody will ask for this call's end any more. What may call it off is let go of then.
     pub(super) fn detach(self: &Arc<Self>, key: CallKey, parent: &Arc<Parent>) {
         let (mut state, now) = self.turn();
-        let mut errands = self.errands();
+        let mut errands = kept::errands();
         if state.let_go(key, &mut errands) && !parent.is_nobody() {
             state.detached.insert(key, Arc::clone(parent));
         }
@@ -258,10 +283,12 @@ impl Connection {
         self: &Arc<Self>,
         state: MutexGuard<'_, State>,
         now: Instant,
-        errands: Errands,
+        errands: Box<Errands>,
     ) {
         let errands = self.settled(state, now, errands);
+        probe::stamp(Mark::Encoded);
         self.run(errands);
+        probe::stamp(Mark::Sent);
     }
 
     /// As [`Connection::after`], but leaves what needs no lock to be [run](Connection::run), for
@@ -271,35 +298,53 @@ impl Connection {
         self: &Arc<Self>,
         mut state: MutexGuard<'_, State>,
         now: Instant,
-        mut errands: Errands,
-    ) -> Errands {
+        mut errands: Box<Errands>,
+    ) -> Box<Errands> {
         state.drain(now, &mut errands);
-        // Whoever leads may wait for a call that has ended in this turn, which is another's.
-        errands.must_wake_leader |= errands.has_untold && state.leader.is_some();
-        self.settle(&mut state, &mut errands);
+        self.tell_in(&mut state, &mut errands);
         drop(state);
         errands
     }
 
+    fn tell(self: &Arc<Self>, mut state: MutexGuard<'_, State>, mut errands: Box<Errands>) {
+        self.tell_in(&mut state, &mut errands);
+        drop(state);
+        self.run(errands);
+    }
+
+    fn tell_in(&self, state: &mut State, errands: &mut Errands) {
+        // Whoever leads may wait for a call that has ended in this turn, which is another's.
+        errands.must_wake_leader |= errands.has_untold && state.leader.is_some();
+        self.settle(state, errands);
+    }
+
     /// Does what was left for after the lock.
-    pub(super) fn run(self: &Arc<Self>, mut errands: Errands) {
+    pub(super) fn run(self: &Arc<Self>, mut errands: Box<Errands>) {
         errands.run(self);
-        let mut spare = self.spare_errands();
-        if spare.len() < SPARE_MAX {
-            spare.push(errands);
-        }
+        kept::keep_errands(errands);
     }
 }
 
 impl State {
     /// Takes everything out of the machine.
     pub(super) fn drain(&mut self, now: Instant, errands: &mut Errands) {
+        self.drain_by(Client::poll_output, now, errands);
+    }
+
+    /// The same, but for a datagram that more calls may join.
+    pub(super) fn drain_held(&mut self, now: Instant, errands: &mut Errands) {
+        self.drain_by(Client::poll_held, now, errands);
+    }
+
+    fn drain_by(
+        &mut self,
+        poll: impl Fn(&mut Client, Instant, &mut Vec<u8>) -> Output<ClientEvent>,
+        now: Instant,
+        errands: &mut Errands,
+    ) {
         loop {
-            match self.core.poll_output(now, errands.datagrams.next()) {
-                Output::Event(ClientEvent::Ended { key, call, outcome, evidence, arguments }) => {
-                    let finished = Finished { call, outcome, evidence, arguments };
-                    self.ended(now, key, finished, errands);
-                }
+            match poll(&mut self.core, now, errands.datagrams.next()) {
+                Output::Event(ClientEvent::Ended(finished)) => self.ended(now, finished, errands),
                 Output::Event(ClientEvent::Record { key, call, record }) => {
                     self.records.push((key, call, record));
                     errands.journal.has_records = true;
@@ -313,7 +358,8 @@ impl State {
         }
     }
 
-    fn ended(&mut self, now: Instant, key: CallKey, finished: Finished, errands: &mut Errands) {
+    fn ended(&mut self, now: Instant, finished: Finished, errands: &mut Errands) {
+        let key = finished.key;
         let is_probe = self.probe == Some(key);
         if is_probe {
             self.probe = None;
@@ -324,16 +370,15 @@ impl State {
         }
         self.breaker.ended(now, sign, is_probe, &mut *self.rng);
         errands.loss = Some(Loss::of(&finished));
-        errands.parents.extend(self.detached.remove(&key));
-        let (Heirs { gate, waker }, unwanted) = self.waits.end(key, finished);
+        if !self.detached.is_empty() {
+            errands.parents.extend(self.detached.remove(&key));
+        }
+        let (Heirs { gate, waker }, unwanted) = self.waits.end(finished);
         errands.has_untold |= gate.is_none() && waker.is_none() && unwanted.is_none();
         errands.gates.extend(gate);
         errands.wakers.extend(waker);
         if let Some(finished) = unwanted {
-            self.core.recycle(finished.arguments);
-            if let crate::protocol::Outcome::Returned(body) = finished.outcome {
-                self.core.recycle(body);
-            }
+            self.core.recycle_end(finished);
         }
     }
 
@@ -344,6 +389,12 @@ impl State {
             errands.discard(self.waits.forget(key));
         }
         is_under_way
+    }
+
+    /// Whether somebody who receives for all, or was called to, is about to send what others start.
+    fn is_gathering(&self, now: Instant) -> bool {
+        self.gathers_since.is_some_and(|since| now.since(since) < GATHERED_MAX)
+            && (self.leader.is_some() || self.waits.first_follower().is_some())
     }
 
     /// The end of a call, if it has come.

@@ -51,8 +51,12 @@ impl Errands {
     /// Does all that is to be done. The lock must not be held.
     pub(super) fn run(&mut self, connection: &Arc<Connection>) {
         self.datagrams.send(&*connection.link);
-        for gate in self.gates.drain(..) {
-            gate.open();
+        if connection.link.holds() {
+            let mut state = connection.lock();
+            connection.settle(&mut state, self); // or it would wait for the next call
+        }
+        if !self.gates.is_empty() {
+            self.gates.drain(..).for_each(|gate| gate.open());
         }
         if std::mem::take(&mut self.must_wake_leader) {
             connection.link.wake();
@@ -68,8 +72,10 @@ impl Errands {
         }
         connection.run_journal(&mut self.journal);
         self.parents.clear();
-        self.wakers.drain(..).for_each(wake);
-        for waker in self.discarded.drain(..) {
+        if !self.wakers.is_empty() {
+            self.wakers.drain(..).for_each(wake);
+        }
+        while let Some(waker) = self.discarded.pop() {
             let _ = catch_unwind(AssertUnwindSafe(|| drop(waker)));
         }
     }

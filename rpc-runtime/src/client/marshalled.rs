@@ -14,9 +14,14 @@ use crate::error::{CallError, ErrorKind, Execution};
 use crate::interface::Interface;
 use crate::marshal::{self, Block, Marshal, Param};
 use crate::outcome::Outcome;
-use crate::protocol::CallSpec;
+use crate::probe::{self, Mark};
+use crate::protocol::limits::MESSAGE_BYTES_MAX;
+use crate::protocol::{CallSpec, POOLED_BYTES_MAX};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
+
+/// Room for lengths beside what they are of, in bytes.
+const LENGTHS_BYTES: usize = 16;
 
 /// A nested call ends before its parent does: by this part of what is left, and by so many round
 /// trips, whichever is more (protocol tables, M16).
@@ -40,6 +45,7 @@ impl<'c> Marshalled<'c> {
     pub(super) fn new(channel: &'c Channel, interface: &'static Interface, method: usize) -> Self {
         let connection = channel.connection();
         let buffer = connection.take_buffer();
+        probe::stamp(Mark::Prepared);
         Self { channel, connection, interface, method, buffer, arguments: 0, refused: None }
     }
 
@@ -49,18 +55,34 @@ impl<'c> Marshalled<'c> {
     }
 
     /// Marshals a block of bytes.
-    pub fn bytes(self, bytes: &[u8]) -> Self {
+    pub fn bytes(mut self, bytes: &[u8]) -> Self {
+        self.make_room(bytes.len());
         self.append(&Block(bytes))
     }
 
     /// Marshals a slice.
-    pub fn slice<'de, T: Param<'de>>(self, items: &[T]) -> Self {
+    pub fn slice<'de, T: Param<'de>>(mut self, items: &[T]) -> Self {
+        self.make_room(size_of_val(items));
         self.append(items)
     }
 
     /// Marshals what may be there.
     pub fn opt<'de, T: Param<'de>>(self, value: Option<&T>) -> Self {
         self.append(&value)
+    }
+
+    /// Before much is marshalled: one buffer for all of it, used before perhaps, instead of ever longer
+    /// ones.
+    fn make_room(&mut self, bytes: usize) {
+        if !(POOLED_BYTES_MAX..=MESSAGE_BYTES_MAX).contains(&bytes) {
+            return;
+        }
+        let wanted = self.buffer.len() + bytes + LENGTHS_BYTES;
+        if self.buffer.capacity() < wanted {
+            let mut buffer = self.connection.take_buffer_for(wanted);
+            buffer.extend_from_slice(&self.buffer);
+            self.connection.recycle([std::mem::replace(&mut self.buffer, buffer)]);
+        }
     }
 
     fn append<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
@@ -75,6 +97,7 @@ impl<'c> Marshalled<'c> {
 
     /// Sends the call. What goes wrong from here on is what the call's handle says.
     pub fn start<R: Outcome, X: Marshal>(self) -> Call<R, X> {
+        probe::stamp(Mark::Marshalled);
         let Self { channel, connection, interface, method, buffer, refused, .. } = self;
         let name = MethodName { interface, method };
         let parent = context::current();
@@ -88,12 +111,14 @@ impl<'c> Marshalled<'c> {
             connection.recycle([buffer]);
             return Call::failed(error.with_method(name.text()));
         }
+        let now = connection.world.now();
         let timeout = channel.options.timeout.or_else(|| described.timeout());
+        let patience = patience(&connection, parent.as_ref(), timeout.unwrap_or(TIMEOUT_DEFAULT));
         let spec = CallSpec {
             method: interface.method_fingerprint(method),
             name: interface.name_hash(method),
             semantics: described.semantics(),
-            deadline: deadline(&connection, parent.as_ref(), timeout.unwrap_or(TIMEOUT_DEFAULT)),
+            deadline: now + patience,
             depth: parent.as_ref().map_or(0, |parent| parent.depth().saturating_add(1)),
             recorded: match described.semantics() {
                 Semantics::AtMostOnce if channel.options.journal_all => true,
@@ -102,6 +127,7 @@ impl<'c> Marshalled<'c> {
                 | Semantics::AtMostOnce
                 | Semantics::ExactlyOnce => described.is_exterminated(),
             },
+            ack: channel.options.ack.or_else(|| described.ack_protocol()),
         };
         if let Some(keeper) = &connection.keeper {
             keeper.learn(spec.name, name);
@@ -116,7 +142,7 @@ impl<'c> Marshalled<'c> {
             heed: channel.options.heed(),
             hedge: described.hedge().filter(|_| is_hedged),
         };
-        Call::begin(again, connection, buffer, name, parent)
+        Call::begin(again, now, connection, buffer, name, parent)
     }
 }
 
@@ -147,15 +173,20 @@ fn unsendable(refused: Option<(u32, postcard::Error)>, name: MethodName) -> Opti
     }
 }
 
-/// The earlier of one's own patience and what the call under service has left for what it waits for.
+/// When one's own patience ends, or, if that is earlier, what the call under service has left for what
+/// it waits for.
 pub(super) fn deadline(
     connection: &Connection,
     parent: Option<&CallContext>,
     timeout: Duration,
 ) -> Instant {
+    connection.world.now() + patience(connection, parent, timeout)
+}
+
+fn patience(connection: &Connection, parent: Option<&CallContext>, timeout: Duration) -> Duration {
     let round_trip = || connection.lock().core.round_trip().unwrap_or_default();
     let left = parent.map(|parent| left_for_nested(parent, round_trip()));
-    connection.world.now() + left.map_or(timeout, |left| left.min(timeout))
+    left.map_or(timeout, |left| left.min(timeout))
 }
 
 /// What a call under service has left for what it waits for, which ends somewhat earlier: it takes

@@ -1,6 +1,7 @@
 //! What a caller may choose for its calls.
 
 use super::admission::Heed;
+use crate::protocol::AckProtocol;
 use crate::time::Duration;
 
 /// How long a call may take if neither its method nor its caller says.
@@ -14,11 +15,12 @@ pub struct Options {
     pub(super) retry: bool,
     pub(super) circuit_breaker: bool,
     pub(super) journal_all: bool,
+    pub(super) ack: Option<AckProtocol>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { timeout: None, retry: true, circuit_breaker: true, journal_all: false }
+        Self { timeout: None, retry: true, circuit_breaker: true, journal_all: false, ack: None }
     }
 }
 
@@ -53,6 +55,13 @@ impl Options {
     /// success ends it. Calls that were handed over are not touched.
     pub const fn circuit_breaker(mut self, circuit_breaker: bool) -> Self {
         self.circuit_breaker = circuit_breaker;
+        self
+    }
+
+    /// How the fragments of large arguments are acknowledged, whatever the method says: those beyond
+    /// one datagram (about 1 KiB). The server chooses for replies.
+    pub const fn ack(mut self, protocol: AckProtocol) -> Self {
+        self.ack = Some(protocol);
         self
     }
 

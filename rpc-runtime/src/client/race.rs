@@ -93,9 +93,10 @@ impl Attempt {
         key: CallKey,
         spec: CallSpec,
         hedge: Option<(Duration, &Arc<Route>)>,
-        whereabouts: impl FnOnce() -> Arc<Whereabouts>,
+        whereabouts: impl FnOnce(&Arc<Connection>) -> Arc<Whereabouts>,
     ) -> Self {
         let Some((after, route)) = hedge else { return Self::One(connection, key) };
+        let whereabouts = whereabouts(&connection);
         let race = Race {
             route: Arc::clone(route),
             spec,
@@ -103,7 +104,7 @@ impl Attempt {
             was_hedged: false,
             rivals: [Some(Rival { connection, key }), None],
             earlier: None,
-            whereabouts: whereabouts(),
+            whereabouts,
             alarm: None,
             seeker: Seeker::default(),
         };
@@ -332,7 +333,7 @@ impl Wake for Opens {
 mod tests {
     use super::*;
     use crate::client::Channel;
-    use crate::protocol::{DoubtCause, Evidence, Outcome};
+    use crate::protocol::{DoubtCause, Ended, Evidence, Outcome};
     use Execution::{Executed, NotExecuted, Unknown};
 
     fn finished(execution: Execution) -> Finished {
@@ -342,7 +343,7 @@ mod tests {
             Unknown => Outcome::InDoubt(DoubtCause::NoReply),
         };
         let (call, evidence) = (CallId::UNSENT, Evidence::OF_NOTHING);
-        Finished { call, outcome, evidence, arguments: Vec::new() }
+        Box::new(Ended { key: CallKey::NONE, call, outcome, evidence, arguments: Vec::new() })
     }
 
     #[test]

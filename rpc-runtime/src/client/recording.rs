@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::connection::Connection;
 use super::errands::Errands;
 use super::journal::{Stamp, Written};
+use super::kept;
 use crate::ids::ServerId;
 use crate::protocol::{ClientTable, OnDisk};
 
@@ -37,7 +38,7 @@ impl Connection {
     /// What was asked for is on the disk, or cannot be written.
     pub(super) fn written(self: &Arc<Self>, written: &[Written]) {
         let (mut state, now) = self.turn();
-        let mut errands = self.errands();
+        let mut errands = kept::errands();
         for &Written { key, call, is_start, on_disk } in written {
             if is_start {
                 state.core.started_recorded(now, key, call, on_disk);
@@ -55,7 +56,7 @@ impl Connection {
         // Others' code may make a recorded call, and wait for this very thread.
         let (connection, place) = (Arc::clone(self), Arc::new(Mutex::new(Some(errands))));
         let told = Arc::clone(&place);
-        let take = |place: &Mutex<Option<Errands>>| {
+        let take = |place: &Mutex<Option<Box<Errands>>>| {
             place.lock().unwrap_or_else(PoisonError::into_inner).take()
         };
         let body = Box::new(move || {
@@ -71,18 +72,18 @@ impl Connection {
     }
 
     /// The journal's answer to a session that wants durable slots. Gives what is to be run.
-    pub(super) fn generation_found(self: &Arc<Self>, table: Option<ClientTable>) -> Errands {
+    pub(super) fn generation_found(self: &Arc<Self>, table: Option<ClientTable>) -> Box<Errands> {
         let (mut state, now) = self.turn();
-        let errands = self.errands();
+        let errands = kept::errands();
         state.core.generation_found(now, table);
         self.settled(state, now, errands)
     }
 
     /// Goes on with durable slots of a former life, unless it has others or leads elsewhere. Gives
     /// what is to be run, too.
-    pub(super) fn restore(self: &Arc<Self>, table: ClientTable) -> (bool, Errands) {
+    pub(super) fn restore(self: &Arc<Self>, table: ClientTable) -> (bool, Box<Errands>) {
         let (mut state, now) = self.turn();
-        let errands = self.errands();
+        let errands = kept::errands();
         let is_restored = state.core.restore(now, table);
         (is_restored, self.settled(state, now, errands))
     }

@@ -142,6 +142,7 @@ fn make(
         }
     };
     let mut core = Client::new(client, target, Limits::default(), rng, world.now());
+    core.link_carries(link.unbroken_bytes_max());
     if keeper.is_some() {
         core.keep_journal();
     }

@@ -5,20 +5,13 @@ use crate::error::{CallError, CallReport, ErrorKind, Evidence, Execution};
 use crate::ids::CallId;
 use crate::marshal::Args;
 use crate::outcome::{DecodeError, Outcome as Returns, decode_reply};
-use crate::protocol::limits::ARGUMENT_BYTES_MAX;
+use crate::protocol::limits::{MAYBE_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::protocol::{self, DoubtCause, NotSentCause, Outcome};
 use crate::refusal;
 use crate::wire::{PROTOCOL_VERSION, RefuseReason, RejectReason, ReplyStatus};
 
 /// How a call ended, as the machine told it.
-#[derive(Debug)]
-pub(super) struct Finished {
-    pub(super) call: CallId,
-    pub(super) outcome: Outcome,
-    pub(super) evidence: protocol::Evidence,
-    /// What it takes to make the call again; nothing where it ran.
-    pub(super) arguments: Vec<u8>,
-}
+pub(super) type Finished = Box<protocol::Ended>;
 
 /// What became of a call that was in doubt: the answer to `resolve`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,27 +43,48 @@ impl Reply {
 }
 
 /// Judges a resolve.
-pub(super) fn resolution(finished: Finished) -> Result<Resolution, CallError> {
-    match finished.outcome {
+pub(super) fn resolution(mut finished: Finished) -> Result<Resolution, CallError> {
+    match std::mem::replace(&mut finished.outcome, Outcome::Sent) {
         Outcome::Returned(body) => Ok(Resolution::Returned(Reply(body))),
         Outcome::Failed { status, body } => {
             Ok(Resolution::Failed(failed(status, &body).to_string()))
         }
         Outcome::Refused { .. } | Outcome::Sealed => Ok(Resolution::NotExecuted),
-        Outcome::Sent | Outcome::Rejected { .. } | Outcome::NotSent(_) | Outcome::InDoubt(_) => {
-            Err(judge(finished, None).expect_err("no reply among these"))
+        outcome @ (Outcome::Sent
+        | Outcome::Rejected { .. }
+        | Outcome::NotSent(_)
+        | Outcome::InDoubt(_)) => {
+            finished.outcome = outcome;
+            Err(judge(&mut finished, None).expect_err("no reply among these"))
         }
     }
 }
 
-/// Judges a call: the body of its reply, or the error that its caller gets. `name` is what was
-/// called; a resolve has none.
-pub(super) fn judge(finished: Finished, name: Option<MethodName>) -> Result<Vec<u8>, CallError> {
-    let Finished { call, outcome, evidence, .. } = finished;
-    let mut facts = facts(&evidence);
+/// Judges a call, and takes its outcome: the body of its reply, or the error that its caller gets.
+/// `name` is what was called; a resolve has none.
+pub(super) fn judge(
+    finished: &mut Finished,
+    name: Option<MethodName>,
+) -> Result<Vec<u8>, CallError> {
+    match std::mem::replace(&mut finished.outcome, Outcome::Sent) {
+        Outcome::Returned(body) => Ok(body),
+        Outcome::Sent => Ok(vec![0]),
+        failed @ (Outcome::Failed { .. }
+        | Outcome::Refused { .. }
+        | Outcome::Rejected { .. }
+        | Outcome::NotSent(_)
+        | Outcome::Sealed
+        | Outcome::InDoubt(_)) => Err(failure(finished, failed, name)),
+    }
+}
+
+/// What the caller of a call gets that has no result.
+#[cold]
+fn failure(finished: &Finished, outcome: Outcome, name: Option<MethodName>) -> CallError {
+    let (call, evidence) = (finished.call, &finished.evidence);
+    let mut facts = facts(evidence);
     let error = match outcome {
-        Outcome::Returned(body) => return Ok(body),
-        Outcome::Sent => return Ok(vec![0]),
+        Outcome::Returned(_) | Outcome::Sent => unreachable!("these are results"),
         Outcome::Failed { status, body } => failed(status, &body),
         Outcome::Refused { reason, push_back, detail } => {
             facts.push_back = Some(push_back);
@@ -97,7 +111,7 @@ pub(super) fn judge(finished: Finished, name: Option<MethodName>) -> Result<Vec<
     if !error.evidence().detail.is_empty() {
         facts.detail = error.evidence().detail.clone();
     }
-    Err(error.with_evidence(facts).with_call(call).with_method(text_of(name)))
+    error.with_evidence(facts).with_call(call).with_method(text_of(name))
 }
 
 fn facts(evidence: &protocol::Evidence) -> Evidence {
@@ -216,9 +230,10 @@ const fn unsent(cause: NotSentCause) -> ErrorKind {
 
 fn unsent_detail(cause: NotSentCause) -> Box<str> {
     match cause {
-        NotSentCause::TooLarge => {
-            format!("{ARGUMENT_BYTES_MAX} bytes of arguments fit one datagram").into()
-        }
+        NotSentCause::TooLarge => format!(
+            "arguments take at most {MESSAGE_BYTES_MAX} bytes, of a `maybe` call {MAYBE_BYTES_MAX}"
+        )
+        .into(),
         NotSentCause::ConnectionClosed => "the channel was closed".into(),
         NotSentCause::Unsupported => "it has no store for exactly_once calls".into(),
         NotSentCause::Unreachable

@@ -16,13 +16,49 @@ use crate::protocol::CallKey;
 pub(super) struct Waits {
     /// By the place of the call in the machine.
     places: Vec<Wait>,
-    /// Calls that have ended and were not asked for yet. Apart from `places`, because the machine
-    /// gives the place of a call that has ended to the next one.
-    finished: BTreeMap<CallKey, Finished>,
+    /// Calls that have ended and were not asked for yet.
+    ends: Ends,
     /// Callers that sleep, in the order they came, until they have looked again.
     followers: VecDeque<CallKey>,
     /// How many places hold a waker.
     futures: usize,
+}
+
+/// The ends of calls. They stand apart from who waits, because the machine gives the place of a call
+/// that has ended to the next one.
+#[derive(Debug, Default)]
+struct Ends {
+    /// By the place of the call, the first of those that nobody has taken.
+    first: Vec<Option<Finished>>,
+    /// Of calls whose place has the end of an earlier one.
+    others: BTreeMap<CallKey, Finished>,
+}
+
+impl Ends {
+    fn insert(&mut self, finished: Finished) {
+        let key = finished.key;
+        if self.first.len() <= key.index() {
+            self.first.resize_with(key.index() + 1, || None);
+        }
+        match &mut self.first[key.index()] {
+            place @ None => *place = Some(finished),
+            Some(_) => drop(self.others.insert(key, finished)),
+        }
+    }
+
+    fn remove(&mut self, key: CallKey) -> Option<Finished> {
+        let place = self.first.get_mut(key.index())?;
+        match place.take_if(|first| first.key == key) {
+            Some(finished) => Some(finished),
+            None if self.others.is_empty() => None,
+            None => self.others.remove(&key),
+        }
+    }
+
+    fn get(&self, key: CallKey) -> Option<&Finished> {
+        let first = self.first.get(key.index())?.as_ref().filter(|first| first.key == key);
+        first.or_else(|| self.others.get(&key))
+    }
 }
 
 /// Who waits for a call.
@@ -50,22 +86,24 @@ impl Waits {
     }
 
     /// A call has ended: whom to tell, or the end itself if nobody asks for it any more.
-    pub(super) fn end(&mut self, key: CallKey, finished: Finished) -> (Heirs, Option<Finished>) {
-        let Some(wait) = self.place(key) else { return (Heirs::default(), Some(finished)) };
+    pub(super) fn end(&mut self, finished: Finished) -> (Heirs, Option<Finished>) {
+        let Some(wait) = self.place(finished.key) else {
+            return (Heirs::default(), Some(finished));
+        };
         let Wait { gate, waker, .. } = std::mem::take(wait);
         self.futures -= usize::from(waker.is_some());
-        self.finished.insert(key, finished);
+        self.ends.insert(finished);
         (Heirs { gate, waker }, None)
     }
 
     /// The end of a call, if it has come.
     pub(super) fn take(&mut self, key: CallKey) -> Option<Finished> {
-        self.finished.remove(&key)
+        self.ends.remove(key)
     }
 
     /// The end of a call that has ended and was not asked for.
     pub(super) fn ended(&self, key: CallKey) -> Option<&Finished> {
-        self.finished.get(&key)
+        self.ends.get(key)
     }
 
     /// Nobody will ask for this call's end any more.

@@ -6,13 +6,16 @@ use super::Link;
 use crate::address::Address;
 
 /// Buffers for datagrams kept for reuse.
-const DATAGRAMS_KEPT_MAX: usize = 64;
+const DATAGRAMS_KEPT_MAX: usize = 256;
+
+/// Where a buffer goes that holds no datagram.
+const NOWHERE: Address = Address::Virtual(0);
 
 /// Datagrams and their destinations.
 #[derive(Debug, Default)]
 pub(crate) struct Datagrams {
     /// The first `ready` of them hold datagrams.
-    buffers: Vec<(Option<Address>, Vec<u8>)>,
+    buffers: Vec<(Address, Vec<u8>)>,
     ready: usize,
 }
 
@@ -20,14 +23,19 @@ impl Datagrams {
     /// The buffer for the next one.
     pub(crate) fn next(&mut self) -> &mut Vec<u8> {
         if self.ready == self.buffers.len() {
-            self.buffers.push((None, Vec::new()));
+            self.buffers.push((NOWHERE, Vec::new()));
         }
         &mut self.buffers[self.ready].1
     }
 
+    /// Whether there is none to send.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.ready == 0
+    }
+
     /// The buffer holds a datagram.
     pub(crate) fn send_to(&mut self, to: Address) {
-        self.buffers[self.ready].0 = Some(to);
+        self.buffers[self.ready].0 = to;
         self.ready += 1;
     }
 
@@ -36,13 +44,14 @@ impl Datagrams {
         self.ready = 0;
     }
 
-    /// Sends all.
+    /// Sends all. One that does not leave is lost: the protocol sees to it.
     pub(crate) fn send(&mut self, link: &dyn Link) {
-        for (to, datagram) in &mut self.buffers[..self.ready] {
-            if let Some(to) = to.take() {
-                // A datagram that did not leave is one that was lost: the protocol sees to it.
-                let _ = link.send(to, datagram);
+        match &self.buffers[..self.ready] {
+            [] => {}
+            [(to, datagram)] => {
+                let _ = link.send(*to, datagram);
             }
+            several => link.send_all(several),
         }
         self.ready = 0;
         self.buffers.truncate(DATAGRAMS_KEPT_MAX);

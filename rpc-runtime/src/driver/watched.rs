@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Gate, Link, LinkError, NoThread, Received, Sent, World};
+use super::{Gate, Link, LinkError, NoThread, Received, Sent, StreamCounters, World};
 use crate::address::Address;
 use crate::ids::Incarnation;
 use crate::random::Rng;
@@ -81,6 +81,11 @@ impl World for Watched<dyn World> {
         }
     }
 
+    fn yield_now(&self) {
+        self.watch.asked("World::yield_now");
+        self.inner.yield_now();
+    }
+
     fn listen(&self, place: &str) -> Result<Arc<dyn Link>, LinkError> {
         let link = self.inner.listen(place)?;
         Ok(Arc::new(self.wrap(link)))
@@ -117,6 +122,10 @@ impl Link for Watched<dyn Link> {
         self.inner.datagram_bytes_max()
     }
 
+    fn unbroken_bytes_max(&self) -> usize {
+        self.inner.unbroken_bytes_max()
+    }
+
     fn send(&self, to: Address, datagram: &[u8]) -> Sent {
         self.watch.asked("Link::send");
         self.inner.send(to, datagram)
@@ -136,6 +145,14 @@ impl Link for Watched<dyn Link> {
             return Received::Closed;
         }
         self.inner.take(buffer)
+    }
+
+    fn streams(&self) -> StreamCounters {
+        self.inner.streams()
+    }
+
+    fn holds(&self) -> bool {
+        self.inner.holds()
     }
 
     fn wake(&self) {

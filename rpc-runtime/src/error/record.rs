@@ -141,10 +141,17 @@ macro_rules! as_text {
 }
 
 as_text!(address, Option<Address>, |value| value.map(|address| address.to_string()), |text| {
-    match text.strip_prefix("host ") {
-        Some(number) => Some(Some(Address::Virtual(number.parse().ok()?))),
-        None => Some(Some(Address::Ip(text.parse().ok()?))),
-    }
+    Some(Some(if let Some(number) = text.strip_prefix("host ") {
+        Address::Virtual(number.parse().ok()?)
+    } else if let Some(number) = text.strip_prefix("stream ") {
+        Address::VirtualStream(number.parse().ok()?)
+    } else if let Some(number) = text.strip_prefix("local ") {
+        Address::Local(u64::from_str_radix(number, 16).ok()?)
+    } else if let Some(address) = text.strip_prefix("tcp://") {
+        Address::Tcp(address.parse().ok()?)
+    } else {
+        Address::Ip(text.parse().ok()?)
+    }))
 });
 as_text!(server, ServerId, |value| value.is_some().then(|| value.to_string()), |text| {
     u64::from_str_radix(text, 16).ok().map(ServerId)

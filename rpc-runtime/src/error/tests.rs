@@ -295,6 +295,11 @@ fn a_record_of_nothing_known_says_so_and_is_read_back_whatever_is_missing() {
     let bare: Evidence = serde_json::from_str("{\"peer\":\"host 3\",\"new\":1}").unwrap();
     assert_eq!(bare.peer, Some(Address::Virtual(3)));
     assert_eq!(serde_json::to_value(&bare).unwrap()["peer"], "host 3");
+    for address in [Address::Local(0xfeed), Address::Tcp("[::1]:7".parse().unwrap())] {
+        let text = format!("{{\"peer\":\"{address}\"}}");
+        let bare: Evidence = serde_json::from_str(&text).unwrap();
+        assert_eq!(bare.peer, Some(address), "{text}");
+    }
     for odd in ["{\"peer\":\"host\"}", "{\"server\":\"-\"}", "{\"incarnation\":\"7\"}"] {
         let error = serde_json::from_str::<Evidence>(odd).unwrap_err();
         assert!(error.to_string().contains("as it prints"), "{error}");

@@ -41,8 +41,9 @@ fn shares_are_as_asked_for_within_four_sigma() {
         let plan = injector.plan(NOW, &DATAGRAM);
         whole += u64::from(plan.passages().iter().any(|passage| passage.damage.is_none()));
     }
-    let Injected { datagrams, duplicated, dropped, reordered, corrupted, passed } =
+    let Injected { datagrams, duplicated, dropped, reordered, corrupted, delayed, passed } =
         injector.injected();
+    assert_eq!(delayed, 0, "a delay is another thing than to be overtaken");
     assert_eq!(datagrams, TRIES);
     assert_eq!(passed, TRIES + duplicated - dropped);
     about(duplicated, TRIES, 0.3);

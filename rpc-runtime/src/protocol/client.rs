@@ -7,7 +7,10 @@ mod call;
 mod call_off;
 mod session;
 mod slots;
+mod waiting;
 mod answers;
+mod fragments;
+mod size;
 mod durable;
 mod record;
 mod former;
@@ -22,21 +25,23 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
-use super::outbox::{Outbox, Pool};
+use super::fragment::{AckProtocol, Partials, Way};
+use super::outbox::{Outbox, POOLED_BYTES_MAX, Pool};
 use super::retransmit::RoundTrip;
 use super::timers::{TimerId, Timers};
 use super::{ClientCounters, Evidence, Limits, NotSentCause, Outcome, Output, Reason, Record};
 use crate::address::Address;
-use crate::hash::{Hasher, SipKey};
 use crate::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId, SessionId, Space};
 use crate::random::Rng;
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
-use crate::wire;
+use crate::wire::{self, Ack, Envelope};
 use call::{Call, Stage};
 use durable::Durable;
 use session::{Link, Reject};
+use size::Discovery;
 use slots::SlotTable;
+use waiting::Waiting;
 
 /// Who a client is, in which life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +78,8 @@ pub struct CallSpec {
     pub depth: u8,
     /// Whether a client that keeps a journal records it although it is not durable.
     pub recorded: bool,
+    /// How its fragments are acknowledged, if it is large; `None` is as [`Limits::ack`] says.
+    pub ack: Option<AckProtocol>,
 }
 
 /// Names a call, or a resolve, of one machine.
@@ -97,18 +104,7 @@ impl CallKey {
 #[derive(Clone, Debug)]
 pub enum ClientEvent {
     /// A call, or a resolve, has ended. Told once for each key.
-    Ended {
-        /// Which.
-        key: CallKey,
-        /// The call; [`CallId::UNSENT`] if it never had a place in a session.
-        call: CallId,
-        /// How.
-        outcome: Outcome,
-        /// What was seen.
-        evidence: Evidence,
-        /// The arguments of a call that may be made again: none where it ran.
-        arguments: Vec<u8>,
-    },
+    Ended(Box<Ended>),
     /// Something is to be written down in the client's journal.
     Record {
         /// The call, or the question, that waits for it.
@@ -126,6 +122,22 @@ pub enum ClientEvent {
     },
 }
 
+/// How a call, or a resolve, has ended. In a box, which [`Client::recycle_end`] takes back: it goes from
+/// hand to hand.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// Which.
+    pub key: CallKey,
+    /// The call; [`CallId::UNSENT`] if it never had a place in a session.
+    pub call: CallId,
+    /// How.
+    pub outcome: Outcome,
+    /// What was seen.
+    pub evidence: Evidence,
+    /// The arguments of a call that may be made again: none where it ran.
+    pub arguments: Vec<u8>,
+}
+
 /// What a timer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum TimerKey {
@@ -133,6 +145,7 @@ enum TimerKey {
     CallOff(Space, usize),
     Hello,
     Ack,
+    Size,
 }
 
 /// The machine.
@@ -143,7 +156,6 @@ pub struct Client {
     target: Target,
     limits: Limits,
     rng: Box<dyn Rng>,
-    digest_key: SipKey,
     link: Link,
     /// Sessions given up lately; none of them is ever adopted again (C8).
     given_up: VecDeque<SessionId>,
@@ -158,12 +170,19 @@ pub struct Client {
     closed: bool,
     calls: Slab<Call>,
     generation: u64,
-    waiting: VecDeque<CallKey>,
+    waiting: Waiting,
     slots: SlotTable,
     durable: Durable,
     keeps_journal: bool,
     maybe_sequence: u64,
     trip: RoundTrip,
+    /// Half-received replies, and what is to be said of them.
+    partials: Partials,
+    acks: Vec<(Envelope, Ack)>,
+    /// What large requests share, and those that wait for room there.
+    way: Way,
+    way_queue: VecDeque<CallKey>,
+    discovery: Discovery,
     hellos_sent: u32,
     /// When the session's server was heard last; `None` if that must be found out anew.
     last_heard: Option<Instant>,
@@ -174,7 +193,38 @@ pub struct Client {
     ack_timer: TimerId,
     outbox: Outbox<ClientEvent>,
     pool: Pool,
+    /// Boxes for the ends of calls.
+    spare_ends: SpareEnds,
     counters: ClientCounters,
+}
+
+/// Boxes for the ends of calls, kept for reuse.
+#[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "they are handed out in their boxes")]
+struct SpareEnds(Vec<Box<Ended>>);
+
+/// Boxes kept for reuse: as many as calls whose ends nobody has taken, in a machine that is busy.
+const SPARE_ENDS_MAX: usize = 1_024;
+
+/// Spare boxes stay behind.
+impl Clone for SpareEnds {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl SpareEnds {
+    fn fill(&mut self, ended: Ended) -> Box<Ended> {
+        let Some(mut spare) = self.0.pop() else { return Box::new(ended) };
+        *spare = ended;
+        spare
+    }
+
+    fn give(&mut self, spare: Box<Ended>) {
+        if self.0.len() < SPARE_ENDS_MAX {
+            self.0.push(spare);
+        }
+    }
 }
 
 impl Client {
@@ -188,11 +238,10 @@ impl Client {
         identity: ClientIdentity,
         target: Target,
         limits: Limits,
-        mut rng: Box<dyn Rng>,
+        rng: Box<dyn Rng>,
         now: Instant,
     ) -> Self {
         assert!(limits.are_consistent(), "limits fit each other");
-        let digest_key = SipKey([rng.next_u64(), rng.next_u64()]);
         let mut timers = Timers::new();
         let hello_timer = timers.add(TimerKey::Hello);
         let ack_timer = timers.add(TimerKey::Ack);
@@ -202,7 +251,6 @@ impl Client {
             trip: RoundTrip::new(&limits),
             limits,
             rng,
-            digest_key,
             link: Link::None,
             given_up: VecDeque::new(),
             known: (target.server, target.incarnation),
@@ -213,11 +261,16 @@ impl Client {
             closed: false,
             calls: Slab::new(),
             generation: 0,
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             slots: SlotTable::default(),
             durable: Durable::default(),
             keeps_journal: false,
             maybe_sequence: 0,
+            partials: Partials::new(),
+            acks: Vec::new(),
+            way: Way::to(target.address),
+            way_queue: VecDeque::new(),
+            discovery: Discovery::new(),
             hellos_sent: 0,
             last_heard: Some(now),
             resumed: None,
@@ -226,6 +279,7 @@ impl Client {
             ack_timer,
             outbox: Outbox::new(),
             pool: Pool::new(),
+            spare_ends: SpareEnds::default(),
             counters: ClientCounters::default(),
         }
     }
@@ -233,14 +287,13 @@ impl Client {
     /// Starts a call. It always gets a key; whatever becomes of it comes as an event.
     pub fn start(&mut self, now: Instant, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
         self.counters.calls += 1;
-        let too_large = arguments.len() > super::limits::ARGUMENT_BYTES_MAX;
+        let too_large = arguments.len() > self.limits.argument_bytes_max(spec.semantics);
         let digest = match spec.semantics {
             Semantics::ExactlyOnce => self.durable_digest(spec.method.0, &arguments),
+            // No other call is drawn the same, and each transmission carries what was drawn: a hash of
+            // the arguments would tell the server nothing more, which has not got its key.
             Semantics::Maybe | Semantics::AtLeastOnce | Semantics::AtMostOnce => {
-                let mut hasher = Hasher::new(self.digest_key);
-                hasher.write_u64(spec.method.0);
-                hasher.write(&arguments);
-                hasher.finish()
+                self.rng.next_u64()
             }
         };
         let recorded = self.must_record(&spec);
@@ -262,7 +315,7 @@ impl Client {
         self.timers.set(timer, spec.deadline);
         self.calls[key.index].timer = Some(timer);
         self.timers.clear(self.ack_timer);
-        self.waiting.push_back(key);
+        self.waiting.push_back(key, &spec);
         self.pump(now);
         key
     }
@@ -296,7 +349,7 @@ impl Client {
 
     /// How long a message there and back takes, if that was ever measured.
     #[must_use]
-    pub const fn round_trip(&self) -> Option<Duration> {
+    pub fn round_trip(&self) -> Option<Duration> {
         self.trip.estimate()
     }
 
@@ -323,11 +376,12 @@ impl Client {
         while !rest.is_empty() {
             let Ok((envelope, pdu, after)) = wire::decode(rest) else {
                 self.counters.malformed += 1;
-                return;
+                break;
             };
             self.handle_pdu(now, &envelope, &pdu);
             rest = after;
         }
+        self.send_acks();
         self.pump(now);
     }
 
@@ -339,7 +393,21 @@ impl Client {
                 TimerKey::CallOff(space, index) => self.on_call_off_timer(now, space, index),
                 TimerKey::Hello => self.on_hello_timer(now),
                 TimerKey::Ack => self.acknowledge(),
+                TimerKey::Size => self.on_size_timer(now),
             }
+        }
+        self.pump(now);
+    }
+
+    /// The path to the server was cut, and all that was under way on it is lost. A session in which
+    /// calls wait is resumed at once, by a new path; without any it can wait for the next one.
+    pub fn handle_break(&mut self, now: Instant) {
+        match self.link {
+            Link::Live(session) if !self.calls.is_empty() && self.may_resume(now) => {
+                self.open(now, Some(session));
+            }
+            Link::Opening(_) => self.timers.set(self.hello_timer, now),
+            Link::Live(_) | Link::None => {}
         }
         self.pump(now);
     }
@@ -353,14 +421,39 @@ impl Client {
             self.counters.datagrams_out += 1;
             return Output::Transmit { to };
         }
+        self.wait()
+    }
+
+    /// As [`Client::poll_output`], but leaves a datagram in which there is room for more calls.
+    pub fn poll_held(&mut self, now: Instant, datagram: &mut Vec<u8>) -> Output<ClientEvent> {
+        if self.outbox.may_wait() {
+            return self.wait();
+        }
+        self.poll_output(now, datagram)
+    }
+
+    fn wait(&self) -> Output<ClientEvent> {
         let why = |key| match key {
-            TimerKey::Call(_) | TimerKey::CallOff(..) | TimerKey::Hello => Reason::Retransmission,
+            TimerKey::Call(_) | TimerKey::CallOff(..) | TimerKey::Hello | TimerKey::Size => {
+                Reason::Retransmission
+            }
             TimerKey::Ack => Reason::Acknowledgement,
         };
         self.timers.next().map_or(
             Output::Wait { until: None, why: Reason::Idle },
             |(until, key)| Output::Wait { until: Some(until), why: why(key) },
         )
+    }
+
+    /// As [`Client::next_wake`], for who waits until then: not too early where it is soon.
+    pub fn next_wake_after(&mut self, now: Instant) -> Option<Instant> {
+        self.timers.next_after(now)
+    }
+
+    /// Makes what [`Client::next_wake`] says exact: it may be too early otherwise.
+    #[cfg(any(test, feature = "model"))]
+    pub fn tidy(&mut self) {
+        self.timers.tidy();
     }
 
     /// When `handle_timeout` is due.
@@ -427,9 +520,40 @@ impl Client {
         self.pool.take()
     }
 
+    /// An empty buffer for arguments that take so many bytes.
+    #[must_use]
+    pub fn take_buffer_for(&mut self, bytes: usize) -> Vec<u8> {
+        if bytes <= POOLED_BYTES_MAX {
+            return self.pool.take();
+        }
+        let mut spare = self.partials.spare.take(bytes);
+        spare.reserve_exact(bytes);
+        spare
+    }
+
+    /// Keeps a buffer for the next call.
+    fn keep(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() > POOLED_BYTES_MAX {
+            self.partials.spare.give(buffer);
+        } else {
+            self.pool.give(buffer);
+        }
+    }
+
     /// Gives back the body of an outcome, the arguments of a call that ended, or a buffer that was taken and not used.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
-        self.pool.give(buffer);
+        self.keep(buffer);
+    }
+
+    /// Gives back what told of a call's end, with the buffers in it.
+    pub fn recycle_end(&mut self, mut end: Box<Ended>) {
+        self.keep(std::mem::take(&mut end.arguments));
+        if let Outcome::Returned(body) | Outcome::Failed { body, .. } =
+            std::mem::replace(&mut end.outcome, Outcome::Sent)
+        {
+            self.keep(body);
+        }
+        self.spare_ends.give(end);
     }
 
     fn keys(&self) -> Vec<CallKey> {
@@ -452,13 +576,17 @@ impl Client {
 
     /// Ends a call or a resolve. Whatever slot it had has been dealt with before.
     fn end(&mut self, now: Instant, key: CallKey, outcome: Outcome) {
-        let Some(call) = self.calls.try_remove(key.index) else { return };
+        if !self.calls.contains(key.index) {
+            return;
+        }
+        self.stop_outgoing(key.index);
+        let call = self.calls.remove(key.index);
         assert!(call.generation == key.generation, "a call ends once");
         if let Some(timer) = call.timer {
             self.timers.remove(timer);
         }
         if matches!(call.stage, Stage::Waiting) {
-            self.waiting.retain(|&waiting| waiting != key);
+            self.waiting.remove(key, &call.spec);
         }
         let was_sent = matches!(outcome, Outcome::Sent);
         self.counters.maybe_dropped +=
@@ -477,7 +605,7 @@ impl Client {
         };
         let arguments = match outcome {
             Outcome::Returned(_) | Outcome::Sent | Outcome::Failed { .. } => {
-                self.pool.give(call.arguments);
+                self.keep(call.arguments);
                 Vec::new()
             }
             Outcome::Refused { .. }
@@ -486,7 +614,9 @@ impl Client {
             | Outcome::Sealed
             | Outcome::InDoubt(_) => call.arguments,
         };
-        self.outbox.event(ClientEvent::Ended { key, call: call.id, outcome, evidence, arguments });
+        let ended = Ended { key, call: call.id, outcome, evidence, arguments };
+        let ended = self.spare_ends.fill(ended);
+        self.outbox.event(ClientEvent::Ended(ended));
         if self.calls.is_empty() {
             self.fall_quiet(now);
         }

@@ -35,6 +35,23 @@ pub(crate) fn is_good(
     [period, last].into_iter().any(|period| of_period(key, period, address, client) == cookie)
 }
 
+/// Adds an address to a hash.
+pub(crate) fn write_address(hasher: &mut Hasher, address: Address) {
+    match address {
+        Address::Ip(address) | Address::Tcp(address) => {
+            match address.ip() {
+                std::net::IpAddr::V4(ip) => hasher.write(&ip.octets()),
+                std::net::IpAddr::V6(ip) => hasher.write(&ip.octets()),
+            }
+            hasher.write(&address.port().to_le_bytes());
+        }
+        Address::Local(number) => hasher.write_u64(number),
+        Address::Virtual(host) | Address::VirtualStream(host) => {
+            hasher.write(&host.to_le_bytes());
+        }
+    }
+}
+
 fn period(now: Instant) -> u64 {
     now.as_micros() / u64::try_from(COOKIE_LIFETIME.as_micros()).unwrap_or(u64::MAX)
 }
@@ -45,16 +62,7 @@ fn of_period(key: SipKey, period: u64, address: Address, client: ClientId) -> [u
         hasher.write(&[which]);
         hasher.write_u64(period);
         hasher.write_u64(client.0);
-        match address {
-            Address::Ip(address) => {
-                match address.ip() {
-                    std::net::IpAddr::V4(ip) => hasher.write(&ip.octets()),
-                    std::net::IpAddr::V6(ip) => hasher.write(&ip.octets()),
-                }
-                hasher.write(&address.port().to_le_bytes());
-            }
-            Address::Virtual(host) => hasher.write(&host.to_le_bytes()),
-        }
+        write_address(&mut hasher, address);
         hasher.finish().to_le_bytes()
     };
     let mut cookie = [0; COOKIE_BYTES];

@@ -58,6 +58,24 @@ pub struct ServerCounters {
     pub sessions_closed: u64,
     /// `maybe` calls dropped as duplicates or too old.
     pub maybe_dropped: u64,
+    /// Fragments of large messages received.
+    pub fragments_in: u64,
+    /// Fragments sent, again or for the first time.
+    pub fragments_out: u64,
+    /// Fragments sent again.
+    pub fragments_resent: u64,
+    /// Fragments dropped: of an earlier message, too far ahead, not fitting the others, without room.
+    pub fragments_dropped: u64,
+    /// Half-received messages dropped.
+    pub messages_dropped: u64,
+    /// ACKs of fragments that had not been sent.
+    pub acks_ahead: u64,
+    /// Probes of the path that were answered.
+    pub probes_answered: u64,
+    /// Sessions told how long a datagram comes through.
+    pub sizes_told: u64,
+    /// Messages begun anew in shorter datagrams, because the longer ones were heard of no more.
+    pub black_holes: u64,
 }
 
 /// What a client's connection has counted since it started.
@@ -92,4 +110,22 @@ pub struct ClientCounters {
     pub owners_asked: u64,
     /// `maybe` calls that never left.
     pub maybe_dropped: u64,
+    /// Fragments of large messages received.
+    pub fragments_in: u64,
+    /// Fragments sent, again or for the first time.
+    pub fragments_out: u64,
+    /// Fragments sent again.
+    pub fragments_resent: u64,
+    /// Fragments dropped: of an earlier message, too far ahead, not fitting the others, without room.
+    pub fragments_dropped: u64,
+    /// Half-received messages dropped.
+    pub messages_dropped: u64,
+    /// ACKs of fragments that had not been sent.
+    pub acks_ahead: u64,
+    /// Probes of the path that were sent.
+    pub path_probes: u64,
+    /// Answers that made datagrams longer.
+    pub sizes_found: u64,
+    /// Messages begun anew in shorter datagrams, because the longer ones were heard of no more.
+    pub black_holes: u64,
 }

@@ -71,6 +71,7 @@ mod tests {
             semantics: Semantics::AtMostOnce,
             reply_bytes_max: 64,
             orphans: crate::protocol::OrphanPolicy::default(),
+            ack: None,
         };
         let texts = Explanations {
             changed: vec!["changed".into()],

@@ -1,5 +1,9 @@
 //! Every limit of both machines, named, with its unit and its reason.
 
+use super::fragment::{AckProtocol, Room, WINDOW_FRAGMENTS_MAX};
+use super::path::LONGEST_DATAGRAM_BYTES;
+use crate::address::Host;
+use crate::semantics::Semantics;
 use crate::time::Duration;
 use crate::wire::{DATAGRAM_BYTES_MAX, HEADER_BYTES, Reply, Request};
 
@@ -26,10 +30,36 @@ pub struct Limits {
     /// Calls of a server that have begun and not ended: async handlers that wait, above all, because
     /// others are bounded by the workers.
     pub calls_running_max: usize,
-    /// Bytes of stored replies, and of room reserved for them, over all sessions of a server.
+    /// Bytes of stored replies, and of room reserved for them, over all sessions of a server. A session
+    /// gets as much as is left to its host, and a host as much as is left to all others.
     pub reply_bytes_stored_max: usize,
-    /// The longest reply of a method, in bytes: room reserved before a call begins.
+    /// The longest reply of a method, in bytes. Before a call begins room is reserved for one datagram,
+    /// or for what the method's replies took lately; a longer reply needs room among the stored ones
+    /// when it is there, and is too large where there is none.
     pub reply_bytes_max: u32,
+    /// The longest reply of an `exactly_once` method, in bytes: room for all of it is reserved before
+    /// a call begins, because what was committed must be kept. Replies that a store has kept over a
+    /// restart count apart from those stored since: their clients have the same room for them again.
+    pub reply_bytes_durable_max: u32,
+    /// The longest datagram that is received, or sent where the path was found to carry it, in bytes:
+    /// with [`DATAGRAM_BYTES_MAX`], which every path carries, none is probed. Streams have no such limit.
+    pub datagram_bytes_max: usize,
+    /// The longest message, in bytes: arguments that are sent, and whatever is received.
+    pub message_bytes_max: usize,
+    /// Bytes of half-received messages, counted as if they were whole, and of large arguments whose
+    /// calls have not ended, over all sessions. A host gets as much as is left to all others.
+    pub reassembly_bytes_max: usize,
+    /// Of those half-received, the bytes that belong to one session.
+    pub reassembly_bytes_session_max: usize,
+    /// Half-received messages over all sessions. A host gets as many as are left to all others.
+    pub reassembly_messages_max: usize,
+    /// Half-received messages of one session.
+    pub reassembly_messages_session_max: usize,
+    /// After how long without a fragment a half-received message is dropped: two ceilings of the
+    /// retransmission time-out.
+    pub reassembly_idle: Duration,
+    /// How the fragments of large messages are sent, where a method does not say.
+    pub ack: AckProtocol,
     /// Calls of a client that wait for a session or a slot.
     pub calls_waiting_max: usize,
     /// How long an idle session is kept.
@@ -76,6 +106,19 @@ pub struct Limits {
 /// The longest argument bytes of a request that fit one datagram.
 pub const ARGUMENT_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - HEADER_BYTES - Request::LEN;
 
+/// The longest message that can be sent at all: of as many fragments as can be counted.
+pub(crate) const FRAGMENTS_BYTES_MAX: usize = ARGUMENT_BYTES_MAX * u16::MAX as usize;
+
+/// The longest message, in bytes, where nobody says otherwise.
+pub const MESSAGE_BYTES_MAX: usize = 16 << 20;
+
+/// The longest argument bytes of a `maybe` call: nobody acknowledges its fragments, so that they
+/// leave at once, and may not be more than a window.
+pub const MAYBE_BYTES_MAX: usize = ARGUMENT_BYTES_MAX * WINDOW_FRAGMENTS_MAX as usize;
+
+/// Time-outs of the first reply fragment that is missing, after which a server waits to be asked.
+pub const REPLY_TRIES: u32 = 6;
+
 /// The longest reply body that fits one datagram.
 pub const REPLY_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - HEADER_BYTES - Reply::LEN;
 
@@ -93,7 +136,6 @@ pub const OWNER_TRIES: u32 = 8;
 pub const CLOCK_RATE_PPM: u32 = 200;
 
 impl Default for Limits {
-    #[expect(clippy::cast_possible_truncation, reason = "a datagram's length")]
     fn default() -> Self {
         let limits = Self {
             slots_max: 1_024,
@@ -105,8 +147,17 @@ impl Default for Limits {
             unused_sessions_max: 256,
             calls_queued_max: 1_024,
             calls_running_max: 65_536,
-            reply_bytes_stored_max: 64 << 20,
-            reply_bytes_max: REPLY_BYTES_MAX as u32,
+            reply_bytes_stored_max: 256 << 20,
+            reply_bytes_max: 16 << 20,
+            reply_bytes_durable_max: 64 << 10,
+            datagram_bytes_max: LONGEST_DATAGRAM_BYTES,
+            message_bytes_max: MESSAGE_BYTES_MAX,
+            reassembly_bytes_max: 256 << 20,
+            reassembly_bytes_session_max: 32 << 20,
+            reassembly_messages_max: 16_384,
+            reassembly_messages_session_max: 256,
+            reassembly_idle: Duration::from_secs(4),
+            ack: AckProtocol::Blast,
             calls_waiting_max: 4_096,
             lease: Duration::from_secs(30),
             lease_min: Duration::from_secs(1),
@@ -132,6 +183,39 @@ impl Default for Limits {
 }
 
 impl Limits {
+    /// Whether one of many may take `wanted` more of what there is `max` of, where `held` says what it
+    /// has already, what its host has, and what all have: as much as is left over for the others, so
+    /// that one who is alone gets much, and none who takes all it can leaves nothing to who comes later
+    /// (A. Choudhury, E. Hahne, "Dynamic queue length thresholds for shared-memory packet switches",
+    /// IEEE/ACM Transactions on Networking, 1998).
+    pub(crate) fn fits(wanted: usize, held: &[usize], max: usize) -> bool {
+        held.iter().fold(wanted, |sum, held| sum.saturating_add(*held)) <= max
+    }
+
+    /// What may be taken in of messages from `host` whose fragments have at most `each_bytes`, beside
+    /// `used_bytes` of the host and of all that count against it too.
+    pub(crate) const fn room(&self, each_bytes: usize, host: Host, used_bytes: [usize; 2]) -> Room {
+        Room {
+            each_bytes,
+            host,
+            used_bytes,
+            bytes_max: self.reassembly_bytes_max,
+            session_bytes_max: self.reassembly_bytes_session_max,
+            partials_max: self.reassembly_messages_max,
+            session_partials_max: self.reassembly_messages_session_max,
+            idle: self.reassembly_idle,
+        }
+    }
+
+    /// The longest arguments of a call, in bytes.
+    pub(crate) const fn argument_bytes_max(&self, semantics: Semantics) -> usize {
+        let is_maybe = matches!(semantics, Semantics::Maybe);
+        if is_maybe && MAYBE_BYTES_MAX < self.message_bytes_max {
+            return MAYBE_BYTES_MAX;
+        }
+        self.message_bytes_max
+    }
+
     /// Whether the limits fit each other.
     #[must_use]
     pub fn are_consistent(&self) -> bool {
@@ -171,7 +255,44 @@ impl Limits {
             (self.cancel_transmissions_max > 0, "`cancel_transmissions_max` must be 1 at least"),
             (
                 self.reply_bytes_stored_max >= REPLY_BYTES_MAX,
-                "`reply_bytes_stored_max` must have room for one reply, however long",
+                "`reply_bytes_stored_max` must have room for the reply of one datagram",
+            ),
+            (
+                self.reply_bytes_durable_max as usize <= self.reply_bytes_stored_max,
+                "`reply_bytes_durable_max` must be `reply_bytes_stored_max` at most",
+            ),
+            (
+                self.datagram_bytes_max >= DATAGRAM_BYTES_MAX,
+                "`datagram_bytes_max` must be what every path carries at least",
+            ),
+            (
+                self.message_bytes_max >= DATAGRAM_BYTES_MAX,
+                "`message_bytes_max` must be a datagram at least",
+            ),
+            (
+                self.message_bytes_max <= FRAGMENTS_BYTES_MAX,
+                "`message_bytes_max` must be 65,535 fragments at most",
+            ),
+            (
+                self.reassembly_bytes_session_max
+                    >= self.message_bytes_max.saturating_add(DATAGRAM_BYTES_MAX),
+                "`reassembly_bytes_session_max` must have room for a message, however long",
+            ),
+            (
+                self.reassembly_bytes_max >= self.reassembly_bytes_session_max,
+                "`reassembly_bytes_max` must be `reassembly_bytes_session_max` at least",
+            ),
+            (
+                self.reassembly_messages_session_max > 0,
+                "`reassembly_messages_session_max` must be 1 at least",
+            ),
+            (
+                self.reassembly_messages_max >= self.reassembly_messages_session_max,
+                "`reassembly_messages_max` must be `reassembly_messages_session_max` at least",
+            ),
+            (
+                self.reassembly_idle > Duration::ZERO,
+                "`reassembly_idle` must be longer than nothing",
             ),
             (self.quantum >= QUANTUM_MIN, "`quantum` must be 1 ms at least"),
             (self.grace >= QUANTUM_MIN, "`grace` must be 1 ms at least"),
@@ -188,7 +309,7 @@ mod tests {
     fn each_rule_that_is_broken_is_told_by_the_name_of_its_limit() {
         type Set = fn(&mut Limits, Duration, Duration);
         let (none, ever) = (Duration::ZERO, Duration::MAX);
-        let cases: [(&str, Set); 15] = [
+        let cases: [(&str, Set); 24] = [
             ("slots_max", |limits, _, _| limits.slots_max = 0),
             ("retransmit_floor", |limits, none, _| limits.retransmit_floor = none),
             ("working_after", |limits, _, ever| limits.working_after = ever),
@@ -202,6 +323,21 @@ mod tests {
             ("server_deaths_max", |limits, _, _| limits.server_deaths_max = 0),
             ("cancel_transmissions_max", |limits, _, _| limits.cancel_transmissions_max = 0),
             ("reply_bytes_stored_max", |limits, _, _| limits.reply_bytes_stored_max = 1),
+            ("reply_bytes_durable_max", |limits, _, _| {
+                limits.reply_bytes_durable_max = u32::MAX;
+            }),
+            ("datagram_bytes_max", |limits, _, _| limits.datagram_bytes_max = 1_231),
+            ("message_bytes_max", |limits, _, _| limits.message_bytes_max = 1),
+            ("message_bytes_max", |limits, _, _| limits.message_bytes_max = usize::MAX),
+            ("reassembly_bytes_session_max", |limits, _, _| {
+                limits.reassembly_bytes_session_max = limits.message_bytes_max;
+            }),
+            ("reassembly_bytes_max", |limits, _, _| limits.reassembly_bytes_max = 0),
+            ("reassembly_messages_session_max", |limits, _, _| {
+                limits.reassembly_messages_session_max = 0;
+            }),
+            ("reassembly_messages_max", |limits, _, _| limits.reassembly_messages_max = 0),
+            ("reassembly_idle", |limits, none, _| limits.reassembly_idle = none),
             ("quantum", |limits, none, _| limits.quantum = none),
             ("grace", |limits, none, _| limits.grace = none),
         ];

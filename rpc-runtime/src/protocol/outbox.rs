@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 
+use super::path;
 use crate::address::Address;
-use crate::wire::{self, DATAGRAM_BYTES_MAX, Envelope, PROTOCOL_VERSION, Pdu};
+use crate::wire::{self, Envelope, HEADER_BYTES, PROTOCOL_VERSION, Pdu, Probe, Probed};
 
 /// Filled while input is handled, emptied by the drain. Datagram buffers are used again.
 #[derive(Debug)]
@@ -11,22 +12,29 @@ pub(crate) struct Outbox<E> {
     events: VecDeque<E>,
     datagrams: VecDeque<(Address, Vec<u8>)>,
     spare: Vec<Vec<u8>>,
+    /// So many were gathered that all but the last leave.
+    leaves: bool,
 }
 
 /// Datagram buffers kept for reuse.
-const SPARE_MAX: usize = 64;
+const SPARE_MAX: usize = 256;
 
 /// Spare buffers stay behind.
 impl<E: Clone> Clone for Outbox<E> {
     fn clone(&self) -> Self {
         let (events, datagrams) = (self.events.clone(), self.datagrams.clone());
-        Self { events, datagrams, spare: Vec::new() }
+        Self { events, datagrams, spare: Vec::new(), leaves: false }
     }
 }
 
 impl<E> Outbox<E> {
     pub(crate) const fn new() -> Self {
-        Self { events: VecDeque::new(), datagrams: VecDeque::new(), spare: Vec::new() }
+        Self {
+            events: VecDeque::new(),
+            datagrams: VecDeque::new(),
+            spare: Vec::new(),
+            leaves: false,
+        }
     }
 
     pub(crate) fn event(&mut self, event: E) {
@@ -41,10 +49,11 @@ impl<E> Outbox<E> {
     /// begins another.
     pub(crate) fn send(&mut self, to: Address, envelope: &Envelope, pdu: &Pdu<'_>) {
         if let Some((address, datagram)) = self.datagrams.back_mut() {
-            let whole = datagram.len();
-            if *address == to && datagram.first() == Some(&PROTOCOL_VERSION) {
+            let (whole, bytes_max) = (datagram.len(), path::gathered_bytes(to));
+            let may_fit = whole + payload_bytes(pdu) < bytes_max;
+            if *address == to && may_fit && datagram.first() == Some(&PROTOCOL_VERSION) {
                 wire::encode(envelope, pdu, datagram);
-                if datagram.len() <= DATAGRAM_BYTES_MAX {
+                if datagram.len() <= bytes_max {
                     return;
                 }
                 datagram.truncate(whole);
@@ -64,6 +73,18 @@ impl<E> Outbox<E> {
         self.datagrams.push_back((to, datagram));
     }
 
+    /// Whether what is left may wait for more: one datagram that is not full, or, where several leave by
+    /// one system call, fewer than are worth one.
+    pub(crate) fn may_wait(&mut self) -> bool {
+        let held = self.datagrams.back().map_or(1, |(to, _)| path::gathered_datagrams(*to));
+        self.leaves = self.datagrams.len() > if self.leaves { 1 } else { held };
+        self.events.is_empty() && !self.leaves
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.datagrams.is_empty()
+    }
+
     /// Moves the next datagram into `datagram`, whose buffer is used again.
     pub(crate) fn pop_datagram(&mut self, datagram: &mut Vec<u8>) -> Option<Address> {
         let (to, bytes) = self.datagrams.pop_front()?;
@@ -72,6 +93,36 @@ impl<E> Outbox<E> {
             self.spare.push(before);
         }
         Some(to)
+    }
+}
+
+/// What a PDU carries of a message: it is longer than that.
+const fn payload_bytes(pdu: &Pdu<'_>) -> usize {
+    match pdu {
+        Pdu::Request(request) => request.arguments.len(),
+        Pdu::Reply(reply) => reply.body.len(),
+        // Padded to the length of its datagram, or as short as the rest.
+        Pdu::Probe(Probe { bytes, .. }) | Pdu::Probed(Probed { bytes, .. }) => {
+            (*bytes as usize).saturating_sub(HEADER_BYTES + Probe::LEN)
+        }
+        Pdu::Hello(_)
+        | Pdu::Cookie(_)
+        | Pdu::Welcome(_)
+        | Pdu::Reject(_)
+        | Pdu::Refuse(_)
+        | Pdu::Ack(_)
+        | Pdu::Ping(_)
+        | Pdu::Working(_)
+        | Pdu::Unseen(_)
+        | Pdu::Extend(_)
+        | Pdu::Cancel(_)
+        | Pdu::Seal(_)
+        | Pdu::Sealed(_)
+        | Pdu::NoSession(_)
+        | Pdu::Owner(_)
+        | Pdu::Alive(_)
+        | Pdu::Goaway(_)
+        | Pdu::Bye(_) => 0,
     }
 }
 
@@ -84,7 +135,7 @@ pub(crate) struct Pool {
 /// Buffers kept in a pool.
 const POOL_MAX: usize = 256;
 /// A buffer that grew beyond this is given back to the allocator.
-const POOLED_BYTES_MAX: usize = 16 << 10;
+pub(crate) const POOLED_BYTES_MAX: usize = 16 << 10;
 
 /// Spare buffers stay behind.
 impl Clone for Pool {
@@ -124,7 +175,7 @@ impl Pool {
 mod tests {
     use super::*;
     use crate::ids::{Incarnation, Sequence, SessionId, SlotIndex, Space};
-    use crate::wire::{Ack, HEADER_BYTES};
+    use crate::wire::{Ack, DATAGRAM_BYTES_MAX};
 
     const ENVELOPE: Envelope = Envelope {
         space: Space::Session,
@@ -142,8 +193,13 @@ mod tests {
     #[test]
     fn pdus_to_one_address_share_datagrams_that_are_no_longer_than_one_may_be() {
         let (here, there) = (Address::Virtual(1), Address::Virtual(2));
-        let ack =
-            Ack { slot: SlotIndex(0), sequence: Sequence(1), cumulative: 0, pad: 0, bitmap: 0 };
+        let ack = Ack {
+            slot: SlotIndex(0),
+            sequence: Sequence(1),
+            cumulative: 0,
+            fragments: 1,
+            bitmap: 0,
+        };
         let (ack, long) = (Pdu::Ack(ack), HEADER_BYTES + Ack::LEN);
         let fit = DATAGRAM_BYTES_MAX / long;
         let mut outbox = Outbox::<()>::new();

@@ -7,15 +7,23 @@ use super::Limits;
 use crate::random::Rng;
 use crate::time::Duration;
 
-/// The round trip's estimate.
+/// The round trip's estimate. Counted in microseconds, as the clock counts, because it is asked and told
+/// with each call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RoundTrip {
-    smoothed: Option<Duration>,
-    variance: Duration,
-    initial: Duration,
-    floor: Duration,
-    ceiling: Duration,
+    smoothed_us: Option<u64>,
+    /// The shortest there was.
+    least_us: u64,
+    variance_us: u64,
+    /// The time-out before any back-off, by what was sampled so far.
+    timeout: Duration,
+    floor_us: u64,
+    ceiling_us: u64,
 }
+
+/// What a clock and a busy machine add at the least (RFC 6298, section 2.3: G). Without it a path whose
+/// round trip is always the same would have a time-out as long, and every answer would come too late.
+const GRANULARITY_US: u64 = 2_000;
 
 /// Doublings after which the back-off stands still; the ceiling is met long before.
 const BACKOFF_MAX: u32 = 16;
@@ -24,56 +32,79 @@ const BACKOFF_MAX: u32 = 16;
 const JITTER_PERCENT: u32 = 25;
 
 impl RoundTrip {
-    pub(crate) const fn new(limits: &Limits) -> Self {
+    pub(crate) fn new(limits: &Limits) -> Self {
+        let micros = |limit: Duration| u64::try_from(limit.as_micros()).unwrap_or(u64::MAX);
+        let floor_us = micros(limits.retransmit_floor);
+        let ceiling_us = micros(limits.retransmit_ceiling);
+        let initial_us = micros(limits.retransmit_initial).clamp(floor_us, ceiling_us);
         Self {
-            smoothed: None,
-            variance: Duration::ZERO,
-            initial: limits.retransmit_initial,
-            floor: limits.retransmit_floor,
-            ceiling: limits.retransmit_ceiling,
+            smoothed_us: None,
+            least_us: u64::MAX,
+            variance_us: 0,
+            timeout: Duration::from_micros(initial_us),
+            floor_us,
+            ceiling_us,
         }
     }
 
     /// Takes an unambiguous round trip into account (RFC 6298, section 2).
     pub(crate) fn sample(&mut self, round_trip: Duration) {
-        match self.smoothed {
+        let sample_us = u64::try_from(round_trip.as_micros()).unwrap_or(u64::MAX / 8);
+        self.least_us = self.least_us.min(sample_us);
+        let smoothed_us = match self.smoothed_us {
             None => {
-                self.smoothed = Some(round_trip);
-                self.variance = round_trip / 2;
+                self.variance_us = sample_us / 2;
+                sample_us
             }
-            Some(smoothed) => {
-                let off = smoothed.abs_diff(round_trip);
-                self.variance = self.variance * 3 / 4 + off / 4;
-                self.smoothed = Some(smoothed * 7 / 8 + round_trip / 8);
+            Some(smoothed_us) => {
+                let off_us = smoothed_us.abs_diff(sample_us);
+                self.variance_us = (self.variance_us * 3 + off_us) / 4;
+                (smoothed_us * 7 + sample_us) / 8
             }
-        }
+        };
+        self.smoothed_us = Some(smoothed_us);
+        let timeout_us = smoothed_us + (self.variance_us * 4).max(GRANULARITY_US);
+        self.timeout = Duration::from_micros(timeout_us.clamp(self.floor_us, self.ceiling_us));
     }
 
     /// The round trip itself, once it was measured.
-    pub(crate) const fn estimate(&self) -> Option<Duration> {
-        self.smoothed
+    pub(crate) fn estimate(&self) -> Option<Duration> {
+        self.smoothed_us.map(Duration::from_micros)
+    }
+
+    /// Whether it takes longer than it could: then something waits in a queue on the way.
+    pub(crate) fn is_queued(&self) -> bool {
+        let queued_us = self.smoothed_us.unwrap_or_default().saturating_sub(self.least_us);
+        queued_us > (self.least_us / 4).max(GRANULARITY_US)
     }
 
     /// The time-out before any back-off.
-    pub(crate) fn timeout(&self) -> Duration {
-        let estimate = self.smoothed.map_or(self.initial, |smoothed| smoothed + self.variance * 4);
-        estimate.clamp(self.floor, self.ceiling)
+    pub(crate) const fn timeout(&self) -> Duration {
+        self.timeout
+    }
+
+    const fn ceiling(&self) -> Duration {
+        Duration::from_micros(self.ceiling_us)
+    }
+
+    /// The time-out after `tries` of them, without jitter.
+    pub(crate) fn backed_off(&self, tries: u32) -> Duration {
+        (self.timeout * (1 << tries.min(BACKOFF_MAX))).min(self.ceiling())
     }
 
     /// The wait before transmission `tries + 1`, with jitter.
     pub(crate) fn wait(&self, tries: u32, rng: &mut dyn Rng) -> Duration {
-        self.wait_within(self.ceiling, tries, rng)
+        self.wait_within(self.ceiling(), tries, rng)
     }
 
     /// As [`RoundTrip::wait`], below a ceiling of its own where that is not below the time-out.
     pub(crate) fn wait_within(&self, ceiling: Duration, tries: u32, rng: &mut dyn Rng) -> Duration {
-        let first = self.timeout();
-        let doubled = first * (1 << tries.min(BACKOFF_MAX));
-        let wait = doubled.min(ceiling.clamp(first, self.ceiling));
         if tries == 0 {
             // A first time-out with jitter would only be later; the peers are not in step yet.
-            return wait;
+            return self.timeout;
         }
+        let doubled = self.timeout * (1 << tries.min(BACKOFF_MAX));
+        let wait = doubled.min(ceiling.clamp(self.timeout, self.ceiling()));
         wait + rng.between(Duration::ZERO, wait * JITTER_PERCENT / 100)
     }
 }
@@ -106,6 +137,31 @@ mod tests {
         trip.sample(ms(140));
         // RTTVAR = 3/4 * 50 + 1/4 * 40 = 47.5; SRTT = 7/8 * 100 + 1/8 * 140 = 105
         assert_eq!(trip.timeout(), ms(105) + Duration::from_micros(47_500) * 4);
+    }
+
+    #[test]
+    fn a_round_trip_that_never_changes_comes_before_the_time_out() {
+        let mut trip = RoundTrip::new(&Limits::default());
+        for _ in 0..1_000 {
+            trip.sample(ms(100));
+        }
+        assert_eq!(trip.timeout(), ms(102));
+    }
+
+    #[test]
+    fn a_queue_shows_in_the_round_trip() {
+        let mut trip = RoundTrip::new(&Limits::default());
+        assert!(!trip.is_queued(), "nothing is known");
+        trip.sample(ms(20));
+        assert!(!trip.is_queued());
+        for _ in 0..20 {
+            trip.sample(ms(24));
+        }
+        assert!(!trip.is_queued());
+        for _ in 0..20 {
+            trip.sample(ms(30));
+        }
+        assert!(trip.is_queued());
     }
 
     #[test]

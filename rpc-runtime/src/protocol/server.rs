@@ -4,7 +4,9 @@
 //! method does: it hands out [`Execute`], is asked [`Server::begin`] when a worker is free, and is
 //! told [`Server::finish`].
 
+mod recent;
 mod slot;
+mod slots;
 mod session;
 mod handshake;
 mod calls;
@@ -12,15 +14,18 @@ mod away;
 mod stop;
 mod orphans;
 mod answers;
+mod fragments;
+mod size;
 #[cfg(feature = "model")]
 mod digest;
 mod durable;
+mod shares;
 
 use std::collections::BTreeMap;
 
-use super::limits::REPLY_BYTES_MAX;
+use super::fragment::{AckProtocol, Lane};
 use super::orphan::OrphanPolicy;
-use super::outbox::{Outbox, Pool};
+use super::outbox::{Outbox, POOLED_BYTES_MAX, Pool};
 use super::timers::Timers;
 use super::{Explanations, Limits, Output, Reason, ServerCounters};
 use crate::address::{Address, Host};
@@ -31,9 +36,14 @@ use crate::ids::{
 use crate::random::Rng;
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
-use crate::wire::{self, Envelope, ForeignHello, Goaway, GoawayReason, Nonce, Pdu};
+use crate::wire::{
+    self, DATAGRAM_BYTES_MAX, Envelope, ForeignHello, Goaway, GoawayReason, Nonce, Pdu,
+};
 use durable::Durable;
+use fragments::Fragments;
+use recent::Recent;
 use session::Session;
+use shares::Share;
 use slot::Spot;
 
 pub(crate) use answers::fitted;
@@ -48,8 +58,10 @@ pub struct MethodEntry {
     pub name: u32,
     /// What it promises.
     pub semantics: Semantics,
-    /// Room reserved for its reply before it begins, in bytes.
+    /// The longest reply, in bytes.
     pub reply_bytes_max: u32,
+    /// How the fragments of large replies are acknowledged; `None` is as [`Limits::ack`] says.
+    pub ack: Option<AckProtocol>,
     /// What is done about its calls when their caller may be gone.
     pub orphans: OrphanPolicy,
 }
@@ -166,6 +178,8 @@ enum TimerKey {
     Lease(SessionId),
     Call(Spot),
     Retain,
+    Reply(Lane),
+    Partials,
 }
 
 /// What is known of a client over its lives.
@@ -175,13 +189,6 @@ struct Known {
     sessions: Vec<SessionId>,
 }
 
-/// What one host holds of a server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Share {
-    sessions: usize,
-    slots: usize,
-}
-
 /// The machine.
 #[derive(Debug)]
 #[cfg_attr(feature = "model", derive(Clone))]
@@ -189,10 +196,10 @@ pub struct Server {
     identity: ServerIdentity,
     limits: Limits,
     methods: Vec<MethodEntry>,
-    by_fingerprint: BTreeMap<MethodFingerprint, usize>,
+    by_fingerprint: Recent<MethodFingerprint, usize>,
     explanations: Explanations,
     key: SipKey,
-    sessions: BTreeMap<SessionId, Session>,
+    sessions: Recent<SessionId, Session>,
     clients: BTreeMap<ClientId, Known>,
     sessions_unused: usize,
     queued: usize,
@@ -200,8 +207,11 @@ pub struct Server {
     stored_bytes: usize,
     slots_granted: usize,
     durable: Durable,
+    fragments: Fragments,
     /// What each host holds of the sessions; none that holds nothing.
-    hosts: BTreeMap<Host, Share>,
+    hosts: Recent<Host, Share>,
+    /// The longest datagram that is taken.
+    datagram_bytes_max: usize,
     draining: bool,
     timers: Timers<TimerKey>,
     outbox: Outbox<ServerEvent>,
@@ -231,9 +241,11 @@ impl Server {
         mut methods: Vec<MethodEntry>,
         mut rng: Box<dyn Rng>,
     ) -> Self {
-        let longest = u32::try_from(REPLY_BYTES_MAX).unwrap_or(u32::MAX);
+        let longest = u32::try_from(limits.message_bytes_max).unwrap_or(u32::MAX);
         for method in &mut methods {
-            method.reply_bytes_max = method.reply_bytes_max.min(longest);
+            let is_durable = method.semantics == Semantics::ExactlyOnce;
+            let own = if is_durable { limits.reply_bytes_durable_max } else { longest };
+            method.reply_bytes_max = method.reply_bytes_max.min(own).min(longest);
         }
         assert!(limits.are_consistent(), "limits fit each other");
         let key = SipKey([rng.next_u64(), rng.next_u64()]);
@@ -246,7 +258,7 @@ impl Server {
             by_fingerprint,
             explanations: Explanations::default(),
             key,
-            sessions: BTreeMap::new(),
+            sessions: Recent::default(),
             clients: BTreeMap::new(),
             sessions_unused: 0,
             queued: 0,
@@ -254,7 +266,9 @@ impl Server {
             stored_bytes: 0,
             slots_granted: 0,
             durable: Durable::default(),
-            hosts: BTreeMap::new(),
+            fragments: Fragments::default(),
+            hosts: Recent::default(),
+            datagram_bytes_max: DATAGRAM_BYTES_MAX,
             draining: false,
             timers: Timers::new(),
             outbox: Outbox::new(),
@@ -284,10 +298,11 @@ impl Server {
                         Some(hello) => self.refuse_version(from, &hello),
                         None => self.counters.malformed += 1,
                     }
-                    return;
+                    break;
                 }
             }
         }
+        self.after_reading(now);
     }
 
     fn handle_pdu(&mut self, now: Instant, origin: Origin, pdu: &Pdu<'_>) {
@@ -313,6 +328,7 @@ impl Server {
             Pdu::Bye(bye) => self.on_bye(now, origin, bye),
             Pdu::Extend(extend) => self.on_extend(now, origin, extend),
             Pdu::Alive(alive) => self.on_alive(now, origin, alive),
+            Pdu::Probe(probe) => self.on_probe(now, origin, probe),
             // The rest is for clients.
             Pdu::Cookie(_)
             | Pdu::Welcome(_)
@@ -324,7 +340,8 @@ impl Server {
             | Pdu::Sealed(_)
             | Pdu::NoSession(_)
             | Pdu::Owner(_)
-            | Pdu::Goaway(_) => self.counters.foreign += 1,
+            | Pdu::Goaway(_)
+            | Pdu::Probed(_) => self.counters.foreign += 1,
         }
     }
 
@@ -335,8 +352,11 @@ impl Server {
                 TimerKey::Lease(session) => self.on_lease(now, session),
                 TimerKey::Call(spot) => self.on_call_timer(now, spot),
                 TimerKey::Retain => self.on_retain_timer(now),
+                TimerKey::Reply(lane) => self.on_reply_timer(now, lane),
+                TimerKey::Partials => self.on_partials_timer(now),
             }
         }
+        self.after_reading(now);
     }
 
     /// The one drain: events first, then datagrams, then how long to wait.
@@ -348,9 +368,47 @@ impl Server {
             self.counters.datagrams_out += 1;
             return Output::Transmit { to };
         }
+        self.wait()
+    }
+
+    /// As [`Server::poll_output`], but leaves a datagram in which there is room for more replies.
+    pub fn poll_held(&mut self, now: Instant, datagram: &mut Vec<u8>) -> Output<ServerEvent> {
+        if self.outbox.may_wait() {
+            return self.wait();
+        }
+        self.poll_output(now, datagram)
+    }
+
+    /// As [`Server::next_wake`], for who waits until then: not too early where it is soon.
+    pub fn next_wake_after(&mut self, now: Instant) -> Option<Instant> {
+        self.timers.next_after(now)
+    }
+
+    /// Makes what [`Server::next_wake`] says exact: it may be too early otherwise.
+    #[cfg(any(test, feature = "model"))]
+    pub fn tidy(&mut self) {
+        self.timers.tidy();
+    }
+
+    /// When `handle_timeout` is due.
+    #[must_use]
+    pub fn next_wake(&self) -> Option<Instant> {
+        self.timers.next().map(|(when, _)| when)
+    }
+
+    /// Whether there is something to be drained.
+    #[must_use]
+    pub fn has_output(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
+    fn wait(&self) -> Output<ServerEvent> {
         match self.timers.next() {
             None => Output::Wait { until: None, why: Reason::Idle },
-            Some((until, TimerKey::Lease(_) | TimerKey::Retain)) => {
+            Some((until, TimerKey::Reply(_))) => {
+                Output::Wait { until: Some(until), why: Reason::Retransmission }
+            }
+            Some((until, TimerKey::Lease(_) | TimerKey::Retain | TimerKey::Partials)) => {
                 Output::Wait { until: Some(until), why: Reason::Lease }
             }
             Some((until, TimerKey::Call(_))) => {
@@ -434,9 +492,29 @@ impl Server {
         self.pool.take()
     }
 
+    /// As [`Server::take_buffer`], for the reply of a call: as long as those of its method were lately, to
+    /// that session.
+    #[must_use]
+    pub fn take_reply_buffer(&mut self, ticket: Ticket, method: usize) -> Vec<u8> {
+        let session = self.sessions.get(&ticket.call.session);
+        match session.map_or(0, |session| session.lately_bytes(method)) {
+            0 => self.pool.take(),
+            bytes => self.fragments.partials.spare.take(bytes),
+        }
+    }
+
+    /// Keeps a buffer for a later call.
+    fn keep(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() > POOLED_BYTES_MAX {
+            self.fragments.partials.spare.give(buffer);
+        } else {
+            self.pool.give(buffer);
+        }
+    }
+
     /// Gives back the buffer of an [`Execute`], or one that was taken and not used.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
-        self.pool.give(buffer);
+        self.keep(buffer);
     }
 
     /// A session id that was never used: a keyed hash of who we are and how many there were

@@ -16,6 +16,12 @@ pub(crate) struct Window {
 const WINDOW_BITS: u64 = 64;
 
 impl Window {
+    /// Whether [`Window::accept`] would say yes.
+    pub(crate) const fn would_accept(&self, sequence: Sequence) -> bool {
+        let mut copy = *self;
+        copy.accept(sequence)
+    }
+
     /// Whether `sequence` is neither a duplicate nor too old to tell; takes note of it.
     pub(crate) const fn accept(&mut self, sequence: Sequence) -> bool {
         let sequence = sequence.0;

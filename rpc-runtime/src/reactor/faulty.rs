@@ -11,7 +11,7 @@ use std::collections::BinaryHeap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::address::Address;
-use crate::driver::{Gate, Link, LinkError, NoThread, Received, Sent, World};
+use crate::driver::{Gate, Link, LinkError, NoThread, Received, Sent, StreamCounters, World};
 use crate::fault::{Faults, Injected, Injector};
 use crate::ids::Incarnation;
 use crate::random::Rng;
@@ -97,6 +97,10 @@ impl World for Faulty {
         self.post.world.spawn(name, body)
     }
 
+    fn yield_now(&self) {
+        self.post.world.yield_now();
+    }
+
     fn listen(&self, place: &str) -> Result<Arc<dyn Link>, LinkError> {
         self.post.world.listen(place).map(|link| self.wrap(link))
     }
@@ -126,6 +130,10 @@ impl Link for FaultyLink {
         self.inner.datagram_bytes_max()
     }
 
+    fn unbroken_bytes_max(&self) -> usize {
+        self.inner.unbroken_bytes_max()
+    }
+
     /// What the injector loses counts as sent, as it would on a wire.
     fn send(&self, to: Address, datagram: &[u8]) -> Sent {
         self.post.take(&self.inner, to, datagram)
@@ -137,6 +145,18 @@ impl Link for FaultyLink {
 
     fn take(&self, buffer: &mut [u8]) -> Received {
         self.inner.take(buffer)
+    }
+
+    fn gives_all(&self) -> bool {
+        self.inner.gives_all()
+    }
+
+    fn streams(&self) -> StreamCounters {
+        self.inner.streams()
+    }
+
+    fn holds(&self) -> bool {
+        self.inner.holds()
     }
 
     fn wake(&self) {

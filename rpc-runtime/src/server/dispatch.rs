@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::context::{CallContext, Caller, Facts};
 use crate::driver::World;
+use crate::probe::{self, Mark};
 use crate::protocol::{Execute, HandlerEnd, Ticket};
 use crate::server::pending::Pending;
 use crate::server::state::Shared;
@@ -31,6 +32,8 @@ pub(super) struct Job {
 #[derive(Debug)]
 pub(super) struct Done {
     pub(super) ticket: Ticket,
+    /// The method, if its handler ran from begin to end at one go.
+    pub(super) at_one_go: Option<usize>,
     pub(super) arguments: Vec<u8>,
     pub(super) end: HandlerEnd,
     pub(super) body: Vec<u8>,
@@ -85,7 +88,9 @@ impl Work {
 impl Job {
     /// Runs the handler to its end, or, if it is async, until it waits for the first time.
     pub(super) fn run(self, shared: &Arc<Shared>) -> Went {
+        probe::stamp(Mark::Begun);
         let Self { ticket, method, mut arguments, reply, context, durable } = self;
+        let at_one_go = Some(method);
         let (service, method) = shared.exports.find(method);
         let incoming = Incoming { arguments: &mut arguments, reply, durable };
         let entered = context.enter();
@@ -102,7 +107,7 @@ impl Job {
             Ok(Dispatched::Stored(_)) => Answer::NOT_COMMITTED,
             Err(payload) => panicked(&*payload),
         };
-        Went::Ended(Done::new(ticket, arguments, ended, context))
+        Went::Ended(Done { at_one_go, ..Done::new(ticket, arguments, ended, context) })
     }
 }
 
@@ -117,7 +122,7 @@ impl Done {
         let has_given_up = matches!(end, HandlerEnd::HandlerFailed) && context.cancelled();
         let end = if has_given_up { HandlerEnd::Cancelled { partial: true } } else { end };
         context.close();
-        Self { ticket, arguments, end, body, context }
+        Self { ticket, at_one_go: None, arguments, end, body, context }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::pending::Pending;
 use super::state::Shared;
-use super::workers;
+use super::{lead, workers};
 use crate::context::CallContext;
 use crate::driver::{Datagrams, Gate, Link};
 
@@ -19,10 +19,27 @@ pub(super) struct Errands {
     pub(super) abandoned: Vec<Pending>,
     pub(super) gates: Vec<Arc<dyn Gate>>,
     pub(super) fresh_workers: Vec<usize>,
+    /// Whether a thread is wanted that stands by for the receiving one.
+    pub(super) needs_standby: bool,
     pub(super) must_wake_receiver: bool,
+    /// Whether they are the receiving thread's, which has the link itself.
+    pub(super) has_own_link: bool,
 }
 
 impl Errands {
+    /// The receiving thread's.
+    pub(super) fn of_receiver() -> Self {
+        Self { has_own_link: true, ..Self::default() }
+    }
+
+    /// Whether there is nothing that takes a system call.
+    pub(super) fn is_empty(&self) -> bool {
+        self.datagrams.is_empty()
+            && self.gates.is_empty()
+            && self.fresh_workers.is_empty()
+            && self.cancels.is_empty()
+    }
+
     /// Does not open this gate.
     pub(super) fn leave_shut(&mut self, gate: &Arc<dyn Gate>) {
         self.gates.retain(|other| !Arc::ptr_eq(other, gate));
@@ -30,7 +47,20 @@ impl Errands {
 
     /// Does all that is to be done. The lock must not be held.
     pub(super) fn run(&mut self, shared: &Arc<Shared>) {
-        self.send();
+        self.run_by(shared, None);
+        self.link = None; // whoever stops the server waits for that
+        self.run_others_code();
+    }
+
+    /// As [`Errands::run`], for the receiving thread.
+    pub(super) fn run_at(&mut self, shared: &Arc<Shared>, link: &dyn Link) {
+        self.run_by(shared, Some(link));
+        self.run_others_code();
+    }
+
+    /// By the link that the thread has itself, or else by the one that a turn has lent.
+    fn run_by(&mut self, shared: &Arc<Shared>, own: Option<&dyn Link>) {
+        self.send(own);
         while let Some(number) = self.fresh_workers.pop() {
             if workers::hire(shared, number).is_err() {
                 let (mut state, now) = shared.turn();
@@ -38,28 +68,33 @@ impl Errands {
                 let until = state.drain(now, shared, self);
                 self.must_wake_receiver |= state.receiver_must_look(until);
                 drop(state);
-                self.send();
+                self.send(own);
             }
         }
-        let link = self.link.take();
+        if std::mem::take(&mut self.needs_standby) && lead::hire(shared).is_err() {
+            let (mut state, now) = shared.turn();
+            state.lead.do_without(now);
+        }
         if std::mem::take(&mut self.must_wake_receiver)
-            && let Some(link) = &link
+            && let Some(link) = own.or(self.link.as_deref())
         {
             link.wake();
         }
-        drop(link); // whoever stops the server waits for that
-        for gate in self.gates.drain(..) {
-            gate.open();
+    }
+
+    fn run_others_code(&mut self) {
+        if !self.gates.is_empty() {
+            self.gates.drain(..).for_each(|gate| gate.open());
         }
-        for context in self.cancels.drain(..) {
-            context.cancel();
+        if !self.cancels.is_empty() {
+            self.cancels.drain(..).for_each(|context| context.cancel());
         }
         self.abandoned.clear();
     }
 
-    fn send(&mut self) {
-        match &self.link {
-            Some(link) => self.datagrams.send(&**link),
+    fn send(&mut self, own: Option<&dyn Link>) {
+        match own.or(self.link.as_deref()) {
+            Some(link) => self.datagrams.send(link),
             None => self.datagrams.lose(),
         }
     }

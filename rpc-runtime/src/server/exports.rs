@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::interface::{Interface, Method};
-use crate::protocol::limits::{QUANTUM_MIN, REPLY_BYTES_MAX};
+use crate::protocol::limits::QUANTUM_MIN;
 use crate::protocol::{Limits, MethodEntry, OrphanStrategy};
 use crate::semantics::Semantics;
 use crate::server::Ledger;
@@ -22,6 +22,8 @@ pub(super) struct Exports {
     services: Vec<Box<dyn Service>>,
     ledger: Option<Arc<dyn Ledger>>,
     routes: Vec<Route>,
+    /// Whether all that is not marked is for the workers.
+    has_workers_only: bool,
 }
 
 /// Where a method of the common table leads.
@@ -29,12 +31,28 @@ pub(super) struct Exports {
 struct Route {
     service: usize,
     method: usize,
-    is_inline: bool,
+    place: Place,
+}
+
+/// Which thread runs a method's handlers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The one that receives: `inline`.
+    Receiver,
+    /// The one that receives, as long as they are quick.
+    ByPace,
+    /// A worker.
+    Workers,
 }
 
 impl Exports {
     pub(super) fn add(&mut self, service: Box<dyn Service>) {
         self.services.push(service);
+    }
+
+    /// Leaves all methods to the workers but those that are marked.
+    pub(super) fn leave_to_workers(&mut self, has_workers_only: bool) {
+        self.has_workers_only = has_workers_only;
     }
 
     /// The services with their common table, and the table as the protocol wants it, on a server of
@@ -101,10 +119,16 @@ impl Exports {
                     fingerprint,
                     name: interface.name_hash(method),
                     semantics: described.semantics(),
-                    reply_bytes_max: u32::try_from(REPLY_BYTES_MAX).expect("fits a datagram"),
+                    reply_bytes_max: limits.reply_bytes_max,
+                    ack: described.ack_protocol(),
                     orphans,
                 });
-                self.routes.push(Route { service, method, is_inline: described.is_inline() });
+                let place = match (described.is_inline(), described.is_worker()) {
+                    (true, _) => Place::Receiver,
+                    (false, false) if !self.has_workers_only => Place::ByPace,
+                    (false, _) => Place::Workers,
+                };
+                self.routes.push(Route { service, method, place });
             }
         }
         Ok((self, entries))
@@ -119,9 +143,14 @@ impl Exports {
         self.services.iter().map(|service| service.interface()).collect()
     }
 
-    /// Whether the receiving thread runs the method itself.
-    pub(super) fn is_inline(&self, method: usize) -> bool {
-        self.routes[method].is_inline
+    /// How many methods there are in the common table.
+    pub(super) const fn methods(&self) -> usize {
+        self.routes.len()
+    }
+
+    /// Which thread runs the handlers of a method of the common table.
+    pub(super) fn place(&self, method: usize) -> Place {
+        self.routes[method].place
     }
 
     /// The service of a method of the common table, and the method's number there.

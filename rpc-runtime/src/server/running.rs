@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use crate::address::Address;
-use crate::driver::Link;
+use crate::driver::{Link, StreamCounters};
 use crate::error::CallError;
 use crate::ids::{Incarnation, ServerId};
 use crate::protocol::ServerCounters;
@@ -144,9 +144,17 @@ impl Running {
         self.shared.counters()
     }
 
+    /// What became of the streams by which clients came, where they come by streams.
+    #[must_use]
+    pub fn streams(&self) -> StreamCounters {
+        let link = self.shared.lock().link.clone();
+        link.map_or_else(StreamCounters::default, |link| link.streams())
+    }
+
     /// Ends gracefully: strikes the server off where it was registered, tells the clients to go
-    /// elsewhere, refuses new calls, waits at most `within` for those that it accepted (and a moment
-    /// for the last replies to be acknowledged: one that is lost can be sent again), and stops.
+    /// elsewhere, refuses new calls, waits at most `within` for those that it accepted (for large
+    /// replies as long as their callers take them, and a moment for the last replies to be
+    /// acknowledged: one that is lost can be sent again), and stops.
     pub fn drain(&self, within: Duration) -> Drained {
         self.deregister();
         let shared = &self.shared;
@@ -164,7 +172,9 @@ impl Running {
             errands.must_wake_receiver |= state.receiver_must_look(wake);
             let mut wait_until = until;
             let mut is_over = state.is_stopping || now >= until;
-            if state.core.is_drained() {
+            if state.core.is_pouring() {
+                lingers_until = None; // a large reply leaves, for as long as somebody takes it
+            } else if state.core.is_drained() {
                 wait_until = *lingers_until.get_or_insert_with(|| (now + LINGER).min(until));
                 is_over |= state.core.stored_bytes() == 0 || now >= wait_until;
             }
@@ -195,8 +205,9 @@ impl Running {
         let shared = &self.shared;
         let mut errands = Errands::default();
         let mut state = shared.lock();
-        state.stop(&mut errands);
-        let is_receiving_thread = state.receiving_thread == Some(std::thread::current().id());
+        state.stop(&shared.ended, &mut errands);
+        let is_receiving_thread = state.receiver != Receiver::Gone
+            && state.receiving_thread == Some(std::thread::current().id());
         drop(state);
         errands.run(shared);
         !is_receiving_thread

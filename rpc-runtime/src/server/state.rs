@@ -14,7 +14,9 @@ use crate::ids::{CallId, ClientId, GenerationId, Space};
 use crate::protocol::{self, Begin, Execute, Output, ServerCounters, ServerEvent, Ticket};
 use crate::server::dispatch::{Contexts, Done, Job, Went, Work};
 use crate::server::errands::Errands;
-use crate::server::exports::Exports;
+use crate::server::exports::{Exports, Place};
+use crate::server::lead::Lead;
+use crate::server::pace::Pace;
 use crate::server::pending::Parked;
 use crate::server::roster::Roster;
 use crate::server::storing::{Keeper, Settled, Storing};
@@ -35,6 +37,9 @@ pub(super) struct Shared {
     /// Where a worker waits for more calls to hand to the store.
     pub(super) bell: Arc<dyn Gate>,
 }
+
+/// What may wait for the receiving thread, in the time that it takes, before workers help.
+const WAITS_HERE_MAX: Duration = Duration::from_micros(200);
 
 /// Acknowledged replies that are worth a transaction of their own.
 const ACKNOWLEDGED_TOGETHER: usize = 256;
@@ -58,8 +63,12 @@ pub(super) struct State {
     pub(super) link: Option<Arc<dyn Link>>,
     /// Calls for the workers. The core bounds how many can be waiting.
     queue: VecDeque<Execute>,
-    /// Calls for the receiving thread.
-    inline: VecDeque<Execute>,
+    /// Calls for the receiving thread: of `inline` methods, and of such as have been quick.
+    here: VecDeque<Execute>,
+    /// How many of those are not of `inline` methods.
+    here_by_pace: u32,
+    /// What the methods of the common table take.
+    paces: Vec<Pace>,
     /// For the store; the core bounds how many can be waiting.
     pub(super) questions: VecDeque<ServerEvent>,
     /// Durable calls whose replies their clients have: told to the store many at a time.
@@ -72,6 +81,10 @@ pub(super) struct State {
     /// What a free worker looks for first: by turns.
     first: usize,
     pub(super) roster: Roster,
+    /// Threads that are at work for workers' methods, whoever they are, and how many may be.
+    pub(super) handling: usize,
+    handling_max: usize,
+    pub(super) lead: Lead,
     pub(super) receiver: Receiver,
     pub(super) receiving_thread: Option<ThreadId>,
     pub(super) is_draining: bool,
@@ -103,7 +116,9 @@ impl Shared {
             now: Instant::START,
             link: Some(link),
             queue: VecDeque::new(),
-            inline: VecDeque::new(),
+            here: VecDeque::new(),
+            here_by_pace: 0,
+            paces: vec![Pace::unknown(); exports.methods()],
             questions: VecDeque::new(),
             acknowledged: Vec::new(),
             serving: Vec::new(),
@@ -111,6 +126,9 @@ impl Shared {
             storing: Storing::default(),
             first: 0,
             roster: Roster::new(workers_max),
+            handling: 0,
+            handling_max: workers_max,
+            lead: Lead::default(),
             receiver: Receiver::Busy,
             receiving_thread: None,
             is_draining: false,
@@ -159,10 +177,11 @@ impl Shared {
 
     /// The thread of the worker `number` unwinds: what it was about to do, or was called for, is for
     /// the others.
-    pub(super) fn leave(self: &Arc<Self>, number: usize, errands: &mut Errands) {
+    pub(super) fn leave(self: &Arc<Self>, number: usize, has_seat: bool, errands: &mut Errands) {
         let Ok(mut state) = self.state.lock() else { return };
         errands.datagrams.lose();
         state.roster.leave(number);
+        state.handling -= usize::from(has_seat);
         state.storing.call_again();
         state.call_next(errands);
         drop(state);
@@ -173,8 +192,28 @@ impl Shared {
 impl State {
     /// Takes everything out of the core; says until when it needs no attention.
     pub(super) fn drain(&mut self, now: Instant, shared: &Shared, errands: &mut Errands) -> Wake {
+        self.drain_by(protocol::Server::poll_output, now, shared, errands)
+    }
+
+    /// The same, but for a datagram that more replies may join.
+    pub(super) fn drain_held(
+        &mut self,
+        now: Instant,
+        shared: &Shared,
+        errands: &mut Errands,
+    ) -> Wake {
+        self.drain_by(protocol::Server::poll_held, now, shared, errands)
+    }
+
+    fn drain_by(
+        &mut self,
+        poll: impl Fn(&mut protocol::Server, Instant, &mut Vec<u8>) -> Output<ServerEvent>,
+        now: Instant,
+        shared: &Shared,
+        errands: &mut Errands,
+    ) -> Wake {
         let until = loop {
-            match self.core.poll_output(now, errands.datagrams.next()) {
+            match poll(&mut self.core, now, errands.datagrams.next()) {
                 Output::Event(ServerEvent::Execute(call)) => self.accept(call, shared, errands),
                 Output::Event(ServerEvent::Cancel(ticket)) => {
                     let serving = self.serving.iter().find(|(served, _)| *served == ticket);
@@ -201,7 +240,9 @@ impl State {
         if self.is_draining && self.core.is_drained() {
             errands.gates.push(Arc::clone(&shared.drained));
         }
-        errands.link.clone_from(&self.link);
+        if !errands.has_own_link {
+            errands.link.clone_from(&self.link);
+        }
         until
     }
 
@@ -242,18 +283,63 @@ impl State {
             self.call_keeper(errands);
             return;
         }
-        if shared.exports.is_inline(call.method) {
-            self.inline.push_back(call);
-            return;
+        match shared.exports.place(call.method) {
+            Place::Receiver => self.here.push_back(call),
+            Place::ByPace if errands.has_own_link && self.takes_here(call.method, errands) => {
+                self.here_by_pace += 1;
+                self.here.push_back(call);
+            }
+            Place::ByPace | Place::Workers => self.enqueue(call, errands),
         }
+    }
+
+    /// A call waits for a worker.
+    fn enqueue(&mut self, call: Execute, errands: &mut Errands) {
         self.queue.push_back(call);
-        self.roster.call(errands);
+        if self.has_seat() {
+            self.roster.call(errands);
+        }
+    }
+
+    /// Whether the receiving thread is to run the method's handler, now or soon. It does not where
+    /// others that wait for it take so long that workers would have ended sooner.
+    fn takes_here(&mut self, method: usize, errands: &mut Errands) -> bool {
+        let pace = &self.paces[method];
+        if !pace.is_quick() || pace.usual() * self.here_by_pace >= WAITS_HERE_MAX {
+            return false;
+        }
+        self.lead.ask_for_watch(self.now, errands);
+        self.may_handle_here()
+    }
+
+    /// Whether the receiving thread may begin a handler that would be a worker's: somebody has to take
+    /// over if it is long, and it may not take the last worker's place from what waits for one.
+    fn may_handle_here(&self) -> bool {
+        let is_awaited = !self.queue.is_empty()
+            || !self.storing.calls.is_empty()
+            || self.parked.is_anybody_called();
+        let left_over = usize::from(is_awaited);
+        self.lead.is_watched() && self.handling + left_over < self.handling_max && !self.is_full()
+    }
+
+    /// Whether one more thread may be at work for workers' methods.
+    const fn has_seat(&self) -> bool {
+        self.handling < self.handling_max
+    }
+
+    /// The thread that stood by receives from now on, and the handler that it leaves the other one
+    /// to is long.
+    pub(super) fn take_over(&mut self) {
+        let method = self.lead.take_over();
+        self.paces[method].was_long();
+        self.receiver = Receiver::Busy;
     }
 
     /// Calls a worker for what a thread that ends its turn leaves to be done.
     pub(super) fn call_next(&mut self, errands: &mut Errands) {
         let has_calls = !self.queue.is_empty() && !self.is_full();
-        if has_calls || !self.questions.is_empty() || self.parked.is_anybody_called() {
+        let has_work = (has_calls || self.parked.is_anybody_called()) && self.has_seat();
+        if has_work || !self.questions.is_empty() {
             self.roster.call(errands);
         }
         self.call_keeper(errands);
@@ -261,7 +347,8 @@ impl State {
 
     /// Sees to it that a worker looks after the calls that wait for the store, if none does.
     fn call_keeper(&mut self, errands: &mut Errands) {
-        if self.storing.wants_keeper(!self.is_full()) && self.roster.call(errands) {
+        let is_wanted = self.has_seat() && self.storing.wants_keeper(!self.is_full());
+        if is_wanted && self.roster.call(errands) {
             self.storing.keeper = Keeper::Called;
         }
     }
@@ -287,19 +374,47 @@ impl State {
 
     /// Begins the next call of those that wait for the receiving thread. All that `begin` makes the
     /// core say is for the next drain.
-    pub(super) fn next_inline(&mut self, now: Instant, turn: &mut Turn<'_>) -> Option<Job> {
-        while let Some(call) = self.inline.pop_front() {
-            if let Some(job) = self.begin(now, call, turn) {
-                return Some(job);
+    pub(super) fn next_here(
+        &mut self,
+        now: Instant,
+        shared: &Shared,
+        contexts: &mut Contexts,
+        errands: &mut Errands,
+    ) -> Option<Job> {
+        let mut turn = Turn { world: &shared.world, contexts };
+        while let Some(call) = self.here.pop_front() {
+            let method = call.method;
+            let is_by_pace = shared.exports.place(method) == Place::ByPace;
+            if is_by_pace {
+                self.here_by_pace -= 1;
+                if !self.paces[method].is_quick() || !self.may_handle_here() {
+                    self.enqueue(call, errands);
+                    continue;
+                }
             }
+            let Some(job) = self.begin(now, call, &mut turn) else { continue };
+            if is_by_pace {
+                self.handling += 1;
+                self.lead.enter(now, method, errands);
+            }
+            return Some(job);
         }
         None
+    }
+
+    /// Whether calls wait for the receiving thread.
+    pub(super) fn has_here(&self) -> bool {
+        !self.here.is_empty()
     }
 
     /// What a worker does next. Calls that begin, async handlers that go on and calls for the store
     /// take turns, so that none keeps the others waiting.
     pub(super) fn next_work(&mut self, now: Instant, turn: &mut Turn<'_>) -> Option<Work> {
         const KINDS: usize = 3;
+        if !self.has_seat() {
+            self.storing.call_again();
+            return None;
+        }
         self.first = (self.first + 1) % KINDS;
         let first = self.first;
         let work = (first..first + KINDS).find_map(|kind| match kind % KINDS {
@@ -311,6 +426,7 @@ impl State {
         if !is_for_store {
             self.storing.call_again(); // perhaps it was this one that was called
         }
+        self.handling += usize::from(work.is_some());
         work
     }
 
@@ -377,7 +493,8 @@ impl State {
         self.serving.push((call.ticket, context.clone()));
         let durable = durable_call(&call, self.core.reply_bytes_max(call.method));
         let Execute { ticket, method, arguments, .. } = call;
-        Some(Job { ticket, method, arguments, reply: self.core.take_buffer(), context, durable })
+        let reply = self.core.take_reply_buffer(ticket, method);
+        Some(Job { ticket, method, arguments, reply, context, durable })
     }
 
     /// A thread is through with a handler, for now or for good.
@@ -385,11 +502,17 @@ impl State {
         &mut self,
         now: Instant,
         went: Went,
+        took: Duration,
         contexts: &mut Contexts,
         errands: &mut Errands,
     ) {
         match went {
-            Went::Ended(done) => self.finish(now, done, contexts),
+            Went::Ended(done) => {
+                if let Some(method) = done.at_one_go {
+                    self.paces[method].ran(took);
+                }
+                self.finish(now, done, contexts);
+            }
             Went::Stored(settled) => {
                 self.storing.stored(now, &settled);
                 self.settle_stored(now, settled, contexts);
@@ -414,7 +537,7 @@ impl State {
 
     /// A handler has ended.
     fn finish(&mut self, now: Instant, done: Done, contexts: &mut Contexts) {
-        let Done { ticket, arguments, end, body, context } = done;
+        let Done { ticket, at_one_go: _, arguments, end, body, context } = done;
         self.no_longer_serving(ticket);
         contexts.give_back(context);
         self.core.recycle(arguments);
@@ -435,7 +558,7 @@ impl State {
             (Some(_), None) => true,
             (None, _) => false,
         };
-        let must_look = is_earlier || !self.inline.is_empty();
+        let must_look = is_earlier || !self.here.is_empty();
         if must_look {
             self.receiver = Receiver::Busy; // once it was woken it looks for itself
         }
@@ -444,23 +567,28 @@ impl State {
 
     /// Calls that wait for a worker and calls that run.
     pub(super) fn left(&self) -> (usize, usize) {
-        let waiting = self.queue.len() + self.inline.len() + self.storing.calls.len();
+        let waiting = self.queue.len() + self.here.len() + self.storing.calls.len();
         (waiting, self.serving.len() + self.parked.len())
     }
 
     /// Begins the end: no thread starts a handler any more, those that run are told, those that wait
-    /// are dropped.
-    pub(super) fn stop(&mut self, errands: &mut Errands) {
+    /// are dropped. A receiving thread in a worker's handler is a worker from then on.
+    pub(super) fn stop(&mut self, ended: &Arc<dyn Gate>, errands: &mut Errands) {
+        if self.lead.depose().is_some() {
+            self.receiver = Receiver::Gone;
+            errands.gates.push(Arc::clone(ended));
+        }
         self.is_stopping = true;
         self.queue.clear();
-        self.inline.clear();
+        self.here.clear();
+        self.here_by_pace = 0;
         self.storing.calls.clear();
         errands.cancels.extend(self.serving.iter().map(|(_, context)| context.clone()));
         for pending in self.parked.take_all() {
             errands.cancels.push(pending.context.clone());
             errands.abandoned.push(pending);
         }
-        errands.gates.extend(self.roster.gates().cloned());
+        errands.gates.extend(self.roster.gates().chain(self.lead.gate()).cloned());
         errands.link = self.link.take();
         errands.must_wake_receiver = true;
     }

@@ -15,6 +15,7 @@ use crate::time::Duration;
 use crate::wire::{RefuseReason, ReplyStatus, SealedVerdict};
 
 mod addresses;
+mod leading;
 mod threads;
 mod peer;
 #[cfg(feature = "sim")]

@@ -33,24 +33,27 @@ struct Working<'s> {
     shared: &'s Arc<Shared>,
     number: usize,
     errands: Errands,
+    /// Whether it is at work for a call.
+    has_seat: bool,
 }
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // It may unwind because its world has ended: then that refuses everything.
-            let leave = || self.shared.leave(self.number, &mut self.errands);
+            let leave = || self.shared.leave(self.number, self.has_seat, &mut self.errands);
             let _ = catch_unwind(AssertUnwindSafe(leave));
         }
     }
 }
 
 fn work(shared: &Arc<Shared>, number: usize) {
-    let mut working = Working { shared, number, errands: Errands::default() };
-    let errands = &mut working.errands;
+    let mut working = Working { shared, number, errands: Errands::default(), has_seat: false };
+    let Working { errands, has_seat, .. } = &mut working;
     let gate = shared.world.gate();
     let mut contexts = Contexts::default();
     let mut went = None;
+    let mut took = Duration::ZERO;
     let mut opened = None;
     loop {
         let (mut state, now) = shared.turn();
@@ -58,7 +61,10 @@ fn work(shared: &Arc<Shared>, number: usize) {
             state.core.fence_durable();
         }
         match went.take() {
-            Some(went) => state.settle(now, went, &mut contexts, errands),
+            Some(went) => {
+                state.handling -= usize::from(std::mem::take(has_seat));
+                state.settle(now, went, took, &mut contexts, errands);
+            }
             None => state.roster.rise(number),
         }
         let mut turn = Turn { world: &shared.world, contexts: &mut contexts };
@@ -67,6 +73,7 @@ fn work(shared: &Arc<Shared>, number: usize) {
         }
         let question = state.next_question();
         let work = if question.is_some() { None } else { state.next_work(now, &mut turn) };
+        *has_seat = work.is_some();
         state.call_next(errands);
         let until = state.drain(now, shared, errands);
         errands.must_wake_receiver |= state.receiver_must_look(until);
@@ -81,7 +88,11 @@ fn work(shared: &Arc<Shared>, number: usize) {
             continue;
         }
         match work {
-            Some(work) => went = Some(work.run(shared)),
+            Some(work) => {
+                let since = shared.world.now();
+                went = Some(work.run(shared));
+                took = shared.world.now().since(since);
+            }
             None if must_end => return,
             None => gate.wait(None),
         }

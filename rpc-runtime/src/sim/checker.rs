@@ -130,6 +130,10 @@ impl Checker {
                     record.replies.push(reply);
                 }
             }
+            Fact::Garbled { call, what } => {
+                let what = format!("{what} of call {call} came otherwise than sent");
+                self.broken(Invariant::Truth, at, what);
+            }
             Fact::Committed { call } => {
                 if let Some(record) = self.calls.get_mut(&call) {
                     record.committed.push(at);

@@ -6,6 +6,7 @@
 
 mod queue;
 mod script;
+mod streams;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +14,8 @@ use slab::Slab;
 
 pub(crate) use queue::{Due, Order, Queue, Timers};
 pub use script::{Rule, RuleId, Verdict};
+pub use streams::StreamFaults;
+use streams::{Part, Streams};
 
 use super::hosts::HostId;
 use super::random::{Purpose, SimRng};
@@ -45,12 +48,22 @@ pub struct NetCounters {
     pub refused: u64,
     /// Dropped by a partition.
     pub cut: u64,
+    /// Dropped because the path carries only shorter ones.
+    pub too_long: u64,
     /// Decided by a rule.
     pub scripted: u64,
     /// Found nobody.
     pub nobody: u64,
     /// Found a full queue.
     pub queue_full: u64,
+    /// Streams that were opened.
+    pub opened: u64,
+    /// Streams that were not: nobody was there, or the way is cut, or it was too early to try again.
+    pub not_opened: u64,
+    /// Streams that broke.
+    pub broken: u64,
+    /// Writes to a stream that was lost already, and what was under way in one.
+    pub lost_with_stream: u64,
     /// What chance did.
     pub injected: Injected,
 }
@@ -72,6 +85,7 @@ pub struct Net {
     pool: Vec<Vec<u8>>,
     counters: NetCounters,
     kinds: Vec<[u64; Kind::ALL.len()]>,
+    streams: Streams,
 }
 
 /// One direction between two hosts, where it differs from the rest.
@@ -79,15 +93,29 @@ pub struct Net {
 struct Path {
     faults: Option<Faults>,
     latency: Option<Duration>,
+    /// The longest datagram that it carries, in bytes.
+    mtu_bytes: Option<usize>,
     is_cut: bool,
 }
 
-/// A datagram under way.
+/// A datagram under way, or a part of a stream.
 #[derive(Debug)]
 pub(crate) struct Flight {
     pub(crate) from: Address,
     pub(crate) to: Address,
     pub(crate) datagram: Vec<u8>,
+    part: Part,
+}
+
+/// What has come to its place.
+#[derive(Debug)]
+pub(crate) enum Landed {
+    /// A datagram, or whole PDUs of a stream.
+    Datagram(Flight),
+    /// The end of the stream to `from`, which `to` had opened.
+    Break { from: Address, to: Address },
+    /// Less than a PDU, or something that is lost.
+    Nothing,
 }
 
 impl Net {
@@ -106,6 +134,7 @@ impl Net {
             pool: Vec::new(),
             counters: NetCounters::default(),
             kinds: Vec::new(),
+            streams: Streams::new(seed),
         }
     }
 
@@ -127,6 +156,12 @@ impl Net {
     /// Sets how long a datagram takes in one direction; `None` for the network's time.
     pub fn set_path_latency(&mut self, from: HostId, to: HostId, latency: Option<Duration>) {
         self.path(from, to).latency = latency;
+    }
+
+    /// Has one direction carry datagrams of at most so many bytes, from here on: longer ones vanish, and
+    /// nobody is told. `None` for any that are sent.
+    pub fn set_path_mtu(&mut self, from: HostId, to: HostId, bytes: Option<usize>) {
+        self.path(from, to).mtu_bytes = bytes;
     }
 
     /// Cuts one direction: what is sent there from here on never arrives. What is under way does.
@@ -247,6 +282,9 @@ impl Net {
     ) -> Sent {
         let places = HostId::of(from).zip(HostId::of(to));
         let Some(((sender, _), (place, port))) = places else { return self.refuse() };
+        if matches!(to, Address::VirtualStream(_)) {
+            return self.write(ledger, from, to, datagram);
+        }
         if datagram.is_empty() || datagram.len() > self.datagram_bytes_max {
             return self.refuse();
         }
@@ -270,6 +308,9 @@ impl Net {
         } else if path.is_cut {
             self.counters.cut += 1;
             ledger.record(&Event::Lost { from, to, why: Lost::Partition, datagram });
+        } else if path.mtu_bytes.is_some_and(|most| datagram.len() > most) {
+            self.counters.too_long += 1;
+            ledger.record(&Event::Lost { from, to, why: Lost::TooLong, datagram });
         } else {
             let faults = path.faults.unwrap_or(self.faults);
             self.chance(&faults, due, ledger, from, to, datagram);
@@ -287,15 +328,24 @@ impl Net {
         datagram: &[u8],
         damage: Option<Damage>,
     ) {
-        let mut buffer = self.pool.pop().unwrap_or_default();
-        buffer.clear();
-        buffer.extend_from_slice(datagram);
+        let mut buffer = self.copy(datagram);
         if let Some(damage) = damage {
             damage.apply(&mut buffer);
         }
         let from = self.seen_at(from);
-        let key = self.flights.insert(Flight { from, to, datagram: buffer });
+        self.launch(due, Flight { from, to, datagram: buffer, part: Part::Datagram });
+    }
+
+    fn launch(&mut self, due: Due, flight: Flight) {
+        let key = self.flights.insert(flight);
         self.queue.push(due, key);
+    }
+
+    fn copy(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut buffer = self.pool.pop().unwrap_or_default();
+        buffer.clear();
+        buffer.extend_from_slice(bytes);
+        buffer
     }
 
     /// When the next datagram is due.
@@ -303,11 +353,23 @@ impl Net {
         self.queue.peek()
     }
 
-    /// Takes the next datagram out. Its buffer comes back through [`Net::recycle`].
-    pub(crate) fn land(&mut self) -> Option<Flight> {
-        let key = self.queue.pop()?;
-        self.counters.arrived += 1;
-        Some(self.flights.remove(key))
+    /// Takes the next flight out. A datagram's buffer comes back through [`Net::recycle`]. `is_there`
+    /// says whether somebody receives at an address.
+    pub(crate) fn land(
+        &mut self,
+        ledger: &mut Ledger<'_>,
+        is_there: impl FnOnce(Address) -> bool,
+    ) -> Landed {
+        let Some(key) = self.queue.pop() else { return Landed::Nothing };
+        let flight = self.flights.remove(key);
+        let landed = match flight.part {
+            Part::Datagram => Landed::Datagram(flight),
+            Part::Piece(stream, way) => self.read(ledger, (stream, way), flight, is_there),
+            Part::End(stream) => self.end(ledger, stream, Duration::ZERO),
+            Part::Told => Landed::Break { from: flight.from, to: flight.to },
+        };
+        self.counters.arrived += u64::from(matches!(landed, Landed::Datagram(_)));
+        landed
     }
 
     /// Counts a datagram that came to its place and was lost there.
@@ -316,7 +378,7 @@ impl Net {
         match why {
             Lost::Nobody => self.counters.nobody += 1,
             Lost::QueueFull => self.counters.queue_full += 1,
-            Lost::Fault | Lost::Partition | Lost::Script => {}
+            Lost::Fault | Lost::Partition | Lost::Script | Lost::Broken | Lost::TooLong => {}
         }
     }
 

@@ -34,6 +34,12 @@ pub trait Node: Any + Send {
     /// The time asked for in [`NodeOutput::Wait`] has come.
     fn handle_timeout(&mut self, now: Instant);
 
+    /// The stream broke that this node had opened to `peer`, and what was under way in it is lost, both
+    /// ways; what it sends there next opens another one.
+    fn handle_break(&mut self, now: Instant, peer: Address) {
+        let _ = (now, peer);
+    }
+
     /// What to do next. Called after each of the others until it says [`NodeOutput::Wait`];
     /// `datagram` comes empty.
     fn poll_output(&mut self, now: Instant, datagram: &mut Vec<u8>) -> NodeOutput;

@@ -53,6 +53,7 @@ pub struct Control {
     still: u64,
     /// Counts everything that happens, for the watchdog to look at without the lock.
     pulse: Arc<AtomicU64>,
+    crashes: u64,
     scratch: Vec<u8>,
     shared: Weak<Shared>,
 }
@@ -94,6 +95,15 @@ struct Host {
     inbound_datagrams_max: usize,
     generators: u64,
     incarnations: u32,
+}
+
+impl Host {
+    fn receives_at(&self, port: u16) -> bool {
+        match self.resident {
+            Resident::Node(_) => port == 0,
+            Resident::Nobody | Resident::Threads(_) => self.endpoints.contains_key(&port),
+        }
+    }
 }
 
 /// Who lives on a host.
@@ -145,6 +155,7 @@ impl Control {
             threads: Threads::default(),
             run: Run::default(),
             still: 0,
+            crashes: 0,
             scratch: Vec::new(),
             shared,
         }
@@ -366,7 +377,16 @@ impl Control {
             self.threads.doom(thread);
             self.wake(thread);
         }
+        let mut ledger = Ledger { now: self.now, order: &mut self.order, trace: &mut self.trace };
+        self.net.end_streams(&mut ledger, host, None);
+        self.crashes += 1;
         self.record(&Event::Crashed(host));
+    }
+
+    /// How many times a host has crashed.
+    #[must_use]
+    pub fn crashes(&self) -> u64 {
+        self.crashes
     }
 
     /// Starts a host that is down: it is up, empty, and in its next life. Its clock runs on.
@@ -435,8 +455,10 @@ impl Control {
 
     pub(super) fn close(&mut self, host: HostId, life: u32, port: u16) {
         let state = &mut self.hosts[host.index()];
-        if state.life == life {
-            state.endpoints.remove(&port);
+        if state.life == life && state.endpoints.remove(&port).is_some() {
+            let mut ledger =
+                Ledger { now: self.now, order: &mut self.order, trace: &mut self.trace };
+            self.net.end_streams(&mut ledger, host, Some(port));
         }
     }
 

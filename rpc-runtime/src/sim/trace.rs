@@ -26,6 +26,10 @@ pub enum Lost {
     Nobody,
     /// The receiver's queue was full.
     QueueFull,
+    /// Its stream broke, or none was to be had.
+    Broken,
+    /// It is longer than the path carries.
+    TooLong,
 }
 
 impl fmt::Display for Lost {
@@ -34,8 +38,10 @@ impl fmt::Display for Lost {
             Self::Fault => "dropped by the network",
             Self::Partition => "dropped by the partition",
             Self::Script => "dropped by script",
+            Self::TooLong => "too long for the path",
             Self::Nobody => "nobody there",
             Self::QueueFull => "queue full",
+            Self::Broken => "lost with its stream",
         })
     }
 }
@@ -89,6 +95,13 @@ pub enum Event<'a> {
         host: HostId,
         /// Its life, counted from 1.
         life: u32,
+    },
+    /// The stream broke that `from` had opened to `to`.
+    Broke {
+        /// From.
+        from: Address,
+        /// To.
+        to: Address,
     },
     /// Somebody wrote something down.
     Note {
@@ -161,6 +174,7 @@ impl Trace {
                 self.word(6 << 32 | u64::from(host.0));
                 self.word(u64::from(life));
             }
+            Event::Broke { from, to } => self.datagram(8, from, to, &[]),
             Event::Note { text } => {
                 self.word(7 << 32);
                 self.bytes(text.as_bytes());
@@ -227,6 +241,7 @@ impl Trace {
             Event::Ran { host: id, thread } => format!("{} thread {thread} runs", host(id)),
             Event::Crashed(id) => format!("{} crashes", host(id)),
             Event::Started { host: id, life } => format!("{} starts, life {life}", host(id)),
+            Event::Broke { from, to } => line(from, to, &[], "the stream breaks"),
             Event::Note { text } => text.to_owned(),
         }
     }
@@ -236,7 +251,9 @@ impl Trace {
 fn number(address: Address) -> u64 {
     match address {
         Address::Virtual(number) => u64::from(number),
-        Address::Ip(address) => u64::from(address.port()),
+        Address::VirtualStream(number) => 1 << u32::BITS | u64::from(number),
+        Address::Ip(address) | Address::Tcp(address) => u64::from(address.port()),
+        Address::Local(number) => number,
     }
 }
 
@@ -285,7 +302,9 @@ fn call(envelope: &Envelope, pdu: &Pdu<'_>) -> Option<CallId> {
         | Pdu::Welcome(_)
         | Pdu::Reject(_)
         | Pdu::Goaway(_)
-        | Pdu::Bye(_) => return None,
+        | Pdu::Bye(_)
+        | Pdu::Probe(_)
+        | Pdu::Probed(_) => return None,
     };
     Some(CallId { session: envelope.session, space: envelope.space, slot, sequence })
 }

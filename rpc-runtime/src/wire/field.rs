@@ -16,7 +16,49 @@ pub(super) trait Field: Sized {
     fn read<'a>(bytes: &'a [u8], name: &'static str) -> Result<(Self, &'a [u8]), Malformed>;
 
     /// Appends it.
-    fn write(&self, out: &mut Vec<u8>);
+    fn write(&self, out: &mut impl Out);
+}
+
+/// Where fields are written.
+pub(super) trait Out {
+    /// Appends bytes.
+    fn put(&mut self, bytes: &[u8]);
+}
+
+impl Out for Vec<u8> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.extend_from_slice(bytes);
+    }
+}
+
+/// The fixed part of a PDU, which is put together here and appended at once: a field of its own is
+/// written in one instruction then.
+pub(super) struct Fixed<const LEN: usize> {
+    bytes: [u8; LEN],
+    written: usize,
+}
+
+impl<const LEN: usize> Fixed<LEN> {
+    pub(super) const fn new() -> Self {
+        Self { bytes: [0; LEN], written: 0 }
+    }
+
+    /// Appends it to `out`.
+    #[inline]
+    pub(super) fn end(self, out: &mut Vec<u8>) {
+        debug_assert_eq!(self.written, LEN, "a fixed part is written whole");
+        out.extend_from_slice(&self.bytes);
+    }
+}
+
+impl<const LEN: usize> Out for Fixed<LEN> {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        let (_, rest) = self.bytes.split_at_mut(self.written);
+        let (place, _) = rest.split_at_mut(bytes.len());
+        place.copy_from_slice(bytes);
+        self.written = self.written.saturating_add(bytes.len());
+    }
 }
 
 macro_rules! integer_fields {
@@ -30,8 +72,9 @@ macro_rules! integer_fields {
                 Ok((Self::from_le_bytes(*value), rest))
             }
 
-            fn write(&self, out: &mut Vec<u8>) {
-                out.extend_from_slice(&self.to_le_bytes());
+            #[inline]
+            fn write(&self, out: &mut impl Out) {
+                out.put(&self.to_le_bytes());
             }
         }
     )*};
@@ -48,7 +91,8 @@ macro_rules! newtype_fields {
                 Ok((Self(value), rest))
             }
 
-            fn write(&self, out: &mut Vec<u8>) {
+            #[inline]
+            fn write(&self, out: &mut impl Out) {
                 self.0.write(out);
             }
         }
@@ -74,8 +118,8 @@ impl<const N: usize> Field for [u8; N] {
         Ok((*value, rest))
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self);
+    fn write(&self, out: &mut impl Out) {
+        out.put(self);
     }
 }
 
@@ -107,8 +151,8 @@ macro_rules! byte_enum {
                 }
             }
 
-            fn write(&self, out: &mut Vec<u8>) {
-                out.push(match self { $(Self::$variant => $byte,)* });
+            fn write(&self, out: &mut impl $crate::wire::field::Out) {
+                out.put(&[match self { $(Self::$variant => $byte,)* }]);
             }
         }
     };
@@ -130,7 +174,9 @@ macro_rules! pdu {
             pub const LEN: usize = 0 $(+ <$kind as $crate::wire::field::Field>::BYTES)*;
 
             pub(super) fn encode(&self, out: &mut Vec<u8>) {
-                $($crate::wire::field::Field::write(&self.$field, out);)*
+                let mut fixed = $crate::wire::field::Fixed::<{ $name::LEN }>::new();
+                $($crate::wire::field::Field::write(&self.$field, &mut fixed);)*
+                fixed.end(out);
             }
 
             pub(super) fn decode(body: &[u8]) -> Result<Self, $crate::wire::Malformed> {

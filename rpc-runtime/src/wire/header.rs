@@ -1,9 +1,9 @@
 //! The header in front of every PDU, its checksum, and the two ways through it: `encode`, `decode`.
 
-use super::field::Field;
+use super::field::{Field, Fixed};
 use super::{
     Ack, Alive, Bye, Cancel, Cookie, Extend, Goaway, Hello, Malformed, NoSession, Owner, Pdu, Ping,
-    Refuse, Reject, Reply, Request, Seal, Sealed, Unseen, Welcome, Working,
+    Probe, Probed, Refuse, Reject, Reply, Request, Seal, Sealed, Unseen, Welcome, Working,
 };
 use crate::ids::{Incarnation, SessionId, Space};
 
@@ -16,6 +16,10 @@ pub const HEADER_BYTES: usize = 32;
 /// Largest datagram sent before the path was probed, in bytes. RFC 8200, section 5: every IPv6 link
 /// carries packets of 1280 bytes; minus 40 for the IPv6 header and 8 for UDP.
 pub const DATAGRAM_BYTES_MAX: usize = 1280 - 40 - 8;
+
+/// Largest PDU, and largest write of several, in a stream, in bytes: enough that system calls cost
+/// little beside the bytes, and little enough that small calls do not wait long behind it.
+pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 const _: () = assert!(HEADER_BYTES * 4 < DATAGRAM_BYTES_MAX, "headers stay under a quarter");
 
 /// Where the checksum stands: behind version, kind, flags and length.
@@ -133,6 +137,10 @@ kinds! {
     Goaway = 19 "GOAWAY",
     /// The session is closed.
     Bye = 20 "BYE",
+    /// Does a datagram of this length come?
+    Probe = 21 "PROBE",
+    /// It did, and so does the answer.
+    Probed = 22 "PROBED",
 }
 
 /// Appends one PDU, header and all, to `out`.
@@ -156,13 +164,15 @@ pub fn encode_as(version: u8, envelope: &Envelope, pdu: &Pdu<'_>, out: &mut Vec<
         Space::Durable => 1,
         Space::Maybe => 2,
     };
-    version.write(out);
-    pdu.kind().number().write(out);
-    space.write(out);
-    0_u64.write(out); // length and checksum, filled in below
-    envelope.target.write(out);
-    envelope.session.write(out);
-    envelope.incarnation.write(out);
+    let mut header = Fixed::<HEADER_BYTES>::new();
+    version.write(&mut header);
+    pdu.kind().number().write(&mut header);
+    space.write(&mut header);
+    0_u64.write(&mut header); // length and checksum, filled in below
+    envelope.target.write(&mut header);
+    envelope.session.write(&mut header);
+    envelope.incarnation.write(&mut header);
+    header.end(out);
     encode_body(pdu, out);
 
     let whole = out.get_mut(start..).expect("the PDU was appended");
@@ -221,12 +231,10 @@ pub fn decode(bytes: &[u8]) -> Result<(Envelope, Pdu<'_>, &[u8]), Malformed> {
 
 /// The checksum that a PDU of this header and body must carry.
 pub(super) fn checksum_of(header: &[u8; HEADER_BYTES], body: &[u8]) -> u32 {
+    let mut header = *header;
+    fill(&mut header, CHECKSUM_AT_BYTES, 0);
     let mut hasher = crc32fast::Hasher::new();
-    let (before, rest) = header.split_at(CHECKSUM_AT_BYTES);
-    let (_, after) = rest.split_at(4);
-    hasher.update(before);
-    hasher.update(&[0; 4]);
-    hasher.update(after);
+    hasher.update(&header);
     hasher.update(body);
     hasher.finalize()
 }

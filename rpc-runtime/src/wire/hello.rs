@@ -1,6 +1,6 @@
 //! HELLO, COOKIE, WELCOME, REJECT: sessions open, are resumed, or are not.
 
-use super::field::{Field, byte_enum, pdu};
+use super::field::{Field, Out, byte_enum, pdu};
 use super::{HEADER_BYTES, Malformed};
 use crate::ids::{ClientId, GenerationId, Incarnation, ServerId, SessionId};
 
@@ -16,7 +16,7 @@ impl Field for Nonce {
         Ok((Self(value), rest))
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
+    fn write(&self, out: &mut impl Out) {
         self.0.write(out);
     }
 }

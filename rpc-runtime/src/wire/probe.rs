@@ -11,7 +11,7 @@ pdu! {
     /// |      0 |     4 | `slot`       |      |
     /// |      4 |     8 | `sequence`   |      |
     /// |     12 |     2 | `cumulative` | fragments received without a gap |
-    /// |     14 |     2 | `pad`        | 0    |
+    /// |     14 |     2 | `fragments`  | count of the message, as it was cut |
     /// |     16 |     8 | `bitmap`     | bit n: fragment `cumulative` + 1 + n |
     Ack {
         /// The slot.
@@ -20,8 +20,8 @@ pdu! {
         sequence: Sequence,
         /// Fragments received without a gap.
         cumulative: u16,
-        /// Zero.
-        pad: u16,
+        /// Into how many the message was cut: another cut has other fragments.
+        fragments: u16,
         /// Fragments received behind the first gap.
         bitmap: u64,
     }

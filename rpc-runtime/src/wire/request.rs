@@ -1,7 +1,7 @@
 //! REQUEST, REPLY, REFUSE: the call, how it ended, or that it never began.
 
 use super::Malformed;
-use super::field::{Field, byte_enum};
+use super::field::{Field, Fixed, Out, byte_enum};
 use crate::ids::{MethodFingerprint, Sequence, SlotIndex};
 use crate::semantics::Semantics;
 
@@ -19,13 +19,14 @@ impl Field for Semantics {
         }
     }
 
-    fn write(&self, out: &mut Vec<u8>) {
-        out.push(match self {
+    fn write(&self, out: &mut impl Out) {
+        let byte = match self {
             Self::Maybe => 0,
             Self::AtLeastOnce => 1,
             Self::AtMostOnce => 2,
             Self::ExactlyOnce => 3,
-        });
+        };
+        out.put(&[byte]);
     }
 }
 
@@ -42,7 +43,7 @@ fn check_fragment(fragment: u16, fragments: u16) -> Result<(), Malformed> {
 /// |      4 |     8 | `sequence`        |      |
 /// |     12 |     8 | `method`          | fingerprint |
 /// |     20 |     4 | `name`            | 16 bits each: method (low), service |
-/// |     24 |     8 | `digest`          | of method and arguments |
+/// |     24 |     8 | `digest`          | drawn with the call |
 /// |     32 |     8 | `remaining_us`    | us to the deadline |
 /// |     40 |     8 | `not_after_us`    | us of the server's session time |
 /// |     48 |     2 | `fragment`        | index, from 0 |
@@ -90,20 +91,22 @@ impl<'a> Request<'a> {
     pub const LEN: usize = 58;
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        self.slot.write(out);
-        self.sequence.write(out);
-        self.method.write(out);
-        self.name.write(out);
-        self.digest.write(out);
-        self.remaining_us.write(out);
-        self.not_after_us.write(out);
-        self.fragment.write(out);
-        self.fragments.write(out);
-        self.transmission.write(out);
-        self.depth.write(out);
-        self.semantics.write(out);
+        let mut fixed = Fixed::<{ Request::LEN }>::new();
+        self.slot.write(&mut fixed);
+        self.sequence.write(&mut fixed);
+        self.method.write(&mut fixed);
+        self.name.write(&mut fixed);
+        self.digest.write(&mut fixed);
+        self.remaining_us.write(&mut fixed);
+        self.not_after_us.write(&mut fixed);
+        self.fragment.write(&mut fixed);
+        self.fragments.write(&mut fixed);
+        self.transmission.write(&mut fixed);
+        self.depth.write(&mut fixed);
+        self.semantics.write(&mut fixed);
         let extension_bytes = u16::try_from(self.extensions.len()).expect("extensions are bounded");
-        extension_bytes.write(out);
+        extension_bytes.write(&mut fixed);
+        fixed.end(out);
         out.extend_from_slice(self.extensions);
         out.extend_from_slice(self.arguments);
     }
@@ -263,16 +266,18 @@ impl<'a> Reply<'a> {
     pub const LEN: usize = 36;
 
     pub(super) fn encode(&self, out: &mut Vec<u8>) {
-        self.slot.write(out);
-        self.sequence.write(out);
-        self.attempt.write(out);
-        self.handler_us.write(out);
-        self.fragment.write(out);
-        self.fragments.write(out);
-        self.transmission.write(out);
-        self.status.write(out);
-        0_u8.write(out);
-        self.session_time_us.write(out);
+        let mut fixed = Fixed::<{ Reply::LEN }>::new();
+        self.slot.write(&mut fixed);
+        self.sequence.write(&mut fixed);
+        self.attempt.write(&mut fixed);
+        self.handler_us.write(&mut fixed);
+        self.fragment.write(&mut fixed);
+        self.fragments.write(&mut fixed);
+        self.transmission.write(&mut fixed);
+        self.status.write(&mut fixed);
+        0_u8.write(&mut fixed);
+        self.session_time_us.write(&mut fixed);
+        fixed.end(out);
         out.extend_from_slice(self.body);
     }
 

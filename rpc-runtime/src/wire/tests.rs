@@ -98,7 +98,7 @@ fn each(n: u64) -> Vec<Pdu<'static>> {
             session_time_us: 600,
             detail: "later",
         }),
-        Pdu::Ack(Ack { slot, sequence, cumulative: 1, pad: 0, bitmap: n }),
+        Pdu::Ack(Ack { slot, sequence, cumulative: 1, fragments: 1, bitmap: n }),
         Pdu::Ping(Ping { slot, sequence, stamp }),
         Pdu::Working(Working {
             slot,
@@ -135,6 +135,8 @@ fn each(n: u64) -> Vec<Pdu<'static>> {
         }),
         Pdu::Goaway(Goaway { reason: GoawayReason::Draining, pad: [0; 3], drain_ms: 5_000 }),
         Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] }),
+        Pdu::Probe(Probe { stamp, bytes: 60, carried: 1_452, token: 0x70c ^ n }),
+        Pdu::Probed(Probed { stamp, bytes: 64, carried: 0, token: 0x70d ^ n }),
     ]
 }
 

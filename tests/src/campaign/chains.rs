@@ -15,6 +15,8 @@ use rpc_runtime::sim::{Control, Simulation, now, sleep};
 use rpc_runtime::time::{Duration, Instant};
 use rpc_runtime::{Server, current, service};
 
+use super::Transport;
+
 /// Every so-many-th seed has a chain.
 pub(super) const EVERY: u64 = 250;
 
@@ -84,9 +86,10 @@ impl Link {
 }
 
 /// Runs the chain of a seed, and reports what it does to `journal`; gives the trace's hash.
-pub(super) fn run(seed: u64, journal: &Journal) -> u64 {
+pub(super) fn run(seed: u64, transport: Transport, journal: &Journal) -> u64 {
     let simulation = Simulation::new(seed);
     let died = Arc::new(AtomicBool::new(false));
+    simulation.with(|control| control.net.dial_streams(transport.queue_bytes_max().is_some()));
     simulation.with(|control| set_up(control, journal, &died));
     simulation.run_until(Instant::START + END);
     assert!(died.load(Ordering::Relaxed), "the client died in the midst of its call");

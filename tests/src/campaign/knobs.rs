@@ -7,7 +7,7 @@ use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
 use rpc_runtime::time::Duration;
 
-use super::{METHODS, pick};
+use super::{METHODS, Transport, pick};
 
 /// All that can be chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub struct Knobs {
     pub calls: Calls,
     /// What servers do about orphans.
     pub orphans: Orphans,
+    /// What carries them.
+    pub transport: Transport,
 }
 
 /// The semantics of the calls that are made.
@@ -26,6 +28,8 @@ pub enum Calls {
     All,
     /// Of one.
     Only(Semantics),
+    /// Of all four, and most of them large.
+    Large,
 }
 
 const SEMANTICS: [Semantics; 4] =
@@ -38,20 +42,36 @@ impl FromStr for Calls {
         if word == "all" {
             return Ok(Self::All);
         }
+        if word == "large" {
+            return Ok(Self::Large);
+        }
         let found = SEMANTICS.into_iter().find(|semantics| semantics.word() == word);
         found.map(Self::Only).ok_or_else(|| {
             let known = SEMANTICS.map(Semantics::word).join(", ");
-            format!("no semantics are named `{word}`; known: all, {known}")
+            format!("no semantics are named `{word}`; known: all, large, {known}")
         })
     }
 }
 
 impl Calls {
+    /// The longest arguments of a caller, in bytes: few have any that do not fit one datagram.
+    pub(super) fn longest(self, rng: &mut dyn Rng, transport: Transport) -> u64 {
+        let short = match self {
+            Self::All | Self::Only(_) => pick(rng, &[64, 64, 64, 64, 64, 64, 64, 10_000]),
+            Self::Large => pick(rng, &[3_000, 20_000, 100_000]),
+        };
+        match (transport.queue_bytes_max(), short) {
+            (None, _) | (Some(_), 64) => short,
+            (Some(_), 3_000) => 140_000, // two fragments or three
+            (Some(_), _) => short * 8,
+        }
+    }
+
     /// The method of the next call, and what it promises.
     pub(super) fn pick(self, rng: &mut dyn Rng) -> (u64, Semantics) {
         let any = METHODS[pick(rng, &[0, 1, 1, 2, 2, 2, 3, 3, 3])];
         match self {
-            Self::All => any,
+            Self::All | Self::Large => any,
             Self::Only(semantics) => {
                 METHODS.into_iter().find(|(_, own)| *own == semantics).unwrap_or(any)
             }

@@ -8,10 +8,11 @@ use rpc_runtime::sim::nodes::{Disk, Journal, ServerNode};
 use rpc_runtime::sim::{Control, HostId};
 use rpc_runtime::time::{Duration, Instant};
 
-use super::METHODS;
+use super::content::Delivered;
 use super::knobs::{Calls, Orphans};
 use super::users::Handlers;
 use super::weather::Weather;
+use super::{METHODS, Transport};
 
 /// A life of the server that lives on a host.
 pub(super) fn identity(control: &mut Control, host: HostId, n: u64) -> ServerIdentity {
@@ -25,6 +26,8 @@ pub(super) struct Day {
     pub(super) weather: Weather,
     pub(super) orphans: Orphans,
     pub(super) kinds: Calls,
+    pub(super) transport: Transport,
+    pub(super) delivered: Delivered,
     pub(super) journal: Journal,
 }
 
@@ -36,7 +39,7 @@ pub(super) fn place(
     disk: &Disk,
     day: &Day,
 ) {
-    let Day { limits, weather, orphans, journal, .. } = day;
+    let Day { limits, orphans, journal, .. } = day;
     let mut rng = control.rng(host);
     let methods = METHODS
         .iter()
@@ -46,10 +49,12 @@ pub(super) fn place(
             semantics,
             reply_bytes_max: limits.reply_bytes_max,
             orphans: orphans.policy(&mut rng, limits.quantum),
+            ack: None,
         })
         .collect();
-    let machine = Server::new(identity, limits.clone(), methods, Box::new(control.rng(host)));
-    let handlers = Handlers::new(Box::new(control.rng(host)), *weather);
+    let mut machine = Server::new(identity, limits.clone(), methods, Box::new(control.rng(host)));
+    machine.link_carries(control.net.datagram_bytes_max());
+    let handlers = Handlers::new(Box::new(control.rng(host)), day.clone());
     let workers = 1 + usize::try_from(control.rng(host).below(4)).unwrap_or(0);
     let workers = workers.min(limits.calls_running_max);
     let identity = (identity.id, identity.incarnation);

@@ -5,7 +5,9 @@ use rpc_runtime::fault::{Delay, Faults};
 use rpc_runtime::protocol::Limits;
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
+use rpc_runtime::sim::net::StreamFaults;
 use rpc_runtime::time::Duration;
+use rpc_runtime::wire::FRAME_BYTES_MAX;
 
 use super::knobs::Calls;
 use super::pick;
@@ -80,6 +82,23 @@ impl Weather {
         }
     }
 
+    /// What becomes of streams on such a day, in which so many bytes may be under way.
+    pub(super) fn stream_faults(self, rng: &mut dyn Rng, queue_bytes_max: usize) -> StreamFaults {
+        let breaks = match self {
+            Self::Mixed => pick(rng, &[0.0, 0.002, 0.02, 0.1]),
+            Self::Late => pick(rng, &[0.005, 0.03]),
+            Self::Stormy | Self::Echoing => pick(rng, &[0.01, 0.05, 0.2]),
+        };
+        // A queue is short where others have filled the most of it.
+        let queue_bytes_max = pick(
+            rng,
+            &[queue_bytes_max, queue_bytes_max, queue_bytes_max / 16, FRAME_BYTES_MAX + 1_000],
+        );
+        let slow = pick(rng, &[0.0, 0.2, 0.6]);
+        let crumbs = pick(rng, &[0.0, 0.2, 1.0]);
+        StreamFaults { breaks, slow, crumbs, queue_bytes_max }
+    }
+
     /// How often each server dies, and for how long at most, in microseconds.
     pub(super) fn server_deaths(self, rng: &mut dyn Rng) -> (u64, u64) {
         match self {
@@ -119,7 +138,7 @@ impl Weather {
         };
         match (calls, one) {
             (Calls::All, Some(one)) => Calls::Only(one),
-            (Calls::All | Calls::Only(_), _) => calls,
+            (Calls::All | Calls::Only(_) | Calls::Large, _) => calls,
         }
     }
 
@@ -145,6 +164,8 @@ fn mixed_limits(rng: &mut dyn Rng) -> Limits {
     limits.unused_sessions_max = pick(rng, &[0, 1, 64]);
     limits.calls_queued_max = pick(rng, &[1, 4, 64]);
     limits.reply_bytes_stored_max = pick(rng, &[1_300, 5_000, 1 << 20]);
+    limits.reply_bytes_durable_max =
+        if limits.reply_bytes_stored_max < 1 << 20 { 1_164 } else { 40_000 };
     limits.retransmit_initial = Duration::from_millis(60);
     limits.retransmit_ceiling = Duration::from_millis(250);
     limits.lease_min = Duration::from_millis(500);

@@ -120,6 +120,11 @@ impl Link<'_> {
         self.world.with(|control| control.net.mend(self.from, self.to));
     }
 
+    /// Carries datagrams of at most so many bytes from now on; longer ones vanish. `None`: any.
+    pub fn carries(self, bytes: Option<usize>) {
+        self.world.with(|control| control.net.set_path_mtu(self.from, self.to, bytes));
+    }
+
     fn rule(self, kind: Kind, verdict: Verdict, times: u64) {
         let rule = Rule::new(verdict).from(self.from).to(self.to).kind(kind).times(times);
         self.world.with(|control| control.net.script(rule));
@@ -131,6 +136,19 @@ impl Link<'_> {
         let mut found = Vec::new();
         for sighting in wire.iter().filter(|seen| (seen.from, seen.to) == (self.from, self.to)) {
             sighting.each(|envelope, pdu| found.extend(pick(envelope, pdu)));
+        }
+        found
+    }
+
+    /// How long the datagrams were that held such a PDU, in order.
+    #[must_use]
+    pub fn lengths(self, kind: Kind) -> Vec<usize> {
+        let wire = self.world.wire.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = Vec::new();
+        for sighting in wire.iter().filter(|seen| (seen.from, seen.to) == (self.from, self.to)) {
+            sighting.each(|_, pdu| {
+                found.extend((pdu.kind() == kind).then_some(sighting.datagram.len()));
+            });
         }
         found
     }

@@ -293,6 +293,7 @@ impl World {
             semantics,
             reply_bytes_max: limits.reply_bytes_max,
             orphans,
+            ack: None,
         };
         let methods = METHODS.map(entry).to_vec();
         let handlers = Handlers { tempers: tempers.clone(), notebook: self.notebook.clone() };
@@ -300,7 +301,8 @@ impl World {
         self.with(|control| {
             let identity = ServerIdentity { id: *id, incarnation: life };
             let rng = Box::new(control.rng(host));
-            let machine = Server::new(identity, limits.clone(), methods, rng);
+            let mut machine = Server::new(identity, limits.clone(), methods, rng);
+            machine.link_carries(control.net.datagram_bytes_max());
             let identity = (identity.id, identity.incarnation);
             let journal = self.journal.clone();
             let node = ServerNode::new(machine, identity, handlers, workers, journal);
@@ -321,7 +323,8 @@ impl World {
             if let Some(book) = &book {
                 identity = ClientIdentity { id: book.client(), incarnation: book.incarnation() };
             }
-            let machine = Client::new(identity, *target, limits.clone(), rng, now);
+            let mut machine = Client::new(identity, *target, limits.clone(), rng, now);
+            machine.link_carries(control.net.datagram_bytes_max());
             let user = User(self.notebook.clone());
             let mut node = ClientNode::new(vec![(machine, bound)], user, self.journal.clone());
             if let Some(book) = book {

@@ -21,13 +21,14 @@ pub struct Plan {
     semantics: Semantics,
     pub(super) patience: Duration,
     recorded: bool,
+    argument_bytes: usize,
 }
 
 /// A call that runs at most once, with ten seconds of patience.
 #[must_use]
 pub const fn once() -> Plan {
     let patience = Duration::from_secs(10);
-    Plan { semantics: Semantics::AtMostOnce, patience, recorded: false }
+    Plan { semantics: Semantics::AtMostOnce, patience, recorded: false, argument_bytes: 0 }
 }
 
 /// A call that takes effect exactly once.
@@ -61,6 +62,12 @@ impl Plan {
         Self { recorded: true, ..self }
     }
 
+    /// The same call with arguments of this many bytes, and its number.
+    #[must_use]
+    pub const fn of(self, argument_bytes: usize) -> Self {
+        Self { argument_bytes, ..self }
+    }
+
     pub(super) fn at(self, now: Instant) -> Planned {
         let method = METHODS.iter().find(|(_, semantics)| *semantics == self.semantics);
         let method = method.expect("stories call what servers offer").0;
@@ -71,8 +78,12 @@ impl Plan {
             deadline: now + self.patience,
             depth: 0,
             recorded: self.recorded,
+            ack: None,
         };
-        Planned { connection: 0, spec, arguments: Vec::new(), cancel_at: None }
+        // No two fragments are alike, however they are cut.
+        let byte = |n: usize| u8::try_from((n ^ (n >> 8) ^ (n >> 16)) & 0xff).unwrap_or_default();
+        let arguments = (0..self.argument_bytes).map(byte).collect();
+        Planned { connection: 0, spec, arguments, cancel_at: None }
     }
 }
 
@@ -108,7 +119,7 @@ impl Script for User {
         None
     }
 
-    fn told(&mut self, call: CallNumber, id: CallId, outcome: &Outcome) {
+    fn told(&mut self, _now: Instant, call: CallNumber, id: CallId, outcome: &Outcome) {
         self.0.open().told.entry(call).or_default().push((id, outcome.clone()));
     }
 }

@@ -197,12 +197,12 @@ fn a_call_on_top_of_a_full_queue_of_the_client_ends_at_once() {
 fn an_address_in_use_is_said_so_and_the_server_that_has_it_serves_on() {
     let case = Case::of(|url| {
         let service = || DeskService::new(Clerk::default());
-        let running = Server::bind(own_place(url)).unwrap().export(service()).spawn().unwrap();
+        let running = Server::bind(&own_place(url)).unwrap().export(service()).spawn().unwrap();
         let error = Server::bind(&running.url()).map(drop).unwrap_err();
         assert_eq!(desk(&running.url()).count().unwrap(), 1);
         error
     });
-    for error in [case.in_sim(), case.on_udp()] {
+    for (_, error) in case.everywhere() {
         assert_eq!(
             (error.kind(), error.execution()),
             (ErrorKind::BadAddress, Execution::NotExecuted)
@@ -218,6 +218,11 @@ fn a_wrong_url_or_an_unknown_option_in_one_says_what_is_wrong() {
         ("udp://", "not executed: `udp://` names no place: write `udp://127.0.0.1:7001`"),
         ("udp://127.0.0.1", "not executed: 127.0.0.1 does not name a reachable place"),
         ("udp://127.0.0.1:99999", "not executed: 127.0.0.1:99999 does not name a reachable place"),
+        ("tcp://127.0.0.1", "not executed: 127.0.0.1 does not name a reachable place"),
+        ("tcp://0.0.0.0:1", "not executed: 0.0.0.0:1 (all addresses of a host) does not name a"),
+        ("unix://a\0b", "not executed: a\0b does not name a reachable place"),
+        ("shm://a\0b", "not executed: a\0b does not name a reachable place"),
+        ("mem://a/b", "not executed: a/b does not name a reachable place"),
         ("quic://127.0.0.1:1", "not executed: `quic` in `quic://127.0.0.1:1` is no known scheme"),
         ("sim://desk", "not executed: `sim://desk` exists inside a simulation only"),
         (
@@ -253,7 +258,7 @@ fn a_server_that_dies_mid_call_is_told_from_one_that_is_silent() {
         counters.datagrams_in - counters.stale
     };
     let before = heard();
-    let error = std::thread::scope(|threads| {
+    let error = thread::scope(|threads| {
         let call = threads.spawn(|| desk.wait().unwrap_err());
         // The server has nothing to say but that it is at work.
         eventually("a word from the server", || heard() > before || call.is_finished());

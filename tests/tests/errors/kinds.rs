@@ -7,8 +7,11 @@
 use std::collections::BTreeMap;
 use std::error::Error as _;
 
+use rpc_runtime::driver::Link;
 use rpc_runtime::server::Running;
 use rpc_runtime::{Channel, ErrorKind, Execution, Options};
+
+use rpc_tests::transports::scheme_of;
 
 use super::*;
 use Execution::{Executed, NotExecuted, Unknown};
@@ -38,6 +41,12 @@ fn normal(text: &str) -> String {
 
 /// The length of an address, a time, a count or a name at the start of `text`, and what to write.
 fn particular(text: &str) -> Option<(usize, &'static str)> {
+    if let Some(peer) = ["tcp://", "local "].iter().find_map(|kind| text.strip_prefix(kind)) {
+        let run = peer.find(|c: char| !c.is_ascii_hexdigit() && !".:[]".contains(c));
+        let peer = peer[..run.unwrap_or(peer.len())].trim_end_matches([':', '.']);
+        let is_peer = peer.parse::<std::net::SocketAddr>().is_ok() || peer.len() == 16;
+        return is_peer.then_some(("local ".len() + peer.len(), "PEER"));
+    }
     let host = text.strip_prefix("host ").unwrap_or(text);
     let run = |text: &str| text.find(|c: char| !c.is_ascii_hexdigit() && c != '.' && c != ':');
     let length = run(host).unwrap_or(host.len());
@@ -69,10 +78,10 @@ fn particular(text: &str) -> Option<(usize, &'static str)> {
 
 #[test]
 fn what_differs_from_run_to_run_is_replaced_and_nothing_else() {
-    let text = "no reply from 127.0.0.1:80 (host 3) to 1 transmission, 3 tries in 2.0 s: \
+    let text = "no reply from 127.0.0.1:80 (host 3, tcp://[::1]:7, local 00c0ffee00c0ffee) to 1 transmission, 3 tries in 2.0 s: \
                 ServerId 15fc8d5ad2d9310d in its life 280213584.f3e78960 takes 3 bytes; a face of \
                 280213584.12345678";
-    let expected = "no reply from PEER (PEER) to N sent, N tries in TIME: ServerId ID in its life \
+    let expected = "no reply from PEER (PEER, PEER, PEER) to N sent, N tries in TIME: ServerId ID in its life \
                     ID takes 3 bytes; a face of ID";
     assert_eq!(normal(text), expected);
 }
@@ -122,8 +131,10 @@ impl Cell {
 pub(crate) fn everywhere(kind: ErrorKind, cells: &[Cell]) {
     assert!(!cells.is_empty(), "nothing reaches {kind:?}");
     for Cell { label, execution, case } in cells {
-        hold(label, kind, *execution, &case.in_sim());
-        hold(label, kind, *execution, &case.on_udp());
+        for (place, error) in case.everywhere() {
+            hold(label, kind, *execution, &error);
+            assert!(error.to_string().len() < 1_000, "{place}");
+        }
     }
 }
 
@@ -141,17 +152,20 @@ pub(crate) fn within(millis: u64) -> Options {
 }
 
 /// A URL at which the visitor itself may serve.
-pub(crate) fn own_place(url: &str) -> &'static str {
-    if url.starts_with("sim") { "sim://visitor" } else { "udp://127.0.0.1:0" }
+pub(crate) fn own_place(url: &str) -> String {
+    match scheme_of(url) {
+        "sim" => "sim://visitor".to_owned(),
+        scheme => fresh(scheme),
+    }
 }
 
 /// As [`own_place`], and free whenever a later life wants it: no other process has the address, and
 /// the system gives the port to nobody who does not ask for it.
 pub(crate) fn lasting_place(url: &str, port: u16) -> String {
     let [_, high, middle, low] = std::process::id().to_be_bytes();
-    match own_place(url) {
-        simulated if simulated.starts_with("sim") => simulated.to_owned(),
-        _ => format!("udp://127.{}.{middle}.{low}:{port}", high | 128),
+    match scheme_of(url) {
+        scheme @ ("udp" | "tcp") => format!("{scheme}://127.{}.{middle}.{low}:{port}", high | 128),
+        _ => own_place(url),
     }
 }
 
@@ -160,15 +174,12 @@ pub(crate) fn own_desk(server: Server) -> Running {
     server.export(DeskService::new(Clerk::default())).spawn().unwrap()
 }
 
-pub(crate) fn place_of(url: &str) -> &str {
-    url.split_once("://").unwrap().1
-}
-
-/// A place at which nobody answers, as long as the socket is there.
-pub(crate) fn silent_place(url: &str) -> (std::net::UdpSocket, String) {
-    let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let silent = format!("udp://{}", socket.local_addr().unwrap());
-    (socket, if url.starts_with("sim") { "sim://visitor".to_owned() } else { silent })
+/// A place at which nobody answers, as long as the link is there.
+pub(crate) fn silent_place(url: &str) -> (Arc<dyn Link>, String) {
+    let place = own_place(url);
+    let link = here().listen(place_of(&place)).unwrap();
+    let silent = url_of(&*link, &place);
+    (link, silent)
 }
 
 pub(crate) fn unreachable() -> Vec<Cell> {
@@ -198,7 +209,7 @@ pub(crate) fn bad_address() -> Vec<Cell> {
 pub(crate) fn misconfigured() -> Vec<Cell> {
     let case = Case::of(|url| {
         let service = || DeskService::new(Clerk::default());
-        let server = Server::bind(own_place(url)).unwrap().export(service()).export(service());
+        let server = Server::bind(&own_place(url)).unwrap().export(service()).export(service());
         server.spawn().unwrap_err()
     });
     vec![Cell::new("Misconfigured", NotExecuted, case)]
@@ -216,10 +227,8 @@ pub(crate) fn stale_binding() -> Vec<Cell> {
 
 pub(crate) fn left_alone() -> Vec<Cell> {
     let case = Case::of(|url| {
-        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        let silent = format!("udp://{}", socket.local_addr().unwrap());
-        let url = if url.starts_with("sim") { "sim://visitor" } else { &silent };
-        let desk = desk(url).with(within(250));
+        let (_link, silent) = silent_place(url);
+        let desk = desk(&silent).with(within(250));
         loop {
             let error = desk.count().unwrap_err();
             if error.kind() != ErrorKind::Unreachable {
@@ -248,7 +257,7 @@ pub(crate) fn forgotten() -> Vec<Cell> {
 
 pub(crate) fn overloaded() -> Vec<Cell> {
     let case = Case::of(|url| {
-        let server = Server::bind(own_place(url)).unwrap().workers(1);
+        let server = Server::bind(&own_place(url)).unwrap().workers(1);
         let running = own_desk(with_limits(server, |limits| limits.calls_running_max = 1));
         let desk = desk(&running.url());
         let _busy = desk.with(within(9_000)).start().wait();
@@ -265,7 +274,7 @@ pub(crate) fn draining() -> Vec<Cell> {
     let case = Case::of(|url| {
         let clerk = Clerk::default();
         let service = DeskService::new(clerk.clone());
-        let running = Server::bind(own_place(url)).unwrap().export(service).spawn().unwrap();
+        let running = Server::bind(&own_place(url)).unwrap().export(service).spawn().unwrap();
         let desk = desk(&running.url());
         let busy = desk.with(within(9_000)).start().dawdle(1_000);
         eventually("the busy call", || clerk.counted() == 1);
@@ -326,8 +335,11 @@ pub(crate) fn changed_method() -> Vec<Cell> {
     vec![Cell::new("ChangedMethod", NotExecuted, case)]
 }
 
+/// More than a message may hold.
+const TOO_MUCH_BYTES: u32 = 17 << 20;
+
 pub(crate) fn too_large() -> Vec<Cell> {
-    let case = Case::of(|url| desk(url).echo(&[0; 5_000]).unwrap_err());
+    let case = Case::of(|url| desk(url).echo(&vec![0; TOO_MUCH_BYTES as usize]).unwrap_err());
     vec![Cell::new("TooLarge", NotExecuted, case)]
 }
 
@@ -355,7 +367,7 @@ pub(crate) fn cancelled() -> Vec<Cell> {
         call.wait().unwrap_err()
     });
     let under_way = Case::of(|url| {
-        let running = own_desk(Server::bind(own_place(url)).unwrap());
+        let running = own_desk(Server::bind(&own_place(url)).unwrap());
         let call = desk(&running.url()).with(within(9_000)).start().wait();
         eventually("the call", || running.counters().begun == 1);
         call.cancel();
@@ -382,6 +394,6 @@ pub(crate) fn handler_failed() -> Vec<Cell> {
 }
 
 pub(crate) fn reply_too_large() -> Vec<Cell> {
-    let case = Case::of(|url| desk(url).grow(5_000).unwrap_err());
+    let case = Case::of(|url| desk(url).grow(TOO_MUCH_BYTES).unwrap_err());
     vec![Cell::new("ReplyTooLarge", Executed, case)]
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicBool;
 use rpc_runtime::address::Address;
 use rpc_runtime::driver::{Link, Received};
 
-use super::kinds::place_of;
+use super::kinds::own_place;
 use super::*;
 
 /// He goes when this is dropped.
@@ -26,13 +26,10 @@ struct Path {
 impl Middle {
     /// Stands before the server at `url`, and sends it what `alter` makes of each datagram.
     pub(crate) fn before(url: &str, alter: fn(&[u8]) -> Vec<Vec<u8>>) -> Self {
-        let place = if url.starts_with("sim") { "visitor:9" } else { "127.0.0.1:0" };
-        let front = here().listen(place).unwrap();
+        let place = own_place(url).replace("visitor", "visitor:9");
+        let front = here().listen(place_of(&place)).unwrap();
         let (back, server) = here().dial(place_of(url)).unwrap();
-        let url = match front.local() {
-            Address::Ip(address) => format!("udp://{address}"),
-            Address::Virtual(_) => format!("sim://{place}"),
-        };
+        let url = url_of(&*front, &place);
         let path = Arc::<Path>::default();
         let (there, from, to) = (Arc::clone(&path), Arc::clone(&front), Arc::clone(&back));
         let go = move || {

@@ -10,7 +10,7 @@ use rpc_runtime::wire::{self, Envelope, Pdu, Reject, RejectReason};
 use rpc_runtime::{CallReport, DecodeError, ErrorKind, Execution, Options};
 use serde::{Deserialize, Serialize};
 
-use super::kinds::{Cell, desk, lasting_place, own_desk, own_place, place_of, within};
+use super::kinds::{Cell, desk, lasting_place, own_desk, own_place, within};
 use super::middle::Middle;
 use super::*;
 use ErrorKind as K;
@@ -19,10 +19,7 @@ use Execution::{Executed, NotExecuted, Unknown};
 /// Serves at `place` for a while, and answers every HELLO with this.
 fn rejecting(place: &str, reason: RejectReason) -> String {
     let link = here().listen(place_of(place)).unwrap();
-    let url = match link.local() {
-        rpc_runtime::address::Address::Ip(address) => format!("udp://{address}"),
-        rpc_runtime::address::Address::Virtual(_) => place.to_owned(),
-    };
+    let url = url_of(&*link, place);
     let answer = move |bytes: &[u8]| {
         let Ok((envelope, Pdu::Hello(hello), _)) = wire::decode(bytes) else { return None };
         let reject = Reject {
@@ -57,7 +54,7 @@ fn rejecting(place: &str, reason: RejectReason) -> String {
 
 pub(crate) fn version_mismatch() -> Vec<Cell> {
     let case = Case::of(|url| {
-        let url = rejecting(own_place(url), RejectReason::Version);
+        let url = rejecting(&own_place(url), RejectReason::Version);
         desk(&url).count().unwrap_err()
     });
     vec![Cell::new("VersionMismatch", NotExecuted, case)]
@@ -66,7 +63,7 @@ pub(crate) fn version_mismatch() -> Vec<Cell> {
 /// A server that is about to leave, to a client that it does not know yet.
 pub(crate) const fn draining_at_the_door() -> Case {
     Case::of(|url| {
-        let url = rejecting(own_place(url), RejectReason::Draining);
+        let url = rejecting(&own_place(url), RejectReason::Draining);
         desk(&url).with(Options::new().retry(false)).count().unwrap_err()
     })
 }
@@ -74,14 +71,14 @@ pub(crate) const fn draining_at_the_door() -> Case {
 /// A server that has no room for a client.
 pub(crate) const fn overloaded_at_the_door() -> Case {
     Case::of(|url| {
-        let url = rejecting(own_place(url), RejectReason::NoRoom);
+        let url = rejecting(&own_place(url), RejectReason::NoRoom);
         desk(&url).with(within(300).retry(false)).count().unwrap_err()
     })
 }
 
 pub(crate) fn unauthorised() -> Vec<Cell> {
     let case = Case::of(|url| {
-        let url = rejecting(own_place(url), RejectReason::OldIncarnation);
+        let url = rejecting(&own_place(url), RejectReason::OldIncarnation);
         desk(&url).count().unwrap_err()
     });
     vec![Cell::new("Unauthorised", NotExecuted, case)]
@@ -89,7 +86,7 @@ pub(crate) fn unauthorised() -> Vec<Cell> {
 
 /// A binder in the visitor's own process.
 fn binder(url: &str) -> (rpc_runtime::server::Running, Binder) {
-    let running = daemon::start(own_place(url), rpc_binder::registry::Limits::default()).unwrap();
+    let running = daemon::start(&own_place(url), rpc_binder::registry::Limits::default()).unwrap();
     let binder = Binder::at(&running.url()).unwrap().patience(Duration::from_millis(400));
     (running, binder)
 }
@@ -264,8 +261,8 @@ pub(crate) fn unmarshallable() -> Vec<Cell> {
 /// Contract rule 5 at the same time: the nested call's certainty is in the text, not in the error.
 pub(crate) const fn failed_nested_call() -> Case {
     Case::of(|url| {
-        let nobody = if url.starts_with("sim") { "sim://visitor" } else { "udp://127.0.0.1:1" };
-        let error = desk(url).pass_on(nobody).unwrap_err();
+        let nobody = if url.starts_with("sim") { own_place(url) } else { deserted(url) };
+        let error = desk(url).pass_on(&nobody).unwrap_err();
         let source = error.source().expect("the nested call's failure");
         let report = source.downcast_ref::<CallReport>().expect("a report");
         assert_eq!((report.kind(), report.execution()), (K::Unreachable, NotExecuted));

@@ -89,7 +89,10 @@ fn cookie_under_pressure() {
 #[test]
 fn reply_budget_full() {
     story(|world| {
-        let bank = world.server_with("bank", |limits| limits.reply_bytes_stored_max = 2_000);
+        let bank = world.server_with("bank", |limits| {
+            limits.reply_bytes_stored_max = 2_000;
+            limits.reply_bytes_durable_max = 1_164;
+        });
         let till = world.client("till", bank);
         let other = world.client("other", bank);
         world.handlers_return(bank, 1_100);

@@ -2,9 +2,12 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+mod acks;
+mod allocations;
 mod echo;
 mod experiment;
 mod orphans;
+mod path;
 mod printer;
 mod render;
 mod retries;
@@ -16,6 +19,7 @@ mod vault;
 
 use std::error::Error;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, value_parser};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -46,6 +50,73 @@ enum Command {
     Orphans(Show),
     /// A retry storm over three layers with the last one dead.
     Retries(Show),
+    /// Stop-and-wait against blast over message size, loss and delay.
+    Acks(Parcels),
+    /// The steps of one call, with the time and share of each.
+    Path(Steps),
+}
+
+/// Which calls to take apart.
+#[derive(Args, Debug)]
+struct Steps {
+    /// How bytes travel.
+    #[arg(long, value_enum, value_delimiter = ',', default_values = ["udp", "tcp", "unix"])]
+    transport: Vec<path::Transport>,
+    /// Calls that are sampled, with marks and without.
+    #[arg(long, default_value_t = 20_000, value_parser = value_parser!(u64).range(1..))]
+    calls: u64,
+    /// Payload of a call.
+    #[arg(long, default_value_t = 16, value_parser = value_parser!(u64).range(..=1_000))]
+    bytes: u64,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+    /// Makes the calls and nothing else: for whoever counts.
+    #[arg(long, hide = true)]
+    only_call: bool,
+}
+
+/// What to send over which networks.
+#[derive(Args, Debug)]
+struct Parcels {
+    /// Where: simulated, on loopback UDP sockets, or both.
+    #[arg(long, value_enum, default_value = "all")]
+    world: ParcelsWorld,
+    /// Bytes of a message.
+    #[arg(long, value_delimiter = ',', default_values_t = [4_096, 16_384, 65_536, 262_144, 1_048_576],
+        value_parser = value_parser!(u64).range(1..=15 << 20))]
+    bytes: Vec<u64>,
+    /// Shares of datagrams that are lost, each way.
+    #[arg(long, value_delimiter = ',', default_values_t = [0.0, 0.01, 0.05], value_parser = loss)]
+    loss: Vec<f64>,
+    /// What a datagram takes one way, in milliseconds.
+    #[arg(long, value_delimiter = ',', default_values_t = [0, 1, 10],
+        value_parser = value_parser!(u64).range(..=1_000))]
+    delay_ms: Vec<u64>,
+    /// Seed of the losses.
+    #[arg(long, default_value_t = 7)]
+    seed: u64,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A share that leaves something to arrive.
+fn loss(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(share) if (0.0..=0.5).contains(&share) => Ok(share),
+        _ => Err("a loss is a number from 0 to 0.5".to_owned()),
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum ParcelsWorld {
+    /// The simulator.
+    Sim,
+    /// Loopback UDP sockets.
+    Udp,
+    /// One after the other.
+    All,
 }
 
 /// What to show.
@@ -125,6 +196,8 @@ fn main() -> ExitCode {
         Command::Printer(show) => run_printer(&show),
         Command::Orphans(show) => run_orphans(&show),
         Command::Retries(show) => run_retries(&show),
+        Command::Acks(parcels) => run_acks(&parcels),
+        Command::Path(steps) => run_path(&steps),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -226,6 +299,71 @@ fn run_retries(show: &Show) -> Result<bool, Box<dyn Error>> {
         println!("{}", retries::table(&rows));
     }
     Ok(rows.iter().all(retries::Row::is_kept))
+}
+
+/// Prints how fast messages travel by either acknowledgement protocol; true if all came across.
+fn run_acks(parcels: &Parcels) -> Result<bool, Box<dyn Error>> {
+    let cells = acks::Grid {
+        worlds: match parcels.world {
+            ParcelsWorld::Sim => vec![World::Sim],
+            ParcelsWorld::Udp => vec![World::Udp],
+            ParcelsWorld::All => vec![World::Sim, World::Udp],
+        },
+        sizes: parcels
+            .bytes
+            .iter()
+            .map(|&bytes| usize::try_from(bytes))
+            .collect::<Result<_, _>>()?,
+        losses: parcels.loss.clone(),
+        delays: parcels.delay_ms.iter().map(|&ms| Duration::from_millis(ms)).collect(),
+        seed: parcels.seed,
+    }
+    .cells();
+    let bar = ProgressBar::new(cells.len() as u64);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} {msg}")?);
+    let rows = acks::rows(&cells, |cell| {
+        bar.set_message(cell.caption());
+        bar.inc(1);
+    });
+    let rows = rows.map_err(|error| error.to_string())?;
+    bar.finish_and_clear();
+    if parcels.json {
+        for row in &rows {
+            println!("{}", serde_json::to_string(row)?);
+        }
+    } else {
+        println!("{}", acks::table(&rows));
+    }
+    Ok(true)
+}
+
+/// Prints the steps of a call; true if they add up to the whole.
+fn run_path(steps: &Steps) -> Result<bool, Box<dyn Error>> {
+    let bytes = usize::try_from(steps.bytes)?;
+    let mut paths = Vec::new();
+    for &transport in &steps.transport {
+        if steps.only_call {
+            path::only_call(transport, steps.calls, bytes)?;
+            continue;
+        }
+        let path = path::measure(transport, steps.calls, bytes)?;
+        if steps.json {
+            for step in &path.steps {
+                println!("{}", serde_json::to_string(step)?);
+            }
+            println!("{}", serde_json::to_string(&path.sum)?);
+            println!("{}", serde_json::to_string(&path.counts)?);
+        }
+        paths.push(path);
+    }
+    if !steps.json && !steps.only_call {
+        println!("{}", path::table(&paths));
+    }
+    for path in paths.iter().filter(|path| !path.sum.is_whole()) {
+        let (word, difference) = (path.sum.transport.word(), path.sum.difference * 100.0);
+        eprintln!("lab: over {word} the parts differ from the whole by {difference:.1} %");
+    }
+    Ok(paths.iter().all(|path| path.sum.is_whole()))
 }
 
 fn experiments(compare: &Compare) -> Result<Vec<Experiment>, Box<dyn Error>> {

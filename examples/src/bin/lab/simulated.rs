@@ -83,6 +83,7 @@ impl Script for Sequence {
             deadline: now + PATIENCE,
             depth: 0,
             recorded: false,
+            ack: None,
         };
         Action::Call(Planned { connection: 0, spec, arguments: Vec::new(), cancel_at: None })
     }
@@ -119,6 +120,7 @@ pub(crate) fn run(experiment: &Experiment) -> Row {
             semantics,
             reply_bytes_max,
             orphans,
+            ack: None,
         };
         let machine =
             Server::new(identity, limits.clone(), vec![method], Box::new(control.rng(server)));

@@ -115,6 +115,7 @@ impl StartedCall {
                 deadline,
                 depth: 0,
                 recorded: true,
+                ack: None,
             },
             digest: self.digest,
             in_doubt: self.in_doubt,

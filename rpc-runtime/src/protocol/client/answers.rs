@@ -2,17 +2,16 @@
 
 use super::Client;
 use super::call::{Stage, joined};
+use super::fragments::outcome_of;
 use super::session::Link;
 use super::slots::State;
 use crate::ids::{Sequence, SlotIndex, Space};
-use crate::protocol::{DoubtCause, Outcome};
+use crate::protocol::{DoubtCause, Outcome, path};
 use crate::time::{Duration, Instant};
-use crate::wire::{
-    Envelope, Pdu, RefuseReason, Reply, ReplyStatus, SealedVerdict, Unseen, Working,
-};
+use crate::wire::{Envelope, Pdu, RefuseReason, Reply, SealedVerdict, Unseen, Working};
 
 /// A call's place, as an answer names it.
-type Place = (Space, SlotIndex, Sequence);
+pub(super) type Place = (Space, SlotIndex, Sequence);
 
 impl Client {
     pub(super) fn handle_pdu(&mut self, now: Instant, envelope: &Envelope, pdu: &Pdu<'_>) {
@@ -36,17 +35,19 @@ impl Client {
             | Pdu::Working(_)
             | Pdu::Unseen(_)
             | Pdu::Sealed(_)
+            | Pdu::Ack(_)
             | Pdu::Goaway(_)
-            | Pdu::Bye(_) => {}
+            | Pdu::Bye(_)
+            | Pdu::Probed(_) => {}
             // The rest is for servers.
             Pdu::Owner(_)
-            | Pdu::Ack(_)
             | Pdu::Hello(_)
             | Pdu::Request(_)
             | Pdu::Ping(_)
             | Pdu::Cancel(_)
             | Pdu::Seal(_)
-            | Pdu::Alive(_) => {
+            | Pdu::Alive(_)
+            | Pdu::Probe(_) => {
                 self.counters.foreign += 1;
                 return;
             }
@@ -105,21 +106,23 @@ impl Client {
                 self.hear_time(now, unseen.session_time_us);
                 self.on_unseen(now, space, unseen);
             }
+            Pdu::Ack(ack) => self.on_ack(now, space, ack),
             Pdu::Goaway(_) => self.on_goaway(now),
             Pdu::Bye(_) => self.on_bye(now),
+            Pdu::Probed(probed) => self.on_probed(now, probed),
             Pdu::Hello(_)
             | Pdu::Cookie(_)
             | Pdu::Welcome(_)
             | Pdu::Reject(_)
             | Pdu::NoSession(_)
             | Pdu::Request(_)
-            | Pdu::Ack(_)
             | Pdu::Ping(_)
             | Pdu::Extend(_)
             | Pdu::Cancel(_)
             | Pdu::Seal(_)
             | Pdu::Owner(_)
-            | Pdu::Alive(_) => unreachable!("sorted out by handle_pdu"),
+            | Pdu::Alive(_)
+            | Pdu::Probe(_) => unreachable!("sorted out by handle_pdu"),
         }
     }
 
@@ -132,29 +135,23 @@ impl Client {
     }
 
     fn on_reply(&mut self, now: Instant, space: Space, reply: &Reply<'_>) {
-        if reply.fragments != 1 {
-            self.counters.foreign += 1; // no server of this version sends fragments
-            return;
+        // More than every path carries at once is acknowledged, in however many datagrams it came.
+        let is_large = reply.body.len() > path::reply_bytes(self.target.address);
+        if reply.fragments != 1 || is_large {
+            return self.on_reply_fragment(now, space, reply);
         }
         let place = (space, reply.slot, reply.sequence);
         let Some(index) = self.expected(place) else { return };
         if let State::Busy(key) = self.table(space).slots[index].state {
             let call = &self.calls[key.index];
             // Karn: only a request that was sent once has an unambiguous round trip.
-            if call.transmissions == 1 {
+            if call.transmissions == 1 && !self.is_large(call) {
                 let held = Duration::from_micros(u64::from(reply.handler_us));
                 self.trip.sample(now.since(call.sent_at).saturating_sub(held));
             }
         }
         let body = self.pool.copy(reply.body);
-        let outcome = match reply.status {
-            ReplyStatus::Returned => Outcome::Returned(body),
-            ReplyStatus::Panicked
-            | ReplyStatus::Cancelled
-            | ReplyStatus::CancelledPartial
-            | ReplyStatus::TooLarge
-            | ReplyStatus::HandlerFailed => Outcome::Failed { status: reply.status, body },
-        };
+        let outcome = outcome_of(reply.status, body);
         // What is recorded is acknowledged only once its end is written down.
         if !self.table(space).slots[index].recorded {
             self.table(space).set_unacknowledged(index, true);
@@ -163,7 +160,7 @@ impl Client {
     }
 
     /// The slot, if `sequence` is its last call and has had no answer.
-    fn expected(&mut self, (space, slot, sequence): Place) -> Option<usize> {
+    pub(super) fn expected(&mut self, (space, slot, sequence): Place) -> Option<usize> {
         let index = usize::try_from(slot.0).ok()?;
         let expected = self.table(space).slots.get(index).is_some_and(|slot| {
             slot.sequence == sequence && matches!(slot.state, State::Busy(_) | State::Linger)
@@ -176,9 +173,10 @@ impl Client {
     }
 
     /// A terminal answer: the call ends, or, if it was given up, becomes a fact for `resolve`.
-    fn settle(&mut self, now: Instant, place: Place, outcome: Outcome) {
+    pub(super) fn settle(&mut self, now: Instant, place: Place, outcome: Outcome) {
         let Some(index) = self.expected(place) else { return };
         let space = place.0;
+        self.forget_partial(place);
         match self.table(space).slots[index].state {
             State::Busy(key) => {
                 let call = &self.calls[key.index];
@@ -218,6 +216,9 @@ impl Client {
         if working.running != working.sequence {
             return; // its timer sends it again
         }
+        if self.calls[key.index].stage == Stage::Busy(index) {
+            self.request_has_come(now, key.index);
+        }
         let call = &mut self.calls[key.index];
         if call.stage != Stage::Busy(index) {
             return;
@@ -238,9 +239,12 @@ impl Client {
         let Some(index) = self.expected(place) else { return };
         let State::Busy(key) = self.table(space).slots[index].state else { return };
         let call = &self.calls[key.index];
-        let probing = call.probing && call.stage == Stage::Busy(index);
+        let asked = call.outgoing.as_ref().map_or(call.probing, |outgoing| outgoing.tries() > 0);
+        let probing = asked && call.stage == Stage::Busy(index);
         // Only an answer to a probe: a forged or late one must not make requests.
-        if let (Link::Live(session), true) = (self.link, probing) {
+        if let (Link::Live(session), true) = (self.link, probing)
+            && !self.start_over(now, &session, key.index)
+        {
             self.send_request(now, &session, key.index);
         }
     }

@@ -1,5 +1,6 @@
 //! One call, from its start to its end.
 
+use super::super::fragment::Outgoing;
 use super::super::timers::TimerId;
 use super::{CallSpec, NotSentCause, Outcome};
 use crate::ids::{CallId, Incarnation, MethodFingerprint, ServerId};
@@ -46,6 +47,10 @@ pub(super) struct Call {
     pub(super) former: Option<(ServerId, Incarnation)>,
     /// Whether the question calls the call off, too.
     pub(super) stops: bool,
+    /// Bytes of each fragment of its large request, once it was cut: anew only into more of them.
+    pub(super) each_bytes: u32,
+    /// Its large request, while that is under way.
+    pub(super) outgoing: Option<Box<Outgoing>>,
 }
 
 /// Where a call stands.
@@ -88,6 +93,8 @@ impl Call {
             outcome: None,
             former: None,
             stops: false,
+            each_bytes: 0,
+            outgoing: None,
         }
     }
 
@@ -100,6 +107,7 @@ impl Call {
             deadline,
             depth: 0,
             recorded: false,
+            ack: None,
         };
         Self { id, ..Self::new(now, spec, Stage::Resolving, hellos) }
     }

@@ -43,6 +43,9 @@ impl Client {
         digest.add((durable.is_wanted, durable.is_asked, durable.generation, durable.server));
         digest.add(self.keeps_journal);
         durable.slots.digest(&mut digest);
+        for position in self.partials.positions() {
+            digest.add(position);
+        }
         digest.timers(&self.timers);
     }
 }
@@ -52,7 +55,8 @@ impl SlotTable {
         digest.add((self.slots.len(), &self.free, &self.lingering));
         for slot in &self.slots {
             digest.add((slot.sequence, slot.unacknowledged, slot.in_doubt, slot.resolver));
-            digest.add((slot.recorded, slot.calling_off.map(|calling_off| calling_off.tries)));
+            digest.add((slot.recorded, slot.reply_fragments));
+            digest.add(slot.calling_off.map(|calling_off| calling_off.tries));
             digest.variant(&slot.state);
             match &slot.state {
                 State::Free | State::Linger => {}
@@ -103,6 +107,7 @@ impl Call {
         digest.add((self.generation, self.id, self.stage, self.digest));
         digest.add((spec.method, spec.semantics, spec.depth, self.probing, self.in_doubt));
         digest.add((self.recorded, self.former, self.stops, self.outcome.is_some()));
+        digest.add(self.outgoing.as_ref().map(|outgoing| outgoing.position()));
         digest.add((self.deaths, self.carrier));
         if let Some(outcome) = &self.outcome {
             fact(outcome, digest);

@@ -112,6 +112,7 @@ impl Client {
         if let Some(timer) = call.timer {
             self.timers.set(timer, call.spec.deadline);
         }
+        self.stop_outgoing(key.index);
     }
 
     /// The server has deleted the generation: nobody will ever know.
@@ -150,7 +151,7 @@ impl Client {
             let call = self.call(*key);
             call.is_some_and(|call| call.spec.semantics == Semantics::ExactlyOnce)
         };
-        let refused: Vec<CallKey> = self.waiting.iter().copied().filter(wants).collect();
+        let refused: Vec<CallKey> = self.waiting.iter().filter(wants).collect();
         for key in refused {
             self.end(now, key, Outcome::NotSent(NotSentCause::Unsupported));
         }

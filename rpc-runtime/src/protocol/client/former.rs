@@ -2,15 +2,18 @@
 //! calls in sessions that are over for all but questions (protocol tables, H12).
 
 use super::call::{Call, Stage};
+use super::fragments::outcome_of;
 use super::session::{Link, Session};
 use super::slots::State;
 use super::{CallKey, CallSpec, Client, TimerKey};
 use crate::error::Execution;
-use crate::ids::{CallId, GenerationId, Incarnation, ServerId, Space};
+use crate::ids::{CallId, GenerationId, Incarnation, Sequence, ServerId, SlotIndex, Space};
+use crate::protocol::fragment::Lane;
+use crate::protocol::limits::FRAGMENTS_BYTES_MAX;
 use crate::protocol::record::{ClientTable, FormerCall, StartedRecord};
 use crate::protocol::{DoubtCause, Outcome};
 use crate::time::{Duration, Instant};
-use crate::wire::{Envelope, NoSession, Pdu, RefuseReason, ReplyStatus, SealedVerdict};
+use crate::wire::{Envelope, NoSession, Pdu, RefuseReason, Reply, SealedVerdict};
 
 impl Client {
     /// The generation whose durable slots this connection uses, if it has one yet.
@@ -114,8 +117,14 @@ impl Client {
                 && matches!(slot.state, State::Linger)
                 && slot.resolver.is_none()
         });
-        if !is_open {
-            let cause = if is_here { DoubtCause::Closed } else { DoubtCause::SessionLost };
+        // Only limits that were others once let it be longer than can be sent: then it is as it was.
+        let is_short = self.calls[key.index].arguments.len() <= FRAGMENTS_BYTES_MAX;
+        if !is_open || !is_short {
+            let cause = match (is_short, is_here) {
+                (false, _) => DoubtCause::NoReply,
+                (true, true) => DoubtCause::Closed,
+                (true, false) => DoubtCause::SessionLost,
+            };
             self.calls[key.index].stage = Stage::Resolving;
             self.end(now, key, Outcome::InDoubt(cause));
             return key;
@@ -215,16 +224,11 @@ impl Client {
     /// An answer about a call of a former session. Says whether it is one.
     pub(super) fn on_former(&mut self, now: Instant, envelope: &Envelope, pdu: &Pdu<'_>) -> bool {
         let (slot, sequence, outcome) = match pdu {
-            Pdu::Reply(reply) if reply.fragments == 1 => {
-                let body = reply.body.to_vec();
-                let outcome = match reply.status {
-                    ReplyStatus::Returned => Outcome::Returned(body),
-                    ReplyStatus::Panicked
-                    | ReplyStatus::Cancelled
-                    | ReplyStatus::CancelledPartial
-                    | ReplyStatus::TooLarge
-                    | ReplyStatus::HandlerFailed => Outcome::Failed { status: reply.status, body },
-                };
+            Pdu::Reply(reply) if reply.fragments > 1 => {
+                return self.on_former_fragment(now, envelope, reply);
+            }
+            Pdu::Reply(reply) => {
+                let outcome = outcome_of(reply.status, reply.body.to_vec());
                 (reply.slot, reply.sequence, Some(outcome))
             }
             Pdu::Refuse(refuse) if refuse.reason != RefuseReason::Generation => {
@@ -245,7 +249,6 @@ impl Client {
             // It was told, and works on for now: its timer asks again.
             Pdu::Working(working) => (working.slot, working.sequence, None),
             Pdu::Refuse(_)
-            | Pdu::Reply(_)
             | Pdu::Hello(_)
             | Pdu::Cookie(_)
             | Pdu::Welcome(_)
@@ -260,26 +263,52 @@ impl Client {
             | Pdu::Owner(_)
             | Pdu::Alive(_)
             | Pdu::Goaway(_)
-            | Pdu::Bye(_) => return false,
+            | Pdu::Bye(_)
+            | Pdu::Probe(_)
+            | Pdu::Probed(_) => return false,
         };
-        if !self.is_former_pending() || envelope.space != Space::Session {
-            return false;
-        }
-        let id = CallId { session: envelope.session, space: Space::Session, slot, sequence };
-        let asked = self.calls.iter().find(|(_, call)| {
-            let of_life = |former: (ServerId, Incarnation)| former.1 == envelope.incarnation;
-            call.id == id && call.stage == Stage::Resolving && call.former.is_some_and(of_life)
-        });
-        let Some((index, call)) = asked else { return false };
-        let key = CallKey { index, generation: call.generation };
+        let Some(key) = self.asked_former(envelope, (slot, sequence)) else { return false };
         // It came from another session: of the lease of its own the client knows no more than before.
+        let call = &mut self.calls[key.index];
         match outcome {
             Some(outcome) if call.in_doubt && outcome.execution() == Execution::NotExecuted => {
                 let cause = DoubtCause::RefusedAfterDoubt;
                 self.conclude(now, key, None, Outcome::InDoubt(cause));
             }
             Some(outcome) => self.conclude(now, key, None, outcome),
-            None => self.calls[index].working_seen = true,
+            None => call.working_seen = true,
+        }
+        true
+    }
+
+    /// The question about a call of a former session, if one is asked.
+    fn asked_former(
+        &self,
+        envelope: &Envelope,
+        (slot, sequence): (SlotIndex, Sequence),
+    ) -> Option<CallKey> {
+        if !self.is_former_pending() || envelope.space != Space::Session {
+            return None;
+        }
+        let id = CallId { session: envelope.session, space: Space::Session, slot, sequence };
+        let asked = self.calls.iter().find(|(_, call)| {
+            let of_life = |former: (ServerId, Incarnation)| former.1 == envelope.incarnation;
+            call.id == id && call.stage == Stage::Resolving && call.former.is_some_and(of_life)
+        });
+        asked.map(|(index, call)| CallKey { index, generation: call.generation })
+    }
+
+    /// A fragment of a large reply to such a question. The whole is not acknowledged: the server keeps
+    /// it as long as the former session, should this life end before it has written it down.
+    fn on_former_fragment(&mut self, now: Instant, envelope: &Envelope, reply: &Reply<'_>) -> bool {
+        let asked = self.asked_former(envelope, (reply.slot, reply.sequence));
+        let (Some(key), Some(session)) = (asked, self.session()) else { return false };
+        let answer =
+            Envelope { session: envelope.session, ..self.envelope(session, Space::Session) };
+        self.counters.fragments_in += 1;
+        let lane = Lane::new(envelope.session, Space::Session, reply.slot);
+        if let Some((status, body)) = self.take_fragment(now, &answer, lane, reply) {
+            self.conclude(now, key, None, outcome_of(status, body));
         }
         true
     }

@@ -28,6 +28,7 @@ impl Client {
         }
         let wanted = waits && is_current;
         if wanted {
+            self.runs(now, envelope.space, extend.slot);
             self.counters.quanta_granted += 1;
         } else {
             self.counters.quanta_refused += 1;
@@ -57,6 +58,15 @@ impl Client {
 
     /// Whether the caller of a call waits for it. A call that was given up lingers, and nobody waits
     /// for it, not even who asks what became of it.
+    /// The call of a slot runs: its request has come whole.
+    fn runs(&mut self, now: Instant, space: Space, slot: SlotIndex) {
+        let index = usize::try_from(slot.0).unwrap_or(usize::MAX);
+        let state = self.table(space).slots.get(index).map(|slot| &slot.state);
+        if let Some(&State::Busy(key)) = state {
+            self.request_has_come(now, key.index);
+        }
+    }
+
     fn waits_for(&mut self, space: Space, slot: SlotIndex, sequence: Sequence) -> bool {
         let index = usize::try_from(slot.0).unwrap_or(usize::MAX);
         self.table(space)

@@ -96,6 +96,8 @@ impl Client {
             }
             return self.end(now, key, outcome);
         }
+        self.stop_outgoing(key.index); // whatever is said of its fragments by now, it has its answer
+        let Some(call) = self.calls.get_mut(key.index) else { return };
         call.stage = Stage::Closing(slot);
         call.outcome = Some(Box::new(outcome.clone()));
         let timer =
@@ -130,6 +132,9 @@ impl Client {
         let has_reply = matches!(outcome, Outcome::Returned(_) | Outcome::Failed { .. });
         if is_written && has_reply {
             self.table(id.space).may_acknowledge(id);
+            self.acknowledge_large(id);
+        } else if !is_written {
+            self.table(id.space).may_not_acknowledge(id);
         }
         self.end(now, key, outcome);
     }
@@ -147,7 +152,7 @@ impl Client {
         let Some(call) = self.calls.get_mut(key.index) else { return };
         call.stage = Stage::Waiting;
         let call = call.id;
-        self.waiting.push_front(key);
+        self.waiting.push_front(key, &self.calls[key.index].spec);
         self.outbox.event(ClientEvent::Record { key, call, record: Record::Withdrawn });
     }
 }

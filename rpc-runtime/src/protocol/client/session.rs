@@ -129,6 +129,7 @@ impl Client {
     }
 
     fn send_hello(&mut self, now: Instant) {
+        let longest = self.datagram_bytes_max();
         let Link::Opening(opening) = &mut self.link else { return };
         opening.sent_at = now;
         let tries = opening.tries;
@@ -141,7 +142,7 @@ impl Client {
             server_incarnation: self.target.incarnation,
             resume,
             slots: self.limits.slots_max,
-            datagram_bytes: u32::try_from(wire::DATAGRAM_BYTES_MAX).unwrap_or(u32::MAX),
+            datagram_bytes: u32::try_from(longest).unwrap_or(u32::MAX),
             version_min: PROTOCOL_VERSION,
             version_max: PROTOCOL_VERSION,
             has_cookie: u8::from(opening.cookie.is_some()),
@@ -187,8 +188,10 @@ impl Client {
                 opening.tries = 0;
                 self.send_hello(now);
             }
-            // The server saw another address of ours than before: prove the new one (1b.5).
+            // The server saw another address of ours than before: prove the new one (1b.5). The way
+            // may be another, too.
             &mut Link::Live(session) if cookie.nonce.0 == 0 && envelope.session == session.id => {
+                self.forget_size();
                 self.hello(now, Some(session), Some(cookie.cookie));
             }
             Link::None | Link::Opening(_) | Link::Live(_) => self.counters.stale += 1,
@@ -275,6 +278,7 @@ impl Client {
             }
         }
         self.known = (server, incarnation);
+        self.hear_datagram_bytes(welcome.datagram_bytes);
         if self.calls.is_empty() {
             self.fall_quiet(now);
         }
@@ -416,6 +420,7 @@ impl Client {
                 (Stage::Busy(_), _) if call.transmissions == 0 => self.withdraw(key),
                 (Stage::Busy(_), Semantics::AtLeastOnce) => {
                     self.record_doubt(key, cause);
+                    self.stop_outgoing(key.index);
                     let call = &mut self.calls[key.index];
                     call.stage = Stage::Waiting;
                     call.in_doubt = true;
@@ -424,7 +429,7 @@ impl Client {
                     if let Some(timer) = call.timer {
                         self.timers.set(timer, call.spec.deadline);
                     }
-                    self.waiting.push_front(key);
+                    self.waiting.push_front(key, &self.calls[key.index].spec);
                 }
                 (
                     Stage::Busy(_),
@@ -442,6 +447,7 @@ impl Client {
             self.given_up.pop_front();
         }
         self.given_up.push_back(id);
+        self.counters.messages_dropped += self.partials.forget_session(id);
         self.stop_all_calling_off(Space::Session);
         let unused = self.slots.clear();
         for body in unused {
@@ -449,6 +455,7 @@ impl Client {
         }
         self.maybe_sequence = 0;
         self.draining = false; // that was said of this session only
+        self.forget_size();
     }
 
     /// Ends what waits for a session that the server will not open.
@@ -472,7 +479,7 @@ impl Client {
     }
 
     fn waiting_keys(&self) -> Vec<CallKey> {
-        self.waiting.iter().copied().collect()
+        self.waiting.iter().collect()
     }
 
     pub(super) fn envelope(&self, session: &Session, space: Space) -> Envelope {
@@ -488,6 +495,8 @@ impl Client {
     /// nothing is sent (invariant 7).
     pub(super) fn fall_quiet(&mut self, now: Instant) {
         self.leave_if_idle();
+        self.counters.messages_dropped += self.partials.clear();
+        self.stop_probing();
         if matches!(self.link, Link::Live(_)) && self.has_unacknowledged() {
             self.timers.set(self.ack_timer, now + self.limits.ack_delay);
         }

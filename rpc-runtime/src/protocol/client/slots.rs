@@ -7,10 +7,11 @@ use super::call_off::CallingOff;
 use super::session::{Link, Session};
 use super::{CallKey, Client};
 use crate::ids::{CallId, Sequence, SlotIndex, Space};
-use crate::protocol::{ClientSlot, DoubtCause, Outcome};
+use crate::protocol::fragment::Cut;
+use crate::protocol::{ClientSlot, DoubtCause, NotSentCause, Outcome};
 use crate::semantics::Semantics;
 use crate::time::Instant;
-use crate::wire::{Ack, Pdu, Ping, Request, Seal};
+use crate::wire::{Ack, Pdu, Ping, Seal};
 
 /// The client's side of a session's slots.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +41,8 @@ pub(super) struct Slot {
     pub(super) resolver: Option<CallKey>,
     /// Whether the call of `sequence` is in the journal.
     pub(super) recorded: bool,
+    /// Fragments of the reply of `sequence`, once it was large and came.
+    pub(super) reply_fragments: u16,
     /// Its caller has given up the call of `sequence`, and the server may not know yet.
     pub(super) calling_off: Option<CallingOff>,
 }
@@ -115,6 +118,15 @@ impl SlotTable {
         let index = usize::try_from(id.slot.0).unwrap_or(usize::MAX);
         if self.slots.get(index).is_some_and(|slot| slot.sequence == id.sequence) {
             self.set_unacknowledged(index, true);
+        }
+    }
+
+    /// The end of that call is not written down: the server keeps its reply for a later life.
+    pub(super) fn may_not_acknowledge(&mut self, id: CallId) {
+        let index = usize::try_from(id.slot.0).unwrap_or(usize::MAX);
+        let slot = self.slots.get_mut(index).filter(|slot| slot.sequence == id.sequence);
+        if let Some(slot) = slot {
+            slot.reply_fragments = 0;
         }
     }
 
@@ -205,7 +217,7 @@ impl Client {
                     self.open(now, None);
                 }
             }
-            Link::Live(_) if self.waiting.is_empty() => {}
+            Link::Live(session) if self.waiting.is_empty() => self.pour_queued(now, &session),
             Link::Opening(_) => {}
             // The server may have dropped an idle session (H7): ask before handing anything over.
             Link::Live(session) => {
@@ -213,6 +225,7 @@ impl Client {
                 if self.last_heard.is_none_or(idle) && self.may_resume(now) {
                     self.open(now, Some(session));
                 } else {
+                    self.pour_queued(now, &session);
                     self.assign_slots(now, &session);
                 }
             }
@@ -221,10 +234,10 @@ impl Client {
 
     fn assign_slots(&mut self, now: Instant, session: &Session) {
         let mut passed = 0;
-        while let Some(&key) = self.waiting.get(passed) {
+        while let Some(key) = self.waiting.get(passed) {
             let call = &self.calls[key.index];
             if call.spec.semantics == Semantics::Maybe {
-                self.waiting.remove(passed);
+                self.waiting.remove_at(passed, &call.spec);
                 self.send_maybe(now, session, key);
                 continue;
             }
@@ -235,10 +248,13 @@ impl Client {
             let space = if is_durable { Space::Durable } else { Space::Session };
             let depth = call.spec.depth;
             let Some(index) = self.table(space).take(session.slots_max, depth) else {
+                if self.waiting.are_alike() {
+                    return;
+                }
                 passed += 1; // a nested call behind may still find one, a `maybe` call needs none
                 continue;
             };
-            self.waiting.remove(passed);
+            self.waiting.remove_at(passed, &self.calls[key.index].spec);
             self.occupy(now, session, key, (space, index));
         }
     }
@@ -256,6 +272,7 @@ impl Client {
         let slot = &mut self.table(space).slots[index];
         slot.in_doubt = in_doubt;
         slot.recorded = recorded;
+        slot.reply_fragments = 0;
         let resolver = slot.resolver.take();
         slot.sequence = slot.sequence.next();
         let kept = std::mem::replace(&mut slot.state, State::Busy(key));
@@ -306,24 +323,13 @@ impl Client {
         if call.tries > 0 {
             self.counters.retransmissions += 1;
         }
-        let remaining = now.until(call.spec.deadline).as_micros();
-        let request = Request {
-            slot: call.id.slot,
-            sequence: call.id.sequence,
-            method: call.spec.method,
-            name: call.spec.name,
-            digest: call.digest,
-            remaining_us: u64::try_from(remaining).unwrap_or(u64::MAX),
-            not_after_us: session.server_time_us(call.spec.deadline),
-            fragment: 0,
-            fragments: 1,
-            transmission: u16::try_from(call.transmissions).unwrap_or(u16::MAX),
-            depth: call.spec.depth,
-            semantics: call.spec.semantics,
-            extensions: &[],
-            arguments: &call.arguments,
-        };
-        self.outbox.send(self.target.address, &envelope, &Pdu::Request(request));
+        if self.is_large(&self.calls[index]) {
+            return self.begin_large_request(now, session, index);
+        }
+        let cut = Cut { each_bytes: self.request_bytes(), fragments: 1 };
+        let request = Pdu::Request(self.calls[index].request(now, session, 0, cut));
+        self.outbox.send(self.target.address, &envelope, &request);
+        let call = &mut self.calls[index];
         let wait = self.trip.wait(call.tries, &mut *self.rng);
         call.tries += 1;
         if let (Some(timer), Stage::Busy(_)) = (call.timer, call.stage) {
@@ -352,6 +358,7 @@ impl Client {
         let key = CallKey { index, generation: call.generation };
         let (stage, overdue) = (call.stage, now >= call.spec.deadline);
         let (probing, timer, deadline) = (call.probing, call.timer, call.spec.deadline);
+        let is_leaving = call.outgoing.is_some();
         match (stage, overdue) {
             (Stage::Waiting, true) => {
                 let outcome = self.overdue(key);
@@ -368,6 +375,7 @@ impl Client {
                 }
             }
             (Stage::Busy(_), false) => match self.link {
+                Link::Live(session) if is_leaving => self.on_request_timer(now, &session, index),
                 Link::Live(session) if probing => self.send_ping(now, &session, index),
                 Link::Live(session) => self.send_request(now, &session, index),
                 // All is sent again once the session is known to live.
@@ -380,15 +388,26 @@ impl Client {
         }
     }
 
-    /// After a resume: whatever has no answer is sent again.
+    /// After a resume of the same session: whatever has no answer is sent again; of large requests what
+    /// was under way, and of those that have come whole it is only asked what became of them.
     pub(super) fn resend_all(&mut self, now: Instant) {
         let Link::Live(session) = self.link else { return };
         for key in self.keys() {
             match self.calls[key.index].stage {
                 Stage::Waiting | Stage::Recording(_) | Stage::Closing(_) => {}
                 Stage::Busy(_) => {
-                    self.calls[key.index].tries = 1;
-                    self.send_request(now, &session, key.index);
+                    let call = &mut self.calls[key.index];
+                    call.tries = 1;
+                    let is_whole = call.probing;
+                    let is_large = self.is_large(&self.calls[key.index]);
+                    if self.go_on(now, &session, key.index) {
+                        continue;
+                    }
+                    if is_large && is_whole {
+                        self.send_ping(now, &session, key.index);
+                    } else {
+                        self.send_request(now, &session, key.index);
+                    }
                 }
                 Stage::Resolving => self.send_seal(now, &session, key.index),
             }
@@ -402,6 +421,9 @@ impl Client {
         let (space, index, sequence) = (call.id.space, call.id.slot, call.id.sequence);
         let depth = call.spec.depth;
         self.table(space).leave(slot, depth, true);
+        if self.table(space).slots[slot].resolver.is_none() {
+            self.forget_partial((space, index, sequence));
+        }
         if cause == DoubtCause::Cancelled {
             self.start_calling_off(now, space, slot);
         } else if let Link::Live(session) = self.link {
@@ -410,7 +432,24 @@ impl Client {
             let seal = Pdu::Seal(Seal { slot: index, sequence, stamp });
             self.outbox.send(self.target.address, &envelope, &seal);
         }
-        self.end(now, key, Outcome::InDoubt(cause));
+        let call = &self.calls[key.index];
+        let is_unsent = call.transmissions == 1
+            && !call.recorded
+            && call.outgoing.as_ref().is_some_and(|outgoing| outgoing.is_unsent());
+        let outcome = match cause {
+            DoubtCause::NoReply if is_unsent => call.unsent(NotSentCause::NoFreeSlot),
+            DoubtCause::Cancelled if is_unsent => call.unsent(NotSentCause::Cancelled),
+            DoubtCause::NoReply
+            | DoubtCause::ServerRestarted
+            | DoubtCause::SessionLost
+            | DoubtCause::Closed
+            | DoubtCause::Cancelled
+            | DoubtCause::RefusedAfterDoubt
+            | DoubtCause::GenerationEnded
+            | DoubtCause::ServerDied
+            | DoubtCause::JournalFailed => Outcome::InDoubt(cause),
+        };
+        self.end(now, key, outcome);
     }
 
     pub(super) const fn has_unacknowledged(&self) -> bool {
@@ -423,6 +462,7 @@ impl Client {
         if !self.calls.is_empty() {
             return;
         }
+        self.partials.spare.clear(); // it is idle
         self.acknowledge_in(&session, Space::Session);
         self.acknowledge_in(&session, Space::Durable);
     }
@@ -435,8 +475,8 @@ impl Client {
                 let ack = Ack {
                     slot: SlotIndex(u32::try_from(index).expect("slots are numbered in 32 bits")),
                     sequence: slot.sequence,
-                    cumulative: 1,
-                    pad: 0,
+                    cumulative: slot.reply_fragments.max(1),
+                    fragments: slot.reply_fragments.max(1),
                     bitmap: 0,
                 };
                 self.outbox.send(self.target.address, &envelope, &Pdu::Ack(ack));

@@ -13,6 +13,7 @@ mod call_off;
 mod durable;
 mod goodbye;
 mod hostile;
+mod large;
 mod orphans;
 mod pairs;
 mod peer;
@@ -68,6 +69,7 @@ enum Said {
     Seal { slot: u32, sequence: u64 },
     Cancel { slot: u32, sequence: u64 },
     Ack { slot: u32, sequence: u64 },
+    Probe { bytes: u32, carried: u32 },
     Bye,
     Extend(Extend),
     Alive(Alive),
@@ -102,6 +104,7 @@ impl Said {
                 Self::Ack { slot, sequence }
             }
             Pdu::Bye(_) => Self::Bye,
+            Pdu::Probe(probe) => Self::Probe { bytes: probe.bytes, carried: probe.carried },
             Pdu::Extend(extend) => Self::Extend(extend),
             Pdu::Alive(alive) => Self::Alive(alive),
             Pdu::Cookie(_)
@@ -114,7 +117,8 @@ impl Said {
             | Pdu::Sealed(_)
             | Pdu::NoSession(_)
             | Pdu::Owner(_)
-            | Pdu::Goaway(_) => Self::Other(pdu.kind()),
+            | Pdu::Goaway(_)
+            | Pdu::Probed(_) => Self::Other(pdu.kind()),
         }
     }
 }
@@ -274,6 +278,7 @@ impl Bench {
             deadline: self.now + PATIENCE,
             depth: 0,
             recorded: false,
+            ack: None,
         }
     }
 
@@ -313,7 +318,8 @@ impl Bench {
         self.said_in.clear();
         loop {
             match self.client.poll_output(self.now, &mut buffer) {
-                Output::Event(ClientEvent::Ended { key, call, outcome, evidence, arguments }) => {
+                Output::Event(ClientEvent::Ended(ended)) => {
+                    let crate::protocol::Ended { key, call, outcome, evidence, arguments } = *ended;
                     let deadline = self.under_way.remove(&key);
                     let deadline = deadline.expect("a call ends once");
                     assert!(self.now <= deadline, "ended {:?} late", self.now.since(deadline));
@@ -392,6 +398,7 @@ impl Bench {
 
     /// Lets time pass to the next timer; how long it was, and what the client says.
     fn step(&mut self) -> (Duration, Vec<Said>) {
+        self.client.tidy();
         let due = self.client.next_wake().expect("something is due");
         let waited = due.since(self.now);
         (waited, self.pass(waited))

@@ -6,6 +6,7 @@ use super::handshake::millis;
 use super::slot::{Slot, Spot, State};
 use super::{Server, envelope};
 use crate::ids::{Sequence, SessionId, SlotIndex, Space};
+use crate::protocol::fragment::Lane;
 use crate::time::{Duration, Instant};
 use crate::wire::{Pdu, Refuse, RefuseReason, Reply, ReplyStatus, Sealed, SealedVerdict, Working};
 
@@ -87,6 +88,10 @@ impl Server {
     pub(super) fn answer(&mut self, now: Instant, id: SessionId, ask: Ask) {
         let Some(session) = self.sessions.get(&id) else { return };
         let Some(slot) = session.used_slot(ask.slot) else { return };
+        if Self::holds_large(session.address, &slot.state) {
+            let lane = Lane::new(id, Space::Session, ask.slot);
+            return self.pour_stored(now, lane, ask.transmission);
+        }
         let envelope = envelope(self.identity.incarnation, session, Space::Session);
         let explain = |reason, name| self.explanations.of(reason, name, &self.methods);
         if let Some(pdu) = slot.told(ask, session.clock(now), explain) {

@@ -15,6 +15,7 @@ impl Server {
     pub fn turn_away(&mut self, now: Instant, ticket: Ticket) {
         let CallId { session: id, slot: index, sequence, space } = ticket.call;
         self.queued -= 1;
+        self.let_go(ticket);
         let (reason, push_back) = (RefuseReason::Overload, self.limits.push_back);
         match space {
             Space::Maybe => self.drop_queued_maybe(now, id),

@@ -1,11 +1,13 @@
 //! Calls arrive, begin and end: the REQUEST, dispatch and handler rows of the table "Server slot".
 
-use super::answers::{Ask, fitted};
+use super::answers::Ask;
+use super::fragments::Gathered;
 use super::session::Caller;
 use super::slot::{Live, Spot, State, Stored};
 use super::{Begin, Execute, MethodEntry, Origin, Server, ServerEvent, Ticket, TimerKey};
 use crate::ids::{CallId, Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::HandlerEnd;
+use crate::protocol::fragment::Lane;
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{Extensions, RefuseReason, Request};
@@ -43,6 +45,12 @@ impl Server {
             self.counters.mismatches += 1;
             return;
         }
+        // One answer a message, on its last fragment; but what runs again must be there as a whole.
+        let runs_again = matches!(entry.state, State::Forgotten);
+        if request.fragment + 1 < request.fragments && !runs_again {
+            self.counters.duplicates_suppressed += 1;
+            return;
+        }
         if let Some(live) = entry.live() {
             live.transmission = request.transmission;
         }
@@ -54,7 +62,8 @@ impl Server {
                 // A draining server ends what it began, as far as it has room.
                 Some((RefuseReason::Draining, _)) => {
                     let method = self.by_fingerprint.get(&request.method);
-                    method.is_some_and(|&method| !self.is_full(&self.methods[method]))
+                    let spot = Spot::Session(id, request.slot);
+                    method.is_some_and(|&method| !self.is_full(spot, method))
                 }
                 Some(_) => false,
             };
@@ -69,8 +78,11 @@ impl Server {
                 self.counters.duplicates_suppressed += 1;
             }
             State::Forgotten => {
-                self.counters.reruns += 1;
-                self.accept(now, id, request);
+                let gathered = self.gather(now, id, Space::Session, request);
+                if matches!(gathered, Gathered::Whole) {
+                    self.counters.reruns += 1;
+                    self.accept(now, id, request);
+                }
             }
             State::Empty
             | State::Queued(_)
@@ -101,6 +113,9 @@ impl Server {
         if entry.live().is_some() {
             // Two calls never share a slot's memory: the older one is called off, the newer one is
             // to ask again (protocol tables, H1).
+            if request.fragment > 0 {
+                return;
+            }
             self.send_working(now, id, Ask { slot, sequence, stamp: 0, transmission: 0 }, last);
             self.call_off(now, id, slot);
             return;
@@ -109,7 +124,13 @@ impl Server {
             return;
         }
         self.release(id, slot);
-        match self.why_not(now, id, Space::Session, request) {
+        let refusal = match self.gather(now, id, Space::Session, request) {
+            Gathered::Part => return,
+            Gathered::Whole => self.why_not(now, id, Space::Session, request),
+            Gathered::Refused(reason, push_back) => Some((reason, push_back)),
+        };
+        self.forget_partial(id, Space::Session, slot);
+        match refusal {
             Some((reason, push_back)) => self.refuse(now, id, request, reason, push_back),
             None => self.accept(now, id, request),
         }
@@ -130,11 +151,11 @@ impl Server {
                 if changed { RefuseReason::ChangedMethod } else { RefuseReason::UnknownMethod };
             return Some((reason, Duration::ZERO));
         };
-        let method = self.methods[method];
-        if method.semantics != request.semantics {
+        let MethodEntry { semantics, .. } = self.methods[method];
+        if semantics != request.semantics {
             return Some((RefuseReason::ChangedMethod, Duration::ZERO));
         }
-        match (method.semantics, space) {
+        match (semantics, space) {
             (Semantics::AtLeastOnce | Semantics::AtMostOnce, Space::Session)
             | (Semantics::ExactlyOnce, Space::Durable) => {}
             // It needs a durable slot; here it would only be tried once.
@@ -151,29 +172,32 @@ impl Server {
         if self.not_after(now, id, request) <= now {
             return Some((RefuseReason::Expired, Duration::ZERO));
         }
-        if request.fragments != 1 {
+        let session = self.sessions.get(&id);
+        if session.is_none_or(|session| self.is_too_long(session, request)) {
             return Some((RefuseReason::TooLarge, Duration::ZERO));
         }
         if self.draining {
             return Some((RefuseReason::Draining, push_back));
         }
-        self.is_full(&method).then_some((RefuseReason::Overload, push_back))
+        let spot = self.sessions.get(&id)?.spot(space, request.slot);
+        self.is_full(spot, method).then_some((RefuseReason::Overload, push_back))
     }
 
     /// Whether there is no room for a call of `method`.
-    const fn is_full(&self, method: &MethodEntry) -> bool {
-        let room = reply_bytes(method.semantics, method.reply_bytes_max);
+    fn is_full(&self, spot: Spot, method: usize) -> bool {
+        let room = self.room_for_reply(spot, method);
         self.queued >= self.limits.calls_queued_max
             || self.running >= self.limits.calls_running_max
-            || self.stored_bytes + room > self.limits.reply_bytes_stored_max
+            || !self.has_room_for(spot, room)
     }
 
     /// Takes a call, or a further execution of an `at_least_once` call, into its slot.
     fn accept(&mut self, now: Instant, id: SessionId, request: &Request<'_>) {
         let Some(&method) = self.by_fingerprint.get(&request.method) else { return };
         let entry = self.methods[method];
-        let room = reply_bytes(entry.semantics, entry.reply_bytes_max);
+        let room = self.room_for_reply(Spot::Session(id, request.slot), method);
         let not_after = self.not_after(now, id, request);
+        let arguments = self.own_arguments(request);
         let report_at = now + self.limits.working_after;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.mark_used(&mut self.sessions_unused);
@@ -185,7 +209,7 @@ impl Server {
         let quantum = if again { slot.quantum.wrapping_add(1) } else { 1 };
         slot.last = request.sequence;
         slot.digest = request.digest;
-        slot.stored_bytes = room;
+        let before = std::mem::replace(&mut slot.stored_bytes, room);
         let kind = (method, &entry);
         let live = Live::queued(now, not_after, (id, request.transmission), kind, report_at);
         slot.state = State::Queued(Live { quantum, ..live });
@@ -194,8 +218,8 @@ impl Server {
         self.timers.set(timer, report_at);
         let call = Spot::Session(id, request.slot).call_id(request.sequence);
         let ticket = Ticket { call, attempt: slot.attempt, not_after };
-        self.stored_bytes += room;
-        self.hand_over(ticket, method, caller, request);
+        self.store(Spot::Session(id, request.slot), before, room);
+        self.hand_over(ticket, method, caller, (request, arguments));
     }
 
     /// A call was accepted: it is to be queued, or run.
@@ -204,13 +228,15 @@ impl Server {
         ticket: Ticket,
         method: usize,
         caller: Caller,
-        request: &Request<'_>,
+        (request, arguments): (&Request<'_>, Vec<u8>),
     ) {
-        let arguments = self.pool.copy(request.arguments);
         let (not_after, depth, digest) = (ticket.not_after, request.depth, request.digest);
-        let Caller { client, life, peer } = caller;
+        let Caller { client, life, peer, host } = caller;
         self.queued += 1;
         self.counters.accepted += 1;
+        if request.fragments > 1 {
+            self.hold_arguments(ticket, host, arguments.len());
+        }
         self.outbox.event(ServerEvent::Execute(Execute {
             ticket,
             method,
@@ -240,6 +266,7 @@ impl Server {
         reason: RefuseReason,
         push_back: Duration,
     ) {
+        self.drop_whole();
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.mark_used(&mut self.sessions_unused);
         let Some(slot) = session.slot(request.slot) else { return };
@@ -253,26 +280,35 @@ impl Server {
     }
 
     fn on_maybe(&mut self, now: Instant, id: SessionId, request: &Request<'_>) {
+        if request.fragments > 1 && !self.gather_maybe(now, id, request) {
+            return;
+        }
         let not_after = self.not_after(now, id, request);
         let wanted = self.by_fingerprint.get(&request.method).copied();
         let method = wanted.filter(|&method| self.methods[method].semantics == Semantics::Maybe);
         let room = self.queued < self.limits.calls_queued_max && !self.draining;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let fenced = session.fenced || session.closing;
-        let on_time = now < not_after && request.fragments == 1;
+        let on_time = now < not_after;
         // The window remembers a call before anything else is asked, so that a copy of one that
         // found no room does not run later than the first would have.
         let fresh = session.window.accept(request.sequence);
         let (true, true, true, false, Some(method)) = (fresh, on_time, room, fenced, method) else {
             self.counters.maybe_dropped += 1;
-            return;
+            return self.drop_whole();
         };
         session.live_calls += 1;
         session.mark_used(&mut self.sessions_unused);
         let caller = session.caller();
         let (slot, sequence) = (SlotIndex(0), request.sequence);
         let call = CallId { session: id, space: Space::Maybe, slot, sequence };
-        self.hand_over(Ticket { call, attempt: 1, not_after }, method, caller, request);
+        let arguments = self.own_arguments(request);
+        self.hand_over(
+            Ticket { call, attempt: 1, not_after },
+            method,
+            caller,
+            (request, arguments),
+        );
     }
 
     /// Dispatch: whether the handler is entered. Called once for each [`Execute`], when a worker is
@@ -290,6 +326,7 @@ impl Server {
             self.counters.begun += 1;
             Begin::Run
         } else {
+            self.let_go(ticket);
             Begin::Not
         }
     }
@@ -328,40 +365,53 @@ impl Server {
     pub fn finish(&mut self, now: Instant, ticket: Ticket, end: HandlerEnd, body: Vec<u8>) {
         let CallId { session: id, slot: index, sequence, space } = ticket.call;
         self.running -= 1;
+        self.let_go(ticket);
         if space == Space::Durable {
             return self.finish_durable(now, ticket, end, body);
         }
-        let Some(session) = self.sessions.get_mut(&id) else { return self.pool.give(body) };
+        let Some(session) = self.sessions.get_mut(&id) else { return self.keep(body) };
         session.live_calls -= 1;
         session.last_heard = session.last_heard.max(now);
+        let address = session.address;
         if space == Space::Maybe {
-            self.pool.give(body);
+            self.keep(body);
             return self.close_if_done(id);
         }
         let Some(slot) = session.slot(index) else { return };
         let State::Running(live) = slot.state else {
             unreachable!("only `finish` ends what `begin` began")
         };
+        let (spot, reserved) = (Spot::Session(id, index), slot.stored_bytes);
         slot.quantum = live.quantum;
-        let (status, body) = fitted(end.status(), body, live.reply_bytes_max);
+        self.note_reply(id, live.method, end, body.len());
+        let (status, body, stored_bytes) =
+            self.fitted_stored(end.status(), body, (spot, &live), reserved);
         let handler_us = u32::try_from(now.since(live.arrived).as_micros()).unwrap_or(u32::MAX);
         let bad_arguments = end == HandlerEnd::BadArguments;
+        let ack = self.methods[live.method].ack;
+        self.store(spot, reserved, stored_bytes);
+        let slot = self.sessions.get_mut(&id).and_then(|session| session.slot(index));
+        let Some(slot) = slot else { return };
+        slot.stored_bytes = stored_bytes;
         slot.state = match (bad_arguments, slot.attempt) {
             (true, 1) => {
                 self.counters.refused += 1;
                 refused(RefuseReason::BadArguments, Duration::ZERO)
             }
-            (true | false, _) => State::Done(Stored { status, body, handler_us }),
+            (true | false, _) => State::Done(Stored { status, body, handler_us, ack }),
         };
         // A buffer that grew beyond the room reserved for the reply is cut to it.
         if let State::Done(stored) = &mut slot.state
-            && !live.repeatable
+            && stored_bytes > 0
         {
             stored.body.shrink_to(slot.stored_bytes);
         }
+        let is_large = Self::holds_large(address, &slot.state);
         let transmission = live.transmission;
         self.answer(now, id, Ask { slot: index, sequence, stamp: 0, transmission });
-        if live.repeatable {
+        if live.repeatable && is_large {
+            self.keep_repeatable(Lane::new(id, Space::Session, index), live.stopped);
+        } else if live.repeatable {
             self.forget(id, index, live.stopped);
         }
         self.settle(id, index);
@@ -369,7 +419,7 @@ impl Server {
     }
 
     /// An `at_least_once` reply was sent once and is not kept.
-    fn forget(&mut self, id: SessionId, index: SlotIndex, stopped: bool) {
+    pub(super) fn forget(&mut self, id: SessionId, index: SlotIndex, stopped: bool) {
         let slot = self.sessions.get_mut(&id).and_then(|session| session.slot(index));
         let Some(slot) = slot else { return };
         if matches!(slot.state, State::Refused { .. }) {
@@ -377,7 +427,7 @@ impl Server {
         }
         let next = if stopped { State::Closed } else { State::Forgotten };
         if let State::Done(stored) = std::mem::replace(&mut slot.state, next) {
-            self.pool.give(stored.body);
+            self.keep(stored.body);
         }
     }
 
@@ -399,33 +449,26 @@ impl Server {
             | State::Forgotten
             | State::Closed => 0,
         };
-        self.stored_bytes = self.stored_bytes - slot.stored_bytes + used;
-        slot.stored_bytes = used;
+        let before = std::mem::replace(&mut slot.stored_bytes, used);
+        self.store(Spot::Session(id, index), before, used);
     }
 
     /// Frees what the last call of a slot has stored: a later call acknowledges it.
     pub(super) fn release(&mut self, id: SessionId, index: SlotIndex) {
+        self.stop_reply(Lane::new(id, Space::Session, index));
         let slot = self.sessions.get_mut(&id).and_then(|session| session.slot(index));
         let Some(slot) = slot else { return };
+        let freed = std::mem::take(&mut slot.stored_bytes);
         if let State::Done(stored) = std::mem::replace(&mut slot.state, State::Acked) {
-            self.pool.give(stored.body);
+            self.keep(stored.body);
         }
-        self.stored_bytes -= slot.stored_bytes;
-        slot.stored_bytes = 0;
+        self.store(Spot::Session(id, index), freed, 0);
     }
 }
 
 /// The end of a call that was accepted and not begun.
 pub(super) const fn refused(reason: RefuseReason, push_back: Duration) -> State {
     State::Refused { reason, push_back, name: 0 }
-}
-
-/// Room that a call's reply takes in the store: `at_least_once` stores none.
-const fn reply_bytes(semantics: Semantics, reply_bytes_max: u32) -> usize {
-    match semantics {
-        Semantics::AtMostOnce | Semantics::ExactlyOnce => reply_bytes_max as usize,
-        Semantics::Maybe | Semantics::AtLeastOnce => 0,
-    }
 }
 
 /// Whether a REQUEST carries an extension that may not be skipped: none is known yet.

@@ -33,6 +33,12 @@ impl Server {
             let session = (origin.envelope.session, origin.envelope.incarnation);
             digest.add((key, origin.from, session, hello.resume, hello.generation));
         }
+        for position in self.fragments.partials.positions() {
+            digest.add(position);
+        }
+        for (lane, pouring) in &self.fragments.replies {
+            digest.add((lane, pouring.sequence, pouring.outgoing.position()));
+        }
         digest.timers(&self.timers);
     }
 
@@ -44,13 +50,15 @@ impl Server {
 
 impl Session {
     fn digest<H: Hasher>(&self, limits: &Limits, digest: &mut Digest<'_, H>) {
+        digest.add(&self.replies_lately_bytes);
         digest.add((self.id, self.client, self.incarnation, self.address, self.speaker));
         digest.add((self.elsewhere, self.proved, self.slots_max, self.window, self.live_calls));
         digest.add((self.generation, self.home));
         digest.add((self.used, self.fenced, self.closing, self.nonces, self.next_nonce));
+        digest.add(self.receives_at);
         digest.since(self.last_heard, limits.lease);
         digest.add(self.slots.len());
-        for (index, slot) in &self.slots {
+        for (index, slot) in self.slots.iter() {
             digest.add(index);
             slot.digest(digest);
         }
@@ -70,6 +78,7 @@ impl Generation {
 impl Slot {
     fn digest<H: Hasher>(&self, digest: &mut Digest<'_, H>) {
         digest.add((self.last, self.digest, self.attempt, self.stored_bytes, self.quantum));
+        digest.add(self.row_bytes);
         digest.variant(&self.state);
         match &self.state {
             State::Queued(live) | State::Running(live) => live.digest(digest),

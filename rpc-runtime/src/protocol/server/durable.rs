@@ -12,12 +12,15 @@ mod keep;
 mod stop;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
-use super::answers::Ask;
+use super::answers::{Ask, fitted};
 use super::slot::{Slot, Spot, State, Stored};
 use super::{Origin, Server, ServerEvent, envelope};
+use crate::address::Host;
 use crate::ids::{CallId, ClientId, GenerationId, Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::Limits;
+use crate::protocol::limits::FRAGMENTS_BYTES_MAX;
 use crate::protocol::timers::TimerId;
 use crate::time::{Duration, Instant};
 use crate::wire::{
@@ -47,6 +50,12 @@ pub struct DurableRow {
     pub digest: u64,
     /// How it ended, if its reply is still kept.
     pub ended: Option<(ReplyStatus, Vec<u8>)>,
+}
+
+impl DurableRow {
+    fn bytes(&self) -> usize {
+        self.ended.as_ref().map_or(0, |(_, body)| body.len())
+    }
 }
 
 /// What the store says of a generation that a client asked for.
@@ -99,6 +108,12 @@ pub(super) struct Generation {
     pub(super) slots: BTreeMap<SlotIndex, Slot>,
     /// Calls queued or running.
     pub(super) live_calls: usize,
+    /// Bytes of its stored replies, and of room reserved for them.
+    pub(super) stored_bytes: usize,
+    /// Bytes of the replies that an earlier life stored, and that are still kept.
+    pub(super) row_bytes: usize,
+    /// In whose share they are: where the session is that claimed it last.
+    pub(super) host: Host,
 }
 
 impl Generation {
@@ -161,14 +176,14 @@ impl Server {
             let reason = RejectReason::OldIncarnation;
             return self.reject(origin, &hello, reason, highest, Duration::ZERO);
         }
-        let bytes = |row: &DurableRow| row.ended.as_ref().map_or(0, |(_, body)| body.len());
-        let room = table.as_ref().map_or(0, |table| table.rows.iter().map(bytes).sum());
-        let full = self.stored_bytes + room > self.limits.reply_bytes_stored_max;
-        let Some(table) = table.filter(|_| !full) else {
+        let host = origin.from.host();
+        let fits = |table: &DurableTable| self.has_room_for_rows(host, &table.rows);
+        let Some(table) = table.filter(fits) else {
             let (own, push_back) = (self.identity.incarnation, self.limits.push_back);
             return self.reject(origin, &hello, RejectReason::NoRoom, own, push_back);
         };
         let id = table.generation;
+        let row_bytes = table.rows.iter().map(DurableRow::bytes).sum();
         let generation = Generation {
             client: hello.client,
             session: None,
@@ -176,16 +191,31 @@ impl Server {
             rows: table.rows.len(),
             slots: table.rows.into_iter().map(slot_of).collect(),
             live_calls: 0,
+            stored_bytes: 0,
+            row_bytes,
+            host,
         };
         // Two HELLOs may have asked for one generation: the first answer counts.
-        if !self.durable.generations.contains_key(&id) {
-            self.stored_bytes += room;
-            self.durable.generations.insert(id, generation);
+        if let Entry::Vacant(place) = self.durable.generations.entry(id) {
+            place.insert(generation);
             self.watch_store(now);
         }
         hello.generation = id;
         self.admit(now, origin, &hello);
         self.forget_if_unused(id);
+    }
+
+    /// Whether there is room for what the store has kept of a generation: apart from what is stored for
+    /// calls of this life, so that a full server keeps nobody from what is his; and for one generation
+    /// always, because what does not fit alone never would.
+    fn has_room_for_rows(&self, host: Host, rows: &[DurableRow]) -> bool {
+        let (mut of_host, mut of_all) = (0, 0);
+        for known in self.durable.generations.values() {
+            of_host += if known.host == host { known.row_bytes } else { 0 };
+            of_all += known.row_bytes;
+        }
+        let wanted = rows.iter().map(DurableRow::bytes).sum();
+        of_all == 0 || Limits::fits(wanted, &[of_host, of_all], self.limits.reply_bytes_stored_max)
     }
 
     /// A session was opened or resumed for a HELLO: gives it the generation that it asked for, unless
@@ -206,6 +236,7 @@ impl Server {
             generation.session = Some(id);
             generation.slots_max = generation.slots_max.max(generation.rows + granted);
         }
+        self.move_generation(wanted, id);
     }
 
     /// A session gives up a generation; one in which nothing runs, and that no other session may ask
@@ -249,8 +280,8 @@ impl Server {
 
     fn leave_to_store(&mut self, id: GenerationId) {
         let Some(generation) = self.durable.generations.remove(&id) else { return };
+        self.unstore(generation.host, generation.stored_bytes);
         for slot in generation.slots.into_values() {
-            self.stored_bytes -= slot.stored_bytes;
             if let Some(timer) = slot.timer {
                 self.timers.remove(timer);
             }
@@ -315,7 +346,9 @@ impl Server {
             | Pdu::Owner(_)
             | Pdu::Alive(_)
             | Pdu::Goaway(_)
-            | Pdu::Bye(_) => {
+            | Pdu::Bye(_)
+            | Pdu::Probe(_)
+            | Pdu::Probed(_) => {
                 self.counters.foreign += 1;
                 return;
             }
@@ -347,17 +380,21 @@ impl Server {
         let ask = Ask { slot, sequence, stamp, transmission: 0 };
         if let Pdu::Request(request) = pdu {
             self.on_durable_request(now, id, (place, last), request);
-        } else if let Pdu::Ack(_) = pdu {
-            self.on_durable_ack(place, sequence);
+        } else if let Pdu::Ack(ack) = pdu {
+            self.on_durable_ack(now, id, place, ack);
         } else if sequence < last {
             self.send_durable_sealed(place.0, ask, SealedVerdict::Closed);
         } else if sequence == last {
             self.on_durable_stop(now, id, place, ask, pdu);
         } else if let Pdu::Ping(_) = pdu {
+            if self.answer_partial(id, Space::Durable, slot, sequence) {
+                return;
+            }
             let session_time_us = self.sessions.get(&id).map_or(0, |session| session.time_us(now));
             let unseen = Unseen { slot, sequence, last, stamp, session_time_us };
             self.send_durable(place.0, &Pdu::Unseen(unseen));
         } else {
+            self.forget_partial(id, Space::Durable, slot);
             self.seal_durable_unseen(now, place, ask);
         }
     }
@@ -419,9 +456,14 @@ pub(super) const fn durable_place(call: CallId) -> Place {
 
 /// A slot as it stands in the store.
 fn slot_of(row: DurableRow) -> (SlotIndex, Slot) {
-    let stored_bytes = row.ended.as_ref().map_or(0, |(_, body)| body.len());
+    let row_bytes = row.bytes();
     let state = match row.ended {
-        Some((status, body)) => State::Done(Stored { status, body, handler_us: 0 }),
+        Some((status, body)) => {
+            // Only limits that were others once let it be longer than can be sent: then that is told.
+            let (status, body) =
+                fitted(status, body, u32::try_from(FRAGMENTS_BYTES_MAX).unwrap_or(u32::MAX));
+            State::Done(Stored { status, body, handler_us: 0, ack: None })
+        }
         None => State::Acked,
     };
     let slot = Slot {
@@ -431,7 +473,8 @@ fn slot_of(row: DurableRow) -> (SlotIndex, Slot) {
         attempt: 1,
         quantum: 0,
         timer: None,
-        stored_bytes,
+        stored_bytes: 0,
+        row_bytes,
     };
     (row.slot, slot)
 }

@@ -2,9 +2,11 @@
 
 use super::super::{Limits, cookie};
 use super::session::Session;
-use super::{Known, NO_NONCE, Origin, Server, ServerEvent, Share, TimerKey};
-use crate::address::{Address, Host};
+use super::shares::Share;
+use super::{Known, NO_NONCE, Origin, Server, ServerEvent, TimerKey};
+use crate::address::Address;
 use crate::ids::{ClientId, Incarnation, Sequence, SessionId, SlotIndex, Space};
+use crate::protocol::path;
 use crate::time::{Duration, Instant};
 use crate::wire::{
     Bye, ByeReason, Cookie, Envelope, ForeignHello, HEADER_BYTES, Hello, NoSession,
@@ -132,6 +134,7 @@ impl Server {
                 session.fenced = true;
             }
             self.seal_queued(id);
+            self.forget_partials_of(id);
             self.judge_orphans(now, id, incarnation);
         }
     }
@@ -163,7 +166,7 @@ impl Server {
             return Err(RejectReason::Draining);
         }
         let of_client = self.clients.get(&hello.client).map_or(0, |known| known.sessions.len());
-        let share = self.hosts.get(&origin.from.host()).copied().unwrap_or_default();
+        let share = self.share_of(origin.from.host());
         let slots = self.slots_to_grant(hello.slots, share);
         let is_full = self.sessions.len() >= self.limits.sessions_max
             || share.sessions >= self.limits.host_sessions_max
@@ -188,9 +191,10 @@ impl Server {
         session.remember(hello.nonce);
         session.proved = self.has_good_cookie(now, origin, hello);
         self.slots_granted += slots as usize;
-        let share = self.hosts.entry(session.host).or_default();
-        share.sessions += 1;
-        share.slots += slots as usize;
+        self.change_share(session.host, |share| {
+            share.sessions += 1;
+            share.slots += slots as usize;
+        });
         self.sessions.insert(id, session);
         self.sessions_unused += 1;
         let known = Known { highest: client.1, sessions: Vec::new() };
@@ -213,6 +217,7 @@ impl Server {
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.last_heard = now;
         let Limits { lease, lease_unused, .. } = self.limits;
+        let longest = path::probed_bytes_max(session.address, self.datagram_bytes_max);
         let welcome = Welcome {
             nonce: hello.nonce,
             client: session.client,
@@ -223,7 +228,7 @@ impl Server {
             generation: session.generation,
             working_after_us: u32::try_from(self.limits.working_after.as_micros())
                 .unwrap_or(u32::MAX),
-            datagram_bytes: u32::try_from(crate::wire::DATAGRAM_BYTES_MAX).unwrap_or(u32::MAX),
+            datagram_bytes: u32::try_from(longest).unwrap_or(u32::MAX),
             lease_unused_ms: millis(lease_unused),
         };
         let envelope = Envelope {
@@ -378,11 +383,12 @@ impl Server {
     fn close(&mut self, id: SessionId) {
         let Some(session) = self.sessions.remove(&id) else { return };
         assert!(session.live_calls == 0, "a session outlives its calls");
+        self.forget_partials_of(id);
+        self.stop_replies_of(id);
         self.timers.remove(session.lease_timer);
         self.slots_granted -= session.slots_max as usize;
-        self.give_back(session.host, session.slots_max as usize);
-        for slot in session.slots.into_values() {
-            self.stored_bytes -= slot.stored_bytes;
+        self.give_back(&session);
+        for (_, slot) in session.slots.iter() {
             if let Some(timer) = slot.timer {
                 self.timers.remove(timer);
             }
@@ -394,18 +400,6 @@ impl Server {
         self.detach(id, session.generation);
         self.counters.sessions_closed += 1;
         self.outbox.event(ServerEvent::SessionClosed(id));
-    }
-}
-
-impl Server {
-    /// A session that was `host`'s is gone, and its slots.
-    fn give_back(&mut self, host: Host, slots: usize) {
-        let Some(share) = self.hosts.get_mut(&host) else { return };
-        share.sessions -= 1;
-        share.slots -= slots;
-        if share.sessions == 0 {
-            self.hosts.remove(&host);
-        }
     }
 }
 

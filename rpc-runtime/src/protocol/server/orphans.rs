@@ -10,9 +10,8 @@
 //! of its answer: a late yes lengthens nothing, and an orphan lives for at most one quantum and one
 //! grace period.
 
-use std::collections::BTreeMap;
-
 use super::durable::Durable;
+use super::recent::Recent;
 use super::session::Session;
 use super::slot::{Asked, Live, OwnerAsked, Slot, Spot, State};
 use super::{Origin, Server, ServerEvent, Ticket, envelope};
@@ -152,8 +151,8 @@ impl Server {
     /// say.
     pub(super) fn judge_orphans(&mut self, now: Instant, id: SessionId, announced: Incarnation) {
         let Some(session) = self.sessions.get(&id) else { return };
-        let running = |(index, slot): (&SlotIndex, &Slot)| {
-            matches!(slot.state, State::Running(_)).then_some(*index)
+        let running = |(index, slot): (SlotIndex, &Slot)| {
+            matches!(slot.state, State::Running(_)).then_some(index)
         };
         let running: Vec<SlotIndex> = session.slots.iter().filter_map(running).collect();
         for index in running {
@@ -319,12 +318,12 @@ impl Server {
 }
 
 fn slot_in<'s>(
-    sessions: &'s mut BTreeMap<SessionId, Session>,
+    sessions: &'s mut Recent<SessionId, Session>,
     durable: &'s mut Durable,
     spot: Spot,
 ) -> Option<&'s mut Slot> {
     match spot {
-        Spot::Session(id, index) => sessions.get_mut(&id)?.slots.get_mut(&index),
+        Spot::Session(id, index) => sessions.get_mut(&id)?.slots.get_mut(index),
         Spot::Durable(id, index) => durable.generations.get_mut(&id)?.slots.get_mut(&index),
     }
 }

@@ -1,11 +1,11 @@
 //! One session: who it joins, its slots, and how long it lives.
 
-use std::collections::BTreeMap;
-
 use super::super::timers::TimerId;
 use super::super::window::Window;
 use super::answers::Clock;
+use super::fragments::Outbound;
 use super::slot::{Slot, Spot};
+use super::slots::Slots;
 use crate::address::{Address, Host};
 use crate::ids::{ClientId, GenerationId, Incarnation, SessionId, SlotIndex, Space};
 use crate::time::{Duration, Instant};
@@ -29,16 +29,27 @@ pub(super) struct Session {
     pub(super) speaker: Incarnation,
     /// Where else the client seems to be, and how many bytes came from there and were not answered.
     pub(super) elsewhere: Option<(Address, usize)>,
+    /// Where its client has acknowledged a fragment: more than one may go there.
+    pub(super) receives_at: Option<Address>,
+    /// The longest datagram that was found to come to its client, and where that was.
+    pub(super) carried: Option<Box<(Address, usize)>>,
+    /// What its large replies share, once there was one.
+    pub(super) outbound: Option<Box<Outbound>>,
     /// Whether its client sent back a cookie from `address`.
     pub(super) proved: bool,
     pub(super) opened: Instant,
     pub(super) last_heard: Instant,
     pub(super) slots_max: u32,
     /// Those that have something to remember.
-    pub(super) slots: BTreeMap<SlotIndex, Slot>,
+    pub(super) slots: Slots,
     pub(super) window: Window,
     /// Calls queued or running.
     pub(super) live_calls: usize,
+    /// Bytes of its stored replies, and of room reserved for them.
+    pub(super) stored_bytes: usize,
+    /// Of methods whose replies to it were long lately: how long. Its own, so that nobody's long replies
+    /// keep others' calls out.
+    pub(super) replies_lately_bytes: Vec<(usize, usize)>,
     /// Whether it ever carried a call.
     pub(super) used: bool,
     /// A later life of the client was seen: nothing begins any more.
@@ -58,6 +69,8 @@ pub(super) struct Caller {
     pub(super) client: ClientId,
     pub(super) life: Incarnation,
     pub(super) peer: Address,
+    /// Whose share its arguments are in.
+    pub(super) host: Host,
 }
 
 impl Session {
@@ -78,13 +91,18 @@ impl Session {
             host: address.host(),
             speaker: client.1,
             elsewhere: None,
+            receives_at: None,
+            carried: None,
+            outbound: None,
             proved: false,
             opened: now,
             last_heard: now,
             slots_max,
-            slots: BTreeMap::new(),
+            slots: Slots::default(),
             window: Window::default(),
             live_calls: 0,
+            stored_bytes: 0,
+            replies_lately_bytes: Vec::new(),
             used: false,
             fenced: false,
             closing: false,
@@ -97,7 +115,8 @@ impl Session {
 
     /// Who calls.
     pub(super) const fn caller(&self) -> Caller {
-        Caller { client: self.client, life: self.incarnation, peer: self.address }
+        let Self { client, incarnation: life, address: peer, host, .. } = *self;
+        Caller { client, life, peer, host }
     }
 
     /// A call came: this one is no longer among the `unused`, of which a server keeps few.
@@ -108,12 +127,12 @@ impl Session {
 
     /// The slot, allocated on first use; `None` beyond what was granted.
     pub(super) fn slot(&mut self, index: SlotIndex) -> Option<&mut Slot> {
-        (index.0 < self.slots_max).then(|| self.slots.entry(index).or_default())
+        (index.0 < self.slots_max).then(|| self.slots.get_or_default(index))
     }
 
     /// The slot, if it was ever used: what only asks makes no state (protocol tables, M10).
     pub(super) fn used_slot(&self, index: SlotIndex) -> Option<&Slot> {
-        self.slots.get(&index)
+        self.slots.get(index)
     }
 
     /// `came` bytes came from an address that the client has not proved: whether `answer` bytes may
@@ -150,6 +169,20 @@ impl Session {
         self.elsewhere = None;
         if !self.fenced {
             self.last_heard = now;
+        }
+    }
+
+    /// How long the replies of a method were lately, where they took several datagrams.
+    pub(super) fn lately_bytes(&self, method: usize) -> usize {
+        let known = self.replies_lately_bytes.iter().find(|(of, _)| *of == method);
+        known.map_or(0, |(_, bytes)| *bytes)
+    }
+
+    /// Remembers that, or forgets it.
+    pub(super) fn set_lately_bytes(&mut self, method: usize, bytes: usize) {
+        self.replies_lately_bytes.retain(|(of, _)| *of != method);
+        if bytes > 0 {
+            self.replies_lately_bytes.push((method, bytes));
         }
     }
 

@@ -10,6 +10,7 @@
 //! Invariant 1 (at most once) rests on two places: only a sequence above `last` is accepted, and
 //! only [`Slot::begin`] makes a queued call run.
 
+use super::super::fragment::AckProtocol;
 use super::super::timers::TimerId;
 use super::MethodEntry;
 use crate::ids::{CallId, GenerationId, Incarnation, Sequence, SessionId, SlotIndex, Space};
@@ -65,6 +66,8 @@ pub(super) struct Slot {
     pub(super) timer: Option<TimerId>,
     /// Bytes reserved or used in the store of replies.
     pub(super) stored_bytes: usize,
+    /// Bytes of a reply that an earlier life stored, and that was read with the generation.
+    pub(super) row_bytes: usize,
 }
 
 /// Where the last call of a slot stands.
@@ -185,6 +188,8 @@ pub(super) struct Stored {
     pub(super) status: ReplyStatus,
     pub(super) body: Vec<u8>,
     pub(super) handler_us: u32,
+    /// How its fragments are acknowledged, if its method says.
+    pub(super) ack: Option<AckProtocol>,
 }
 
 impl Slot {

@@ -6,6 +6,7 @@ use super::orphans::Why;
 use super::slot::{Spot, State};
 use super::{Origin, Server, envelope};
 use crate::ids::{Sequence, SessionId, SlotIndex, Space};
+use crate::protocol::fragment::Lane;
 use crate::time::Instant;
 use crate::wire::{Ack, Pdu, Ping, Sealed, SealedVerdict, Unseen};
 
@@ -19,6 +20,10 @@ impl Server {
             return;
         }
         let ask = Ask { slot: index, sequence, stamp, transmission: 0 };
+        if self.answer_partial(id, Space::Session, index, sequence) {
+            return;
+        }
+        let Some(session) = self.sessions.get(&id) else { return };
         let Some(slot) = session.used_slot(index) else {
             return self.send_unseen(now, id, ask, Sequence::ZERO);
         };
@@ -38,7 +43,8 @@ impl Server {
         let Some(session) = self.sessions.get(&id) else { return };
         let Some(slot) = session.used_slot(ack.slot) else { return };
         let ended = matches!(slot.state, State::Done(_) | State::Forgotten);
-        if slot.last == ack.sequence && ended {
+        let lane = Lane::new(id, Space::Session, ack.slot);
+        if slot.last == ack.sequence && ended && self.is_acknowledged(now, lane, ack) {
             self.release(id, ack.slot);
         }
     }
@@ -76,6 +82,7 @@ impl Server {
             return self.send_working(now, id, ask, last);
         }
         self.release(id, ask.slot);
+        self.forget_partial(id, Space::Session, ask.slot);
         let Some(session) = self.sessions.get_mut(&id) else { return };
         session.mark_used(&mut self.sessions_unused);
         let Some(slot) = session.slot(ask.slot) else { return };
@@ -105,10 +112,12 @@ impl Server {
             }
             State::Forgotten => {
                 slot.state = State::Closed;
+                self.forget_partial(id, Space::Session, ask.slot);
                 self.answer(now, id, ask);
             }
             State::Acked | State::Empty => self.send_sealed(id, ask, SealedVerdict::Closed),
             State::Done(_) | State::Refused { .. } | State::Sealed | State::Closed => {
+                self.stop_repeatable(Lane::new(id, Space::Session, ask.slot));
                 self.answer(now, id, ask);
             }
         }
@@ -153,7 +162,7 @@ impl Server {
             .slots
             .iter()
             .filter(|(_, slot)| matches!(slot.state, State::Queued(_)))
-            .map(|(index, _)| *index)
+            .map(|(index, _)| index)
             .collect();
         for index in queued {
             self.seal_queued_call(id, index);

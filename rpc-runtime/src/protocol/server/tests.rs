@@ -3,6 +3,7 @@
 use super::*;
 use crate::ids::{Sequence, SlotIndex};
 use crate::protocol::HandlerEnd;
+use crate::protocol::limits::REPLY_BYTES_MAX;
 use crate::semantics::Semantics;
 use crate::wire::*;
 
@@ -14,6 +15,7 @@ mod orphans;
 mod probes;
 mod requests;
 mod sessions;
+mod shares;
 mod work;
 
 /// A generator that counts, so that every test runs alike.
@@ -53,6 +55,7 @@ fn methods() -> Vec<MethodEntry> {
         semantics,
         reply_bytes_max: 64,
         orphans: OrphanPolicy::default(),
+        ack: None,
     };
     (0..).zip(semantics).map(entry).collect()
 }
@@ -104,7 +107,9 @@ impl Said {
             | Pdu::Cancel(_)
             | Pdu::Seal(_)
             | Pdu::Alive(_)
-            | Pdu::Bye(_) => Self::Other(pdu.kind()),
+            | Pdu::Bye(_)
+            | Pdu::Probe(_)
+            | Pdu::Probed(_) => Self::Other(pdu.kind()),
         }
     }
 }
@@ -433,7 +438,7 @@ impl Bench {
 
     fn ack(&mut self, sequence: u64) -> Vec<Said> {
         let sequence = Sequence(sequence);
-        self.send(&Pdu::Ack(Ack { slot: SLOT, sequence, cumulative: 1, pad: 0, bitmap: 0 }))
+        self.send(&Pdu::Ack(Ack { slot: SLOT, sequence, cumulative: 1, fragments: 1, bitmap: 0 }))
     }
 
     /// Begins the call that waits longest, which must be allowed to.

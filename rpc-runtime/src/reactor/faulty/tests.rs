@@ -31,7 +31,7 @@ impl Pair {
                     until = self.world.now() + Duration::from_millis(patience_ms);
                 }
                 Received::Nothing if self.world.now() >= until => return arrived,
-                Received::Nothing => {}
+                Received::Nothing | Received::Broken => {}
                 Received::Closed => panic!("closed"),
             }
         }

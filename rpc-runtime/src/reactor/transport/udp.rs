@@ -2,30 +2,35 @@
 //!
 //! The descriptor of a link stays blocking, and whoever waits blocks in the receive call itself:
 //! waiting for readiness first costs one more system call for each datagram. Sending passes
-//! `MSG_DONTWAIT` and never waits. How long the kernel waits is decided in [`patience`], how another
+//! `MSG_DONTWAIT` and never waits; many datagrams for one peer cost one system call ([`segments`]). How long the kernel waits is decided in [`patience`], how another
 //! thread ends a wait in [`bell`]; an endpoint at several addresses is in [`several`]. RFC 768, RFC
 //! 8085; `udp(7)`, `socket(7)`.
 //!
 //! Does not know what datagrams hold.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs as _, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use socket2::SockRef;
 
+use super::{bind_first, resolve_target, uninit};
 use crate::address::Address;
 use crate::driver::{Link, LinkError, Received, Sent};
 use crate::reactor::clock;
 use crate::time::{Duration, Instant};
+use crate::wire::DATAGRAM_BYTES_MAX;
 
 mod bell;
+mod path;
 mod patience;
+mod segments;
 pub mod several;
 
 use bell::Bell;
 use patience::{Patience, Timeout};
+use segments::Segments;
 
 /// What the kernel is asked to hold for us in each direction; it gives what its limits allow.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
@@ -42,7 +47,7 @@ const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(1);
 pub fn listen(place: &str) -> Result<Arc<dyn Link>, LinkError> {
     let mut sockets = Vec::new();
     for place in place.split(',') {
-        sockets.push(bind_first(place)?);
+        sockets.push(bind_first(place, UdpSocket::bind)?);
     }
     let failed =
         |error: io::Error| LinkError::System(format!("cannot listen at {place}"), error.into());
@@ -58,13 +63,7 @@ pub fn listen(place: &str) -> Result<Arc<dyn Link>, LinkError> {
 ///
 /// [`LinkError::Unresolved`], or the system's word.
 pub fn dial(place: &str) -> Result<(Arc<dyn Link>, Address), LinkError> {
-    let target = *resolve(place)?.first().expect("resolving gives an address or an error");
-    if target.port() == 0 {
-        return Err(LinkError::Unresolved(format!("{place} (port 0)")));
-    }
-    if target.ip().to_canonical().is_unspecified() {
-        return Err(LinkError::Unresolved(format!("{place} (all addresses of a host)")));
-    }
+    let target = resolve_target(place)?;
     // A loopback socket hears nobody from outside, and needs nobody to.
     let from: SocketAddr = match target {
         SocketAddr::V4(to) if to.ip().is_loopback() => (Ipv4Addr::LOCALHOST, 0).into(),
@@ -79,34 +78,6 @@ pub fn dial(place: &str) -> Result<(Arc<dyn Link>, Address), LinkError> {
     Ok((Arc::new(link), Address::Ip(target)))
 }
 
-/// The addresses of `host:port`. IPv4 comes first, so that the two ends of one name meet whatever
-/// order the system's resolver prefers.
-fn resolve(place: &str) -> Result<Vec<SocketAddr>, LinkError> {
-    let unresolved = || LinkError::Unresolved(place.to_owned());
-    let mut addresses: Vec<SocketAddr> =
-        place.trim().to_socket_addrs().map_err(|_| unresolved())?.collect();
-    addresses.sort_by_key(SocketAddr::is_ipv6);
-    if addresses.is_empty() { Err(unresolved()) } else { Ok(addresses) }
-}
-
-/// A socket at the first of the place's addresses that is to be had.
-fn bind_first(place: &str) -> Result<UdpSocket, LinkError> {
-    let mut refused = None;
-    for address in resolve(place)? {
-        match UdpSocket::bind(address) {
-            Ok(socket) => return Ok(socket),
-            Err(error) => refused = refused.or(Some(error)),
-        }
-    }
-    Err(match refused {
-        Some(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            LinkError::InUse(place.to_owned())
-        }
-        Some(error) => LinkError::System(format!("cannot listen at {place}"), error.into()),
-        None => LinkError::Unresolved(place.to_owned()),
-    })
-}
-
 /// One UDP socket as a link.
 #[derive(Debug)]
 pub struct Udp {
@@ -114,6 +85,9 @@ pub struct Udp {
     local: SocketAddr,
     patience: Patience,
     bell: Bell,
+    segments: Segments,
+    /// Whether the system leaves datagrams in one piece.
+    is_unbroken: bool,
     errors: AtomicU64,
 }
 
@@ -127,7 +101,10 @@ impl Udp {
         let local = socket.local_addr()?;
         enlarge_buffers(&socket);
         let (patience, bell) = (Patience::new(), Bell::for_socket(local)?);
-        Ok(Self { socket, local, patience, bell, errors: AtomicU64::new(0) })
+        let segments = Segments::on(&socket);
+        let is_unbroken = path::forbid_fragments(&socket, &local);
+        let errors = AtomicU64::new(0);
+        Ok(Self { socket, local, patience, bell, segments, is_unbroken, errors })
     }
 
     /// How many receives ended in an error: news of unreachable peers, for the most part.
@@ -166,6 +143,10 @@ impl Link for Udp {
         longest_datagram(&self.local)
     }
 
+    fn unbroken_bytes_max(&self) -> usize {
+        if self.is_unbroken { self.datagram_bytes_max() } else { DATAGRAM_BYTES_MAX }
+    }
+
     fn send(&self, to: Address, datagram: &[u8]) -> Sent {
         let Address::Ip(to) = to else { return Sent::Failed };
         let socket = SockRef::from(&self.socket);
@@ -173,6 +154,12 @@ impl Link for Udp {
             Ok(_) => Sent::Yes,
             Err(error) => classify_send(&error),
         }
+    }
+
+    fn send_all(&self, datagrams: &[(Address, Vec<u8>)]) {
+        self.segments.send_all(&self.socket, datagrams, |to, datagram| {
+            let _ = self.send(to, datagram);
+        });
     }
 
     fn receive(&self, buffer: &mut [u8], until: Option<Instant>) -> Received {
@@ -213,10 +200,8 @@ impl Link for Udp {
 }
 
 /// One datagram if one is there; the descriptor itself stays blocking.
-#[expect(unsafe_code, reason = "socket2 takes memory that need not be initialised")]
 fn receive_now(socket: &UdpSocket, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
-    // SAFETY: the memory is initialised, and receiving writes nothing but initialised bytes to it.
-    let uninit = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [std::mem::MaybeUninit<u8>]) };
+    let uninit = uninit(buffer);
     let (len, from) = SockRef::from(socket).recv_from_with_flags(uninit, libc::MSG_DONTWAIT)?;
     let from = from.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
     Ok((len, from))

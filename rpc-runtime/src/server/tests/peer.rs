@@ -261,14 +261,16 @@ impl Peer {
 
     /// Hands over the PDUs of the next datagram.
     fn hear(&mut self, on_pdu: &mut dyn FnMut(&mut Self, Envelope, Pdu<'_>)) {
-        let mut buffer = [0; 2048];
+        let mut buffer = vec![0; self.link.datagram_bytes_max()];
         let until: Instant = self.world.now() + PATIENCE;
         let len = loop {
             match self.link.receive(&mut buffer, Some(until)) {
                 Received::Datagram { len, from } if from == self.to => break len,
                 Received::Datagram { .. } => {}
                 Received::Nothing if self.world.now() < until => {}
-                Received::Nothing | Received::Closed => panic!("the server does not answer"),
+                Received::Nothing | Received::Broken | Received::Closed => {
+                    panic!("the server does not answer")
+                }
             }
         };
         let mut rest = &buffer[..len];

@@ -4,10 +4,10 @@ use super::*;
 use crate::driver::watched::{Switch, Watch, watched};
 
 /// Gives no thread of a name that contains this, until there are some.
-struct Scarce(&'static str, Switch);
+pub(super) struct Scarce(&'static str, Switch);
 
 impl Scarce {
-    fn of(name: &'static str) -> (Arc<Self>, Arc<dyn World>) {
+    pub(super) fn of(name: &'static str) -> (Arc<Self>, Arc<dyn World>) {
         let scarce = Arc::new(Self(name, Switch::default()));
         let world = watched(reactor::world(), Arc::clone(&scarce));
         (scarce, world)

@@ -15,7 +15,7 @@ static HALL: Interface = Interface::new(
         Method::new("panic", "(bytes)->bytes", Semantics::AtMostOnce),
         Method::new("clumsy", "(bytes)->bytes", Semantics::AtMostOnce),
         Method::new("inline", "(bytes)->bytes", Semantics::AtMostOnce).inline(),
-        Method::new("work", "(bytes)->bytes", Semantics::AtMostOnce),
+        Method::new("work", "(bytes)->bytes", Semantics::AtMostOnce).worker(),
         Method::new("note", "(bytes)->", Semantics::Maybe),
     ],
 );

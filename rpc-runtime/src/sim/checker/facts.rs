@@ -20,7 +20,7 @@ pub enum Invariant {
     ///    at most one commits, and never two are alive in one life of the server.
     AtMostOnce,
     /// 2. `NotExecuted` means no execution, a reply means an execution that returned these bytes,
-    ///    `Executed` means that one began.
+    ///    `Executed` means that one began; and an execution is given the arguments that were sent.
     Truth,
     /// 3. Every call ends by its deadline plus one tick.
     Completion,
@@ -103,6 +103,13 @@ pub enum Fact {
         call: CallNumber,
         /// The reply, as the client must see it.
         reply: Vec<u8>,
+    },
+    /// Arguments or a reply came to their end, and are not what was sent.
+    Garbled {
+        /// The call that they say they are of.
+        call: CallNumber,
+        /// Which of the two.
+        what: &'static str,
     },
     /// A durable execution's effect and reply were committed.
     Committed {

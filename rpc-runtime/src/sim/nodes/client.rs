@@ -45,12 +45,17 @@ pub trait Script: Send + fmt::Debug {
     /// What to do now, with `outstanding` calls under way.
     fn next(&mut self, now: Instant, outstanding: usize) -> Action;
 
+    /// A call has its number, and its planned `arguments` can follow from that.
+    fn numbered(&mut self, call: CallNumber, arguments: &mut Vec<u8>) {
+        let _ = (call, arguments);
+    }
+
     /// A call ended; gives the deadline to resolve it until, if the user wants to know more.
     fn ended(&mut self, now: Instant, outcome: &Outcome) -> Option<Instant>;
 
     /// The machine's own words about a call that ended (before [`Script::ended`]) or was resolved.
-    fn told(&mut self, call: CallNumber, id: CallId, outcome: &Outcome) {
-        let _ = (call, id, outcome);
+    fn told(&mut self, now: Instant, call: CallNumber, id: CallId, outcome: &Outcome) {
+        let _ = (now, call, id, outcome);
     }
 }
 
@@ -248,7 +253,8 @@ impl<S: Script> ClientNode<S> {
         let call = self.journal.next_call();
         let Some(connection) = self.connections.get_mut(planned.connection) else { return call };
         let (server, incarnation) = connection.bound;
-        let Planned { spec, arguments, cancel_at, .. } = planned;
+        let Planned { spec, mut arguments, cancel_at, .. } = planned;
+        self.script.numbered(call, &mut arguments);
         let (semantics, deadline) = (spec.semantics, spec.deadline);
         self.journal.note(now, Fact::Started { call, semantics, deadline, server, incarnation });
         let mut bytes = connection.machine.take_buffer();
@@ -302,7 +308,7 @@ impl<S: Script> ClientNode<S> {
 
     fn on_event(&mut self, now: Instant, index: usize, event: ClientEvent) {
         let (key, id, outcome) = match event {
-            ClientEvent::Ended { key, call, outcome, .. } => (key, call, outcome),
+            ClientEvent::Ended(ended) => (ended.key, ended.call, ended.outcome),
             ClientEvent::Record { key, call, record } => {
                 return self.on_record(now, index, (key, call, record));
             }
@@ -312,7 +318,7 @@ impl<S: Script> ClientNode<S> {
         let Some(open) = connection.open.remove(&key) else { return };
         let verdict = verdict(&outcome);
         let call = open.call;
-        self.script.told(call, id, &outcome);
+        self.script.told(now, call, id, &outcome);
         if open.resolving {
             // A resolve that learnt nothing says nothing new about the call.
             if verdict != Verdict::Failed(Execution::Unknown) {
@@ -361,6 +367,14 @@ impl<S: Script + 'static> Node for ClientNode<S> {
     fn handle_datagram(&mut self, now: Instant, from: Address, datagram: &[u8]) {
         for connection in &mut self.connections {
             connection.machine.handle_datagram(now, from, datagram);
+        }
+    }
+
+    fn handle_break(&mut self, now: Instant, peer: Address) {
+        for connection in &mut self.connections {
+            if connection.machine.target().address == peer {
+                connection.machine.handle_break(now);
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use super::Journal;
 use super::disk::{Disk, Record};
 use crate::address::Address;
 use crate::ids::{ClientId, GenerationId, Incarnation, ServerId, Space};
-use crate::protocol::limits::{OWNER_TRIES, REPLY_BYTES_MAX};
+use crate::protocol::limits::OWNER_TRIES;
 use crate::protocol::{
     Begin, Execute, HandlerEnd, OnFence, OpeningKey, Output, Server, ServerEvent, Ticket,
 };
@@ -43,6 +43,7 @@ struct Running {
     ends: Instant,
     work: Work,
     reply: Vec<u8>,
+    reply_bytes_max: usize,
 }
 
 /// A server without threads.
@@ -206,7 +207,17 @@ impl<B: Behaviour> ServerNode<B> {
             );
         }
         let (ticket, digest, ends) = (execute.ticket, execute.digest, now + work.takes);
-        self.running.push(Running { ticket, call, execution, digest, ends, work, reply });
+        let reply_bytes_max = self.machine.reply_bytes_max(execute.method);
+        self.running.push(Running {
+            ticket,
+            call,
+            execution,
+            digest,
+            ends,
+            work,
+            reply,
+            reply_bytes_max,
+        });
         self.end_due(now);
     }
 
@@ -247,8 +258,8 @@ impl<B: Behaviour> ServerNode<B> {
 
     /// A durable execution has ended: what it leaves behind is written before it is told.
     fn commit(&mut self, now: Instant, ended: Running) {
-        let Running { ticket, call, digest, work, reply, .. } = ended;
-        let returned = work.end == HandlerEnd::Returned && reply.len() <= REPLY_BYTES_MAX;
+        let Running { ticket, call, digest, work, reply, reply_bytes_max, .. } = ended;
+        let returned = work.end == HandlerEnd::Returned && reply.len() <= reply_bytes_max;
         let fits = returned || work.end != HandlerEnd::Returned;
         let status = if fits { work.end.status() } else { ReplyStatus::TooLarge };
         // A handler that failed has its effects rolled back; that it failed is kept.

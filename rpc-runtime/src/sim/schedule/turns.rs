@@ -7,7 +7,7 @@
 use std::sync::atomic::Ordering;
 
 use super::super::hosts::HostId;
-use super::super::net::{Due, Ledger};
+use super::super::net::{Due, Landed, Ledger};
 use super::super::node::NodeOutput;
 use super::super::threads::ThreadId;
 use super::super::trace::{Event, Lost};
@@ -145,7 +145,19 @@ impl Control {
     }
 
     fn deliver(&mut self) {
-        let Some(flight) = self.net.land() else { return };
+        let mut ledger = Ledger { now: self.now, order: &mut self.order, trace: &mut self.trace };
+        let hosts = &self.hosts;
+        let landed = self.net.land(&mut ledger, |address| {
+            let place = HostId::of(address);
+            place.is_some_and(|(id, port)| {
+                hosts.get(id.index()).is_some_and(|host| host.receives_at(port))
+            })
+        });
+        let flight = match landed {
+            Landed::Datagram(flight) => flight,
+            Landed::Break { from, to } => return self.tell_break(from, to),
+            Landed::Nothing => return,
+        };
         let (from, to) = (flight.from, flight.to);
         let arrived = Event::Arrived { from, to, datagram: &flight.datagram };
         self.trace.record(self.now, &arrived);
@@ -164,11 +176,29 @@ impl Control {
             return self.lose(Lost::Nobody, from, to, flight.datagram);
         };
         if endpoint.inbox.len() >= host.inbound_datagrams_max {
-            return self.lose(Lost::QueueFull, from, to, flight.datagram);
+            self.lose(Lost::QueueFull, from, to, flight.datagram);
+            let mut ledger =
+                Ledger { now: self.now, order: &mut self.order, trace: &mut self.trace };
+            return self.net.overrun(&mut ledger, from, to);
         }
         endpoint.inbox.push_back((from, flight.datagram));
         if let Some(receiver) = endpoint.receiver {
             self.wake(receiver);
+        }
+    }
+
+    /// The host that opened a stream learns that it broke.
+    fn tell_break(&mut self, from: Address, to: Address) {
+        let (id, port) = HostId::of(to).expect("the network carries virtual addresses only");
+        let host = &mut self.hosts[id.index()];
+        if let Resident::Node(node) = &mut host.resident {
+            node.handle_break(host.clock.local(self.now), from);
+            self.drain(id);
+        } else if let Some(endpoint) = host.endpoints.get_mut(&port) {
+            endpoint.is_broken = true;
+            if let Some(receiver) = endpoint.receiver {
+                self.wake(receiver);
+            }
         }
     }
 

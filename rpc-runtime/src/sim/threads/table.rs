@@ -182,4 +182,6 @@ pub(in crate::sim) struct Endpoint {
     pub(in crate::sim) inbox: VecDeque<(Address, Vec<u8>)>,
     pub(in crate::sim) receiver: Option<ThreadId>,
     pub(super) is_woken: bool,
+    /// Whether the stream broke by which this endpoint calls, and nobody was told.
+    pub(in crate::sim) is_broken: bool,
 }

@@ -16,6 +16,7 @@ use crate::driver::{Gate, Link, LinkError, NoThread, Received, Sent, World};
 use crate::ids::Incarnation;
 use crate::random::Rng;
 use crate::time::Instant;
+use crate::wire;
 
 /// One life of a simulated host, as its processes see the world.
 pub struct HostWorld {
@@ -62,7 +63,7 @@ impl HostWorld {
             host: self.host,
             life: self.life,
             port,
-            datagram_bytes_max: control.net.datagram_bytes_max(),
+            datagram_bytes_max: control.net.bytes_max(),
         })
     }
 
@@ -124,7 +125,7 @@ impl World for HostWorld {
         }
         let own = control.open(self.host, None);
         let own = own.map_err(|()| LinkError::Other("no free port on this host".to_owned()))?;
-        Ok((self.link(control, own), host.port(port)))
+        Ok((self.link(control, own), control.net.dialled(host, port)))
     }
 }
 
@@ -151,12 +152,32 @@ impl SimLink {
         };
         endpoint.receiver = None;
         if let Some((from, datagram)) = endpoint.inbox.pop_front() {
-            let len = datagram.len().min(buffer.len());
+            let len = match from {
+                Address::VirtualStream(_) => fitting(&datagram, buffer.len()),
+                Address::Ip(_) | Address::Tcp(_) | Address::Local(_) | Address::Virtual(_) => {
+                    datagram.len().min(buffer.len())
+                }
+            };
             buffer[..len].copy_from_slice(&datagram[..len]);
+            if let (Address::VirtualStream(_), Some(rest @ [_, ..])) = (from, datagram.get(len..)) {
+                endpoint.inbox.push_front((from, rest.to_vec()));
+            }
             control.net.recycle(datagram);
             return Some(Received::Datagram { len, from });
         }
+        if std::mem::take(&mut endpoint.is_broken) {
+            return Some(Received::Broken);
+        }
         std::mem::take(&mut endpoint.is_woken).then_some(Received::Nothing)
+    }
+}
+
+/// As many of the PDUs as there is room for.
+fn fitting(pdus: &[u8], room: usize) -> usize {
+    let come = &pdus[..pdus.len().min(room)];
+    match wire::frames(come).unwrap_or_else(|(whole, _)| whole) {
+        0 => come.len(), // one that is longer than its reader expects
+        whole => whole,
     }
 }
 
@@ -166,6 +187,10 @@ impl Link for SimLink {
     }
 
     fn datagram_bytes_max(&self) -> usize {
+        self.datagram_bytes_max
+    }
+
+    fn unbroken_bytes_max(&self) -> usize {
         self.datagram_bytes_max
     }
 

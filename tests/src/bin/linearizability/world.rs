@@ -76,7 +76,7 @@ impl Script for User {
         self.rng.chance(0.5).then(|| now + RESOLVE)
     }
 
-    fn told(&mut self, call: CallNumber, _id: CallId, outcome: &Outcome) {
+    fn told(&mut self, _now: Instant, call: CallNumber, _id: CallId, outcome: &Outcome) {
         open(&self.history).told(call, outcome);
     }
 }
@@ -187,6 +187,7 @@ fn place_server(control: &mut Control, day: &Day) {
         semantics: day.plan.semantics,
         reply_bytes_max: day.limits.reply_bytes_max,
         orphans: OrphanPolicy::default(),
+        ack: None,
     };
     let rng = Box::new(control.rng(host));
     let machine = Server::new(identity, day.limits.clone(), vec![method], rng);
@@ -278,6 +279,7 @@ fn plan_call(control: &mut Control, rng: &mut dyn Rng, client: HostId, day: &Day
                 deadline,
                 depth: 0,
                 recorded: false,
+                ack: None,
             };
             let cancel_at = gives_up.map(|after| now + after);
             let planned = Planned { connection: 0, spec, arguments: op.encode(), cancel_at };

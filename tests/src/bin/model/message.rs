@@ -134,7 +134,9 @@ fn timeless(pdu: Pdu<'_>) -> Pdu<'_> {
         | Pdu::Owner(_)
         | Pdu::Alive(_)
         | Pdu::Goaway(_)
-        | Pdu::Bye(_) => pdu,
+        | Pdu::Bye(_)
+        | Pdu::Probe(_)
+        | Pdu::Probed(_) => pdu,
     }
 }
 
@@ -200,6 +202,8 @@ impl fmt::Debug for Message {
             Pdu::NoSession(_) => write!(f, "NOSESSION({session:04x})"),
             Pdu::Goaway(_) => write!(f, "GOAWAY({session:04x})"),
             Pdu::Bye(_) => write!(f, "BYE({session:04x})"),
+            Pdu::Probe(probe) => write!(f, "PROBE({session:04x} {})", probe.bytes),
+            Pdu::Probed(probed) => write!(f, "PROBED({session:04x} {})", probed.bytes),
             Pdu::Extend(_) | Pdu::Owner(_) | Pdu::Alive(_) => write!(f, "{pdu:?}"),
         }
     }

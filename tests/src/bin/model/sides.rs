@@ -135,7 +135,15 @@ fn fingerprint(method: usize) -> MethodFingerprint {
 /// A call of a method.
 pub(crate) fn spec(method: usize, deadline: Instant) -> CallSpec {
     let (semantics, depth, recorded) = (METHODS[method], 0, true);
-    CallSpec { method: fingerprint(method), name: 10, semantics, deadline, depth, recorded }
+    CallSpec {
+        method: fingerprint(method),
+        name: 10,
+        semantics,
+        deadline,
+        depth,
+        recorded,
+        ack: None,
+    }
 }
 
 /// A client's address.
@@ -251,11 +259,12 @@ impl ClientSide {
     fn rest(&mut self) {
         let mut hasher = DefaultHasher::new();
         let machine = self.machine.wake();
+        machine.tidy();
         machine.digest(self.now, &mut hasher);
         self.outstanding = machine.outstanding();
         hasher.write_u32(match self.address {
             Address::Virtual(host) => host,
-            Address::Ip(_) => 0,
+            Address::Ip(_) | Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => 0,
         });
         self.digest = hasher.finish();
     }
@@ -288,6 +297,7 @@ impl ServerSide {
             semantics,
             reply_bytes_max: REPLY_BYTES_MAX,
             orphans: if place == WATCHED { BY_QUANTA } else { UNWATCHED },
+            ack: None,
         };
         let methods = METHODS.into_iter().enumerate().map(entry).collect();
         // Two servers that draw alike: only what is hashed tells their session ids apart.
@@ -378,6 +388,7 @@ impl ServerSide {
     fn rest(&mut self) {
         let mut hasher = DefaultHasher::new();
         let machine = self.machine.wake();
+        machine.tidy();
         machine.digest(self.now, &mut hasher);
         self.digest = hasher.finish();
         self.granted = machine.counters().quanta_granted;

@@ -146,10 +146,11 @@ impl<'a> Step<'a> {
         }
         for event in events {
             match event {
-                ClientEvent::Ended { key, call, outcome, .. } => {
+                ClientEvent::Ended(ended) => {
                     let faultless = self.config.faultless;
                     let record = &mut self.state.rest_mut().record;
-                    self.seen.extend(record.on_verdict(key, call, &outcome, faultless));
+                    let (key, call) = (ended.key, ended.call);
+                    self.seen.extend(record.on_verdict(key, call, &ended.outcome, faultless));
                 }
                 ClientEvent::Record { key, call, record } => {
                     self.state.rest_mut().journal.want(key, call, &record);

@@ -156,6 +156,7 @@ impl Script for User {
             deadline: now + self.trial.patience,
             depth: 0,
             recorded: false,
+            ack: None,
         };
         Action::Call(Planned { connection: 0, spec, arguments: Vec::new(), cancel_at: None })
     }
@@ -164,7 +165,7 @@ impl Script for User {
         None
     }
 
-    fn told(&mut self, call: u64, _id: CallId, outcome: &Outcome) {
+    fn told(&mut self, _now: Instant, call: u64, _id: CallId, outcome: &Outcome) {
         let end = match outcome {
             Outcome::Returned(_) | Outcome::Sent => End::Replied,
             Outcome::InDoubt(DoubtCause::NoReply) => End::NoReply,
@@ -250,6 +251,7 @@ fn place_server(
         semantics,
         reply_bytes_max,
         orphans: OrphanPolicy::default(),
+        ack: None,
     };
     let machine = Server::new(identity, limits, vec![method], Box::new(control.rng(host)));
     let handler = Handler { book: Arc::clone(book), executions: 0 };

@@ -37,12 +37,12 @@ struct Verdict {
 pub(crate) fn run(storm: &Storm) -> Result<ExitCode, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
     let journal = folder.path().join("journal");
-    let port = processes::free_port()?;
-    let mut server = start_server(storm, port, &journal, 0)?;
+    let at = storm.transport.place(folder.path())?;
+    let mut server = start_server(storm, &at, &journal, 0)?;
     let mut clients = Vec::new();
     for number in 0..storm.clients {
         let log = folder.path().join(format!("client-{number}"));
-        clients.push((start_client(storm, port, number, &log)?, log));
+        clients.push((start_client(storm, &at, number, &log)?, log));
     }
     let bar = processes::bar(storm.kills)?;
     let mut moments = Moments::new(storm.seed);
@@ -50,7 +50,7 @@ pub(crate) fn run(storm: &Storm) -> Result<ExitCode, Box<dyn Error>> {
         thread::sleep(Duration::from_millis(30 + moments.below(220)));
         server.kill()?;
         server.wait()?;
-        server = start_server(storm, port, &journal, kill)?;
+        server = start_server(storm, &at, &journal, kill)?;
         bar.inc(1);
     }
     thread::sleep(Duration::from_millis(300));
@@ -78,17 +78,17 @@ pub(crate) fn run(storm: &Storm) -> Result<ExitCode, Box<dyn Error>> {
 
 fn start_server(
     storm: &Storm,
-    port: u16,
+    at: &str,
     journal: &Path,
     life: u32,
 ) -> Result<Child, Box<dyn Error>> {
     let seed = storm.seed + 1_000 + u64::from(life);
-    let [port, drop, seed] = [port.to_string(), storm.drop.to_string(), seed.to_string()];
+    let [drop, seed] = [storm.drop.to_string(), seed.to_string()];
     let journal = journal.display().to_string();
     processes::start_server(&[
         "server",
-        "--port",
-        &port,
+        "--at",
+        at,
         "--drop",
         &drop,
         "--seed",
@@ -98,18 +98,12 @@ fn start_server(
     ])
 }
 
-fn start_client(
-    storm: &Storm,
-    port: u16,
-    number: u32,
-    log: &Path,
-) -> Result<Child, Box<dyn Error>> {
+fn start_client(storm: &Storm, at: &str, number: u32, log: &Path) -> Result<Child, Box<dyn Error>> {
     let seed = storm.seed + u64::from(number);
-    let [port, drop, seed] = [port.to_string(), storm.drop.to_string(), seed.to_string()];
+    let [drop, seed] = [storm.drop.to_string(), seed.to_string()];
     let (number, log) = (number.to_string(), log.display().to_string());
     processes::start(&[
-        "client", "--port", &port, "--number", &number, "--drop", &drop, "--seed", &seed, "--log",
-        &log,
+        "client", "--at", at, "--number", &number, "--drop", &drop, "--seed", &seed, "--log", &log,
     ])
 }
 

@@ -1,4 +1,4 @@
-//! The storm: real processes on loopback UDP, datagrams lost each way, the server killed again and
+//! The storm: real processes on this machine, datagrams lost each way (over streams too), the server killed again and
 //! again while clients call an `at_most_once` counter; or server and clients, while money is
 //! transferred `exactly_once` (see [`transfers`]).
 //!
@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use processes::Transport;
 use transfers::StoreKind;
 
 /// Kill a real server again and again, and hold the clients' verdicts against its journal.
@@ -49,6 +50,9 @@ struct Storm {
     /// What is called.
     #[arg(long, value_enum, default_value = "at_most_once")]
     semantics: Semantics,
+    /// What carries the calls.
+    #[arg(long, value_enum, default_value = "udp")]
+    transport: Transport,
     /// Where an `exactly_once` bank keeps its money.
     #[arg(long, value_enum, default_value = "redb")]
     store: StoreKind,

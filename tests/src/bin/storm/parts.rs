@@ -22,9 +22,9 @@ use crate::service::{Counter, CounterClient, CounterService, Journalled};
 /// The server's part.
 #[derive(Args, Debug)]
 pub(crate) struct ServerPart {
-    /// Port on the loopback address.
+    /// The place to serve at.
     #[arg(long)]
-    port: u16,
+    at: String,
     /// The journal.
     #[arg(long)]
     journal: PathBuf,
@@ -41,7 +41,7 @@ pub(crate) struct ServerPart {
 pub(crate) struct ClientPart {
     /// Where the server is.
     #[arg(long)]
-    port: u16,
+    at: String,
     /// Which client this is.
     #[arg(long)]
     number: u64,
@@ -75,9 +75,8 @@ pub(crate) fn world(drop: f64, seed: u64) -> Arc<dyn World> {
 /// Serves until killed.
 pub(crate) fn serve(part: &ServerPart) -> Result<(), Box<dyn Error>> {
     let counter = Journalled::open(&part.journal)?;
-    let place = format!("127.0.0.1:{}", part.port);
     let world = world(part.drop, part.seed);
-    let server = Server::bind_in(&world, &place)?.export(CounterService::new(counter)).spawn()?;
+    let server = Server::bind_in(&world, &part.at)?.export(CounterService::new(counter)).spawn()?;
     println!("{}", server.url());
     io::stdout().flush()?;
     wait_for_end_of_input();
@@ -93,8 +92,7 @@ pub(crate) fn call(part: &ClientPart) -> Result<(), Box<dyn Error>> {
         wait_for_end_of_input();
         stopper.store(true, Ordering::Relaxed);
     });
-    let channel =
-        Channel::connect_in(&world(part.drop, part.seed), &format!("127.0.0.1:{}", part.port))?;
+    let channel = Channel::connect_in(&world(part.drop, part.seed), &part.at)?;
     let counter = CounterClient::on(&channel).with(Options::new().timeout(PATIENCE));
     let mut number = part.number << 32;
     while !stop.load(Ordering::Relaxed) {

@@ -3,9 +3,11 @@
 use std::env;
 use std::error::Error;
 use std::io::{BufRead, BufReader};
-use std::net::UdpSocket;
+use std::net::{TcpListener, UdpSocket};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use clap::ValueEnum;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// The moments at which a storm kills: the same for the same seed.
@@ -25,9 +27,25 @@ impl Moments {
     }
 }
 
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> Result<u16, Box<dyn Error>> {
-    Ok(UdpSocket::bind("127.0.0.1:0")?.local_addr()?.port())
+/// What carries the calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Transport {
+    Udp,
+    Tcp,
+    Unix,
+    Shm,
+}
+
+impl Transport {
+    /// A place for a server that was free a moment ago.
+    pub(crate) fn place(self, folder: &Path) -> Result<String, Box<dyn Error>> {
+        Ok(match self {
+            Self::Udp => UdpSocket::bind("127.0.0.1:0")?.local_addr()?.to_string(),
+            Self::Tcp => format!("tcp://{}", TcpListener::bind("127.0.0.1:0")?.local_addr()?),
+            Self::Unix => format!("unix://{}", folder.join("socket").display()),
+            Self::Shm => format!("shm://{}", folder.join("socket").display()),
+        })
+    }
 }
 
 /// How far the killing is.

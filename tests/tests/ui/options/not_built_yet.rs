@@ -2,7 +2,7 @@ use rpc_runtime::{CallError, service};
 
 #[service]
 trait Bank {
-    #[rpc(ack = "stop_and_wait")]
+    #[rpc(key = "account")]
     fn upload(&self) -> Result<(), CallError>;
     #[rpc(broadcast)]
     fn announce(&self) -> Result<(), CallError>;

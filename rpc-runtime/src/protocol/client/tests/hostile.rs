@@ -164,7 +164,7 @@ impl Mob {
         assert!(client.waiting.len() <= MOST_WAITING + usize::try_from(SLOTS).unwrap());
         assert_eq!(client.calls.len(), self.bench.under_way.len());
         client.slots.check(&client.calls);
-        let waits = |key: &CallKey| matches!(client.calls[key.index].stage, Stage::Waiting);
+        let waits = |key: CallKey| matches!(client.calls[key.index].stage, Stage::Waiting);
         assert!(client.waiting.iter().all(waits));
         let waiting = client.calls.iter().filter(|(_, call)| matches!(call.stage, Stage::Waiting));
         assert_eq!(client.waiting.len(), waiting.count());

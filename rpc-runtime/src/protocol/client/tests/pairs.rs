@@ -100,6 +100,9 @@ impl World {
             }
         }
         self.drain();
+        let in_flight = |call: &Call| call.outgoing.as_ref().map_or(0, |out| out.in_flight());
+        let in_flight = self.client.calls.iter().map(|(_, call)| in_flight(call)).sum::<u32>();
+        assert_eq!(self.client.way.flight(), in_flight, "none is counted that is nobody's");
         self.client.slots.check(&self.client.calls);
         self.client.durable.slots.check(&self.client.calls);
         assert_eq!(self.client.outstanding(), self.waits.len());

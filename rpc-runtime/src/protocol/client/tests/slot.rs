@@ -232,7 +232,7 @@ fn what_cannot_be_sent_ends_at_once_without_a_byte() {
     let spec = bench.spec();
     bench.start(CallSpec { deadline: bench.now, ..spec });
     assert_eq!(bench.outcome(), Outcome::NotSent(NotSentCause::Expired));
-    let largest = crate::protocol::limits::ARGUMENT_BYTES_MAX;
+    let largest = crate::protocol::limits::MESSAGE_BYTES_MAX;
     let key = bench.client.start(bench.now, spec, vec![0; largest + 1]);
     bench.enter(key, spec.deadline);
     assert_eq!(bench.drain(), []);

@@ -116,6 +116,7 @@ fn server_of(life: u32, limits: &Limits) -> Server {
         semantics,
         reply_bytes_max: 64,
         orphans: OrphanPolicy::new(OrphanStrategy::ExpireAndGentle, Duration::from_millis(300)),
+        ack: None,
     };
     let methods = (0..).zip(SEMANTICS).map(entry).collect();
     let identity = ServerIdentity { id: SERVER, incarnation };
@@ -336,9 +337,8 @@ impl World {
 
     /// A call, or a question, ends once, in time, and what is said of it is true.
     fn judge(&mut self, ended: ClientEvent) {
-        let ClientEvent::Ended { key, call, outcome, .. } = ended else {
-            panic!("it keeps no journal")
-        };
+        let ClientEvent::Ended(ended) = ended else { panic!("it keeps no journal") };
+        let (key, call, outcome) = (ended.key, ended.call, ended.outcome);
         let wait = self.waits.remove(&key).expect("ends once");
         assert!(self.now <= wait.until, "ended late");
         let number = wait.number;
@@ -371,7 +371,7 @@ impl World {
         self.facts.push(Fact::new(semantics, deadline));
         let method = MethodFingerprint(100 + method as u64);
         let recorded = false;
-        let spec = CallSpec { method, name: 10, semantics, deadline, depth, recorded };
+        let spec = CallSpec { method, name: 10, semantics, deadline, depth, recorded, ack: None };
         let arguments = number.to_le_bytes().to_vec();
         let key = self.client.start(self.now, spec, arguments);
         self.waits.insert(key, Wait { number, until: deadline });

@@ -3,13 +3,15 @@
 use super::{Place, durable_place, spot_of};
 use crate::ids::{Sequence, SessionId, Space};
 use crate::protocol::HandlerEnd;
+use crate::protocol::fragment::Lane;
 use crate::protocol::server::answers::{Ask, fitted};
 use crate::protocol::server::calls::refused;
+use crate::protocol::server::fragments::Gathered;
 use crate::protocol::server::session::Session;
 use crate::protocol::server::slot::{Live, State, Stored};
 use crate::protocol::server::{Server, ServerEvent, Ticket, TimerKey};
 use crate::time::{Duration, Instant};
-use crate::wire::{Pdu, Refuse, RefuseReason, Request};
+use crate::wire::{Ack, Pdu, Refuse, RefuseReason, Request};
 
 impl Server {
     pub(super) fn on_durable_request(
@@ -37,6 +39,10 @@ impl Server {
         request: &Request<'_>,
     ) {
         let session_time_us = self.sessions.get(&id).map_or(0, |session| session.time_us(now));
+        if request.fragment + 1 < request.fragments {
+            self.counters.duplicates_suppressed += 1; // one answer a message, on its last fragment
+            return;
+        }
         let Some(slot) = self.durable_slot(place) else { return };
         let (index, sequence) = (request.slot, request.sequence);
         if slot.is_mismatch(request.digest) {
@@ -65,6 +71,9 @@ impl Server {
         let (slot, sequence) = (request.slot, request.sequence);
         let ask = Ask { slot, sequence, stamp: 0, transmission: 0 };
         let busy = self.durable_slot(place).is_some_and(|slot| slot.live().is_some());
+        if busy && request.fragment > 0 {
+            return;
+        }
         if busy {
             self.answer_durable_busy(now, place, ask);
             return self.call_off_durable(now, place);
@@ -75,8 +84,15 @@ impl Server {
         }
         session.mark_used(&mut self.sessions_unused);
         self.release_durable(place);
-        match self.why_not(now, id, Space::Durable, request) {
+        let refusal = match self.gather(now, id, Space::Durable, request) {
+            Gathered::Part => return,
+            Gathered::Whole => self.why_not(now, id, Space::Durable, request),
+            Gathered::Refused(reason, push_back) => Some((reason, push_back)),
+        };
+        self.forget_partial(id, Space::Durable, slot);
+        match refusal {
             Some((reason, push_back)) => {
+                self.drop_whole();
                 let Some(slot) = self.new_durable_slot(place) else { return };
                 slot.last = sequence;
                 slot.digest = request.digest;
@@ -90,12 +106,13 @@ impl Server {
 
     fn accept_durable(&mut self, now: Instant, id: SessionId, place: Place, request: &Request<'_>) {
         let Some(&method) = self.by_fingerprint.get(&request.method) else { return };
-        let room = self.methods[method].reply_bytes_max;
+        let room = self.room_for_reply(spot_of(place), method);
         let not_after = self.not_after(now, id, request);
         let Some(caller) = self.sessions.get(&id).map(Session::caller) else { return };
         if self.new_durable_slot(place).is_none() {
             return;
         }
+        let arguments = self.own_arguments(request);
         let Some(slot) = self.durable.generations.get_mut(&place.0).and_then(|generation| {
             generation.live_calls += 1;
             generation.slots.get_mut(&place.1)
@@ -105,7 +122,7 @@ impl Server {
         slot.last = request.sequence;
         slot.digest = request.digest;
         slot.attempt = 1;
-        slot.stored_bytes = room as usize;
+        let before = std::mem::replace(&mut slot.stored_bytes, room);
         let report_at = now + self.limits.working_after;
         let kind = (method, &self.methods[method]);
         let live = Live::queued(now, not_after, (id, request.transmission), kind, report_at);
@@ -115,8 +132,8 @@ impl Server {
         self.timers.set(timer, report_at);
         let call = spot_of(place).call_id(request.sequence);
         let ticket = Ticket { call, attempt: 1, not_after };
-        self.stored_bytes += room as usize;
-        self.hand_over(ticket, method, caller, request);
+        self.store(spot_of(place), before, room);
+        self.hand_over(ticket, method, caller, (request, arguments));
     }
 
     /// Dispatch of a durable call: see [`Server::begin`]. One that was asked for last in a session that
@@ -183,13 +200,15 @@ impl Server {
         let sequence = ticket.call.sequence;
         // In a store that a later life has, that life may run it.
         let is_ours = !self.durable.is_fenced;
-        let Some(slot) = self.durable_slot(place) else { return self.pool.give(body) };
+        let Some(slot) = self.durable_slot(place) else { return self.keep(body) };
         let State::Running(live) = slot.state else {
             unreachable!("only `finish` ends what `begin` began")
         };
         let transmission = live.transmission;
         // What was not committed is as if it had not come, but for answers to its last quantum.
         slot.quantum = if end == HandlerEnd::NotCommitted { live.quantum } else { 0 };
+        let ack = self.methods[live.method].ack;
+        let Some(slot) = self.durable_slot(place) else { return self.keep(body) };
         match end {
             // It was sealed while it ran, or called off, and is known not to have run (H5).
             HandlerEnd::NotCommitted if live.stopped && is_ours => {
@@ -197,24 +216,24 @@ impl Server {
                 slot.quantum = 0;
                 self.counters.not_committed += 1;
                 self.counters.sealed += 1;
-                self.pool.give(body);
+                self.keep(body);
             }
             HandlerEnd::NotCommitted => {
                 slot.last = Sequence(sequence.0 - 1);
                 slot.state = State::Acked;
                 self.counters.not_committed += 1;
-                self.pool.give(body);
+                self.keep(body);
                 return self.settle_durable(place);
             }
             HandlerEnd::BadArguments => {
                 slot.state = refused(RefuseReason::BadArguments, Duration::ZERO);
                 self.counters.refused += 1;
-                self.pool.give(body);
+                self.keep(body);
             }
             // It may have run: nothing is said of it before the store was read again.
             HandlerEnd::Unsettled => {
                 slot.state = State::Closed;
-                self.pool.give(body);
+                self.keep(body);
                 return self.settle_durable(place);
             }
             HandlerEnd::Returned
@@ -226,7 +245,7 @@ impl Server {
                 body.shrink_to(slot.stored_bytes);
                 let passed = now.since(live.arrived).as_micros();
                 let handler_us = u32::try_from(passed).unwrap_or(u32::MAX);
-                slot.state = State::Done(Stored { status, body, handler_us });
+                slot.state = State::Done(Stored { status, body, handler_us, ack });
             }
         }
         let ask = Ask { slot: place.1, sequence, stamp: 0, transmission };
@@ -255,8 +274,8 @@ impl Server {
             | State::Forgotten
             | State::Closed => 0,
         };
-        self.stored_bytes = self.stored_bytes - slot.stored_bytes + used;
-        slot.stored_bytes = used;
+        let before = std::mem::replace(&mut slot.stored_bytes, used);
+        self.store(spot_of(place), before, used);
         self.forget_if_unused(place.0);
         if let Some(id) = session {
             self.close_if_done(id);
@@ -264,18 +283,26 @@ impl Server {
     }
 
     pub(super) fn release_durable(&mut self, place: Place) {
-        let Some(slot) = self.durable_slot(place) else { return };
+        let Some(generation) = self.durable.generations.get_mut(&place.0) else { return };
+        let Some(slot) = generation.slots.get_mut(&place.1) else { return };
+        generation.row_bytes -= std::mem::take(&mut slot.row_bytes);
+        let session = generation.session;
         let freed = std::mem::take(&mut slot.stored_bytes);
         let state = std::mem::replace(&mut slot.state, State::Acked);
-        self.stored_bytes -= freed;
+        self.store(spot_of(place), freed, 0);
+        if let Some(id) = session {
+            self.stop_reply(Lane::new(id, Space::Durable, place.1));
+        }
         if let State::Done(stored) = state {
-            self.pool.give(stored.body);
+            self.keep(stored.body);
         }
     }
 
-    pub(super) fn on_durable_ack(&mut self, place: Place, sequence: Sequence) {
+    pub(super) fn on_durable_ack(&mut self, now: Instant, id: SessionId, place: Place, ack: &Ack) {
         let Some(slot) = self.durable_slot(place) else { return };
-        if slot.last == sequence && matches!(slot.state, State::Done(_)) {
+        let (sequence, lane) = (ack.sequence, Lane::new(id, Space::Durable, ack.slot));
+        let is_done = slot.last == sequence && matches!(slot.state, State::Done(_));
+        if is_done && self.is_acknowledged(now, lane, ack) {
             self.release_durable(place);
             let client = self.durable.generations.get(&place.0).map(|known| known.client);
             if let Some(client) = client {

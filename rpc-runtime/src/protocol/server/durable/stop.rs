@@ -2,6 +2,7 @@
 
 use super::{Place, spot_of};
 use crate::ids::{GenerationId, SessionId, Space};
+use crate::protocol::fragment::Lane;
 use crate::protocol::server::answers::Ask;
 use crate::protocol::server::orphans::Why;
 use crate::protocol::server::slot::State;
@@ -104,6 +105,10 @@ impl Server {
         let Some(known) = self.durable.generations.get(&generation) else { return };
         let session = self.sessions.get(&to);
         let (Some(session), Some(slot)) = (session, known.slots.get(&index)) else { return };
+        if Self::holds_large(session.address, &slot.state) {
+            let lane = Lane::new(to, Space::Durable, index);
+            return self.pour_stored(now, lane, ask.transmission);
+        }
         let envelope = envelope(self.identity.incarnation, session, Space::Durable);
         let explain = |reason, name| self.explanations.of(reason, name, &self.methods);
         if let Some(pdu) = slot.told(ask, session.clock(now), explain) {

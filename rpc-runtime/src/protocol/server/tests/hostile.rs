@@ -12,6 +12,7 @@ fn small() -> Limits {
         calls_queued_max: 3,
         calls_running_max: 3,
         reply_bytes_stored_max: REPLY_BYTES_MAX,
+        reply_bytes_durable_max: 64,
         lease: Duration::from_secs(6),
         deadline_max: Duration::from_secs(10),
         ..Limits::default()
@@ -59,7 +60,9 @@ fn deeds() -> impl Strategy<Value = Deed> {
 fn host(address: Address) -> u32 {
     match address {
         Address::Virtual(host) => host,
-        Address::Ip(_) => unreachable!("all of this is simulated"),
+        Address::Ip(_) | Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => {
+            unreachable!("all of this is simulated")
+        }
     }
 }
 
@@ -237,7 +240,7 @@ impl Mob {
                 })
             }
             _ if late => Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] }),
-            _ => Pdu::Ack(Ack { slot, sequence, cumulative: 1, pad: 0, bitmap: 0 }),
+            _ => Pdu::Ack(Ack { slot, sequence, cumulative: 1, fragments: 1, bitmap: 0 }),
         };
         let incarnation = Incarnation(life);
         self.send(from, &Envelope { space, target: 0, session, incarnation }, &pdu);

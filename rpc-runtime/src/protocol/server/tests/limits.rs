@@ -60,8 +60,12 @@ fn calls_sealed_in_the_queue_count_until_a_handler_asked_for_them() {
 
 #[test]
 fn a_full_reply_budget_refuses_and_evicts_nothing() {
-    // Room for 18 replies of 64 bytes.
-    let limits = Limits { reply_bytes_stored_max: REPLY_BYTES_MAX, ..Limits::default() };
+    // Room for 18 replies of 64 bytes of one session, which leaves twice as much to others.
+    let limits = Limits {
+        reply_bytes_stored_max: 3 * REPLY_BYTES_MAX,
+        reply_bytes_durable_max: 64,
+        ..Limits::default()
+    };
     let mut bench = Bench::with(limits);
     for slot in 0..18 {
         let request = in_slot(&bench, slot);

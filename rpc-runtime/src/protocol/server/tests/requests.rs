@@ -281,17 +281,19 @@ fn server_slot_request_above_with_an_extension_that_may_not_be_skipped_is_refuse
 }
 
 #[test]
-fn server_slot_fragment_above_is_refused_as_too_large_and_stays_so() {
+fn server_slot_fragment_above_of_too_long_a_message_is_refused_and_stays_so() {
     let mut bench = Bench::new();
-    let part = Request { fragments: 2, ..bench.call(1) };
+    let part = Request { fragments: 20_000, ..bench.call(1) };
     assert_eq!(bench.send(&Pdu::Request(part)), [refused(1, RefuseReason::TooLarge)]);
     assert_eq!(bench.duplicate(1), [refused(1, RefuseReason::TooLarge)]);
 }
 
 #[test]
-fn server_slot_fragment_at_or_below_last_is_as_the_request() {
+fn server_slot_fragment_at_last_is_as_the_request_if_it_is_the_last_one() {
     let mut bench = Bench::prepared(Prepared::Done);
     let part = Request { fragments: 2, ..bench.call(LAST) };
+    assert_eq!(bench.send(&Pdu::Request(part)), []);
+    let part = Request { fragment: 1, ..part };
     assert_eq!(bench.send(&Pdu::Request(part)), [returned(LAST, 1)]);
     let older = Request { fragments: 2, ..bench.call(LAST - 1) };
     assert_eq!(bench.send(&Pdu::Request(older)), []);

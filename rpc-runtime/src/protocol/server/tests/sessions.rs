@@ -40,7 +40,7 @@ fn server_session_none_is_silent_about_everything_else() {
     let (slot, sequence) = (SLOT, Sequence(1));
     let extend = Extend { slot, sequence, quantum: 0, answer: Answer::Yes, pad: [0; 3] };
     for pdu in [
-        Pdu::Ack(Ack { slot, sequence, cumulative: 1, pad: 0, bitmap: 0 }),
+        Pdu::Ack(Ack { slot, sequence, cumulative: 1, fragments: 1, bitmap: 0 }),
         Pdu::Extend(extend),
         Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] }),
     ] {

@@ -197,6 +197,7 @@ fn server_slot_cancelled_early_is_still_reported_and_nothing_spins() {
 #[test]
 fn server_slot_that_ends_quickly_leaves_no_timer_but_the_lease() {
     let mut bench = Bench::prepared(Prepared::Done);
+    bench.server.tidy();
     let mut buffer = Vec::new();
     let output = bench.server.poll_output(bench.now, &mut buffer);
     let Output::Wait { why, .. } = output else { panic!("{output:?}") };

@@ -13,11 +13,12 @@ use std::sync::{Mutex, PoisonError};
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::{classify_send, is_of_the_network, longest_datagram};
+use super::{classify_send, enlarge_buffers, is_of_the_network, longest_datagram, path};
 use crate::address::Address;
 use crate::driver::{Link, Received, Sent};
 use crate::reactor::clock;
 use crate::time::{Duration, Instant};
+use crate::wire::DATAGRAM_BYTES_MAX;
 
 /// Names the waker among the sockets' tokens.
 const BELL: Token = Token(usize::MAX);
@@ -34,6 +35,8 @@ pub struct Several {
     bell: Waker,
     is_rung: AtomicBool,
     routes: Mutex<Routes>,
+    /// Whether the system leaves datagrams of all of them in one piece.
+    is_unbroken: bool,
     errors: AtomicU64,
 }
 
@@ -55,9 +58,13 @@ impl Several {
         let bell = Waker::new(poll.registry(), BELL)?;
         let mut joined = Vec::with_capacity(sockets.len());
         let mut locals = Vec::with_capacity(sockets.len());
+        let mut is_unbroken = true;
         for (index, socket) in sockets.into_iter().enumerate() {
             socket.set_nonblocking(true)?;
-            locals.push(socket.local_addr()?);
+            let local = socket.local_addr()?;
+            enlarge_buffers(&socket);
+            is_unbroken &= path::forbid_fragments(&socket, &local);
+            locals.push(local);
             let mut socket = UdpSocket::from_std(socket);
             poll.registry().register(&mut socket, Token(index), Interest::READABLE)?;
             joined.push(socket);
@@ -71,6 +78,7 @@ impl Several {
             bell,
             is_rung: AtomicBool::new(false),
             routes: Mutex::new(Routes::new()),
+            is_unbroken,
             errors: AtomicU64::new(0),
         })
     }
@@ -120,6 +128,10 @@ impl Link for Several {
 
     fn datagram_bytes_max(&self) -> usize {
         self.locals.iter().map(longest_datagram).min().unwrap_or(0)
+    }
+
+    fn unbroken_bytes_max(&self) -> usize {
+        if self.is_unbroken { self.datagram_bytes_max() } else { DATAGRAM_BYTES_MAX }
     }
 
     fn send(&self, to: Address, datagram: &[u8]) -> Sent {

@@ -55,7 +55,7 @@ impl Verdict {
 struct Scene<'s> {
     storm: &'s Storm,
     folder: &'s Path,
-    port: u16,
+    at: String,
     store: String,
     server: Child,
     tellers: Vec<Child>,
@@ -105,9 +105,9 @@ fn make_tables(config: &str) -> Result<(), Box<dyn Error>> {
 
 /// Kills until the number is full, and lets the tellers end; says how many of whom were killed.
 fn blow(storm: &Storm, folder: &Path, store: String) -> Result<(u32, u32), Box<dyn Error>> {
-    let port = processes::free_port()?;
-    let server = start_server(storm, port, &store, 0)?;
-    let mut scene = Scene { storm, folder, port, store, server, tellers: Vec::new(), lives: 0 };
+    let at = storm.transport.place(folder)?;
+    let server = start_server(storm, &at, &store, 0)?;
+    let mut scene = Scene { storm, folder, at, store, server, tellers: Vec::new(), lives: 0 };
     for number in 0..storm.clients {
         let teller = scene.start_teller(number)?;
         scene.tellers.push(teller);
@@ -143,28 +143,27 @@ fn blow(storm: &Storm, folder: &Path, store: String) -> Result<(u32, u32), Box<d
     Ok((servers, clients))
 }
 
-fn start_server(storm: &Storm, port: u16, store: &str, life: u64) -> Result<Child, Box<dyn Error>> {
+fn start_server(storm: &Storm, at: &str, store: &str, life: u64) -> Result<Child, Box<dyn Error>> {
     let kind = match storm.store {
         StoreKind::Redb => "redb",
         StoreKind::Postgres => "postgres",
     };
-    let (port, seed) = (port.to_string(), (storm.seed + 1_000 + life).to_string());
+    let seed = (storm.seed + 1_000 + life).to_string();
     let drop = storm.drop.to_string();
     processes::start_server(&[
-        "bank", "--port", &port, "--store", kind, "--place", store, "--drop", &drop, "--seed",
-        &seed,
+        "bank", "--at", at, "--store", kind, "--place", store, "--drop", &drop, "--seed", &seed,
     ])
 }
 
 impl Scene<'_> {
     fn start_teller(&mut self, number: u32) -> Result<Child, Box<dyn Error>> {
         self.lives += 1;
-        let (port, number) = (self.port.to_string(), number.to_string());
+        let number = number.to_string();
         let (drop, seed) =
             (self.storm.drop.to_string(), (self.storm.seed + self.lives).to_string());
         let folder = self.folder.display().to_string();
         processes::start(&[
-            "teller", "--port", &port, "--number", &number, "--folder", &folder, "--drop", &drop,
+            "teller", "--at", &self.at, "--number", &number, "--folder", &folder, "--drop", &drop,
             "--seed", &seed,
         ])
     }
@@ -173,7 +172,7 @@ impl Scene<'_> {
         self.lives += 1;
         self.server.kill()?;
         self.server.wait()?;
-        self.server = start_server(self.storm, self.port, &self.store, self.lives)?;
+        self.server = start_server(self.storm, &self.at, &self.store, self.lives)?;
         Ok(())
     }
 

@@ -19,7 +19,7 @@ use crate::parts::{wait_for_end_of_input, world};
 pub(crate) struct BankPart {
     /// Port on the loopback address.
     #[arg(long)]
-    port: u16,
+    at: String,
     /// What kind of store.
     #[arg(long, value_enum)]
     store: StoreKind,
@@ -45,8 +45,8 @@ pub(crate) fn serve(part: &BankPart) -> Result<(), Box<dyn Error>> {
 fn serve_on<S: Books + Store>(part: &BankPart, store: S) -> Result<(), Box<dyn Error>> {
     let store = Durable::start(store)?;
     let service = BankService::durable(&store, |tx, call| call.on(&Open::<S>::new(tx)));
-    let place = format!("127.0.0.1:{}", part.port);
-    let server = Server::bind_in(&world(part.drop, part.seed), &place)?.export(service).spawn()?;
+    let server =
+        Server::bind_in(&world(part.drop, part.seed), &part.at)?.export(service).spawn()?;
     println!("{}", server.url());
     io::stdout().flush()?;
     wait_for_end_of_input();

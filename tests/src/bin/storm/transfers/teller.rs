@@ -23,7 +23,7 @@ use crate::parts::{wait_for_end_of_input, world};
 pub(crate) struct TellerPart {
     /// Where the bank is.
     #[arg(long)]
-    port: u16,
+    at: String,
     /// Which teller this is.
     #[arg(long)]
     number: u64,
@@ -58,8 +58,7 @@ pub(crate) fn call(part: &TellerPart) -> Result<(), Failed> {
     let log_path = part.folder.join(format!("log-{}", part.number));
     let before = log::read(&log_path)?;
     let journal = Journal::open(part.folder.join(format!("journal-{}", part.number)))?;
-    let place = format!("127.0.0.1:{}", part.port);
-    let channel = Channel::connect_in(&world(part.drop, part.seed), &place)?;
+    let channel = Channel::connect_in(&world(part.drop, part.seed), &part.at)?;
     let channel = channel.with_journal(&journal)?.with(Options::new().timeout(PATIENCE));
     let last = before.keys().next_back().copied().unwrap_or(part.number << 32);
     let teller = Arc::new(Teller {

@@ -49,21 +49,47 @@ fn durable_slot_key_a_store_that_fails_gives_no_session_and_a_wait() {
     assert!(bench.server.sessions.is_empty());
 }
 
-#[test]
-fn durable_slot_key_replies_that_do_not_fit_give_no_session() {
-    let limits = Limits { reply_bytes_stored_max: REPLY_BYTES_MAX, ..Limits::default() };
-    let mut bench = Bench::empty(limits);
-    bench.server.enable_durable();
-    let hello = Hello { durable: 1, ..bench.hello() };
+/// A client asks for its generation, in which the store has one reply of so many bytes.
+fn come_back_to(bench: &mut Bench, client: u64, bytes: usize) -> Vec<Said> {
+    bench.openings.clear();
+    let hello = Hello { client: ClientId(client), durable: 1, ..bench.hello() };
     bench.prove(&hello);
     let (key, _) = bench.openings[0];
-    let body = vec![7; REPLY_BYTES_MAX + 1];
+    let body = vec![7; bytes];
     let rows = vec![row(1, Some((ReplyStatus::Returned, &body)))];
-    let table = DurableTable { generation: GENERATION, rows };
+    let table = DurableTable { generation: GenerationId(client), rows };
     bench.server.generation_opened(bench.now, key, Some(table));
-    let said = bench.said();
+    let all = bench.drain();
+    if let [(_, envelope, Said::Welcome(_))] = &all[..] {
+        bench.session = envelope.session;
+    }
+    all.into_iter().map(|(_, _, said)| said).collect()
+}
+
+#[test]
+fn durable_slot_key_replies_that_do_not_fit_beside_others_wait_and_alone_they_always_fit() {
+    let limits = Limits {
+        reply_bytes_stored_max: REPLY_BYTES_MAX,
+        reply_bytes_durable_max: 64,
+        ..Limits::default()
+    };
+    let mut bench = Bench::empty(limits);
+    bench.server.enable_durable();
+    // More than fits: of a life with other limits, or of acknowledgements that the store never had.
+    let said = come_back_to(&mut bench, 21, REPLY_BYTES_MAX + 1);
+    assert!(matches!(said[..], [Said::Welcome(_)]), "{said:?}");
+    assert_eq!(bench.server.stored_bytes(), 0, "calls of this life have all the room they had");
+    let first = bench.session;
+    let said = come_back_to(&mut bench, 22, 1);
     assert!(matches!(said[..], [Said::Reject(_)]), "{said:?}");
-    assert_eq!(bench.server.stored_bytes(), 0);
+    bench.session = first;
+    let full = Ack { slot: SLOT, sequence: Sequence(1), cumulative: 2, fragments: 2, bitmap: 0 };
+    let envelope = Envelope { space: Space::Durable, ..bench.envelope() };
+    bench.send_as(bench.from, &envelope, &Pdu::Ack(full));
+    let said = come_back_to(&mut bench, 22, 1);
+    assert!(matches!(said[..], [Said::Welcome(_)]), "{said:?}");
+    let told = bench.d_ping(1);
+    assert_eq!(told, [failed(1, 0, ReplyStatus::Returned, &[7])]);
 }
 
 #[test]
@@ -395,7 +421,13 @@ fn durable_slots_take_memory_for_what_they_remember_and_not_for_questions() {
     for slot in (0..2_000).map(SlotIndex) {
         let sequence = Sequence(1);
         bench.send_durable(&Pdu::Ping(Ping { slot, sequence, stamp: 0 }));
-        bench.send_durable(&Pdu::Ack(Ack { slot, sequence, cumulative: 1, pad: 0, bitmap: 0 }));
+        bench.send_durable(&Pdu::Ack(Ack {
+            slot,
+            sequence,
+            cumulative: 1,
+            fragments: 1,
+            bitmap: 0,
+        }));
     }
     assert_eq!(remembered(&bench), 0);
 }

@@ -1,0 +1,98 @@
+//! What an address says of the way to it: how much leaves at once.
+//!
+//! Datagrams are as long as every path carries them until it was probed (`client/size.rs`,
+//! `server/size.rs`); streams are cut by nobody.
+
+use crate::address::Address;
+use crate::wire::{DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX, HEADER_BYTES, Reply, Request};
+
+/// The longest datagram, or write to a stream, that goes to an address of which nothing else is known,
+/// in bytes.
+pub(crate) const fn datagram_bytes(to: Address) -> usize {
+    match to {
+        Address::Ip(_) | Address::Virtual(_) => DATAGRAM_BYTES_MAX,
+        Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => FRAME_BYTES_MAX,
+    }
+}
+
+/// Lengths of datagrams that a path is probed for, in bytes: Ethernet's, that of its jumbo frames, and
+/// that of the interface by which a machine talks to itself, each less 48 for IPv6 and UDP.
+pub(crate) const PROBED_BYTES: [usize; 3] = [1_500 - 48, 9_000 - 48, 65_536 - 48];
+
+/// The longest datagram that is ever sent, in bytes.
+pub(crate) const LONGEST_DATAGRAM_BYTES: usize = PROBED_BYTES[PROBED_BYTES.len() - 1];
+
+/// The longest datagram that may go to an address once its path was probed, where `limit_bytes` is the
+/// most that either side takes.
+pub(crate) fn probed_bytes_max(to: Address, limit_bytes: usize) -> usize {
+    match to {
+        Address::Ip(_) | Address::Virtual(_) => {
+            limit_bytes.clamp(DATAGRAM_BYTES_MAX, LONGEST_DATAGRAM_BYTES)
+        }
+        Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => FRAME_BYTES_MAX,
+    }
+}
+
+/// Once a datagram is so long, no other PDU joins it, in bytes: in a stream less than there might be, so
+/// that its reader is at work on the first calls while the next are written.
+pub(crate) const fn gathered_bytes(to: Address) -> usize {
+    match to {
+        Address::Ip(_) | Address::Virtual(_) => DATAGRAM_BYTES_MAX,
+        Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => STREAM_GATHERED_BYTES,
+    }
+}
+
+/// So many datagrams are gathered for one system call; of a stream one write.
+pub(crate) const fn gathered_datagrams(to: Address) -> usize {
+    match to {
+        Address::Ip(_) => GATHERED_DATAGRAMS,
+        Address::Virtual(_) | Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => 1,
+    }
+}
+
+const GATHERED_DATAGRAMS: usize = 8;
+
+const STREAM_GATHERED_BYTES: usize = 4 * 1024;
+
+/// Whether what leaves for an address comes in order, or not at all.
+pub(crate) const fn is_stream(to: Address) -> bool {
+    match to {
+        Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => true,
+        Address::Ip(_) | Address::Virtual(_) => false,
+    }
+}
+
+/// The longest argument bytes that one REQUEST to, or from, an address carries whatever the path.
+pub(crate) const fn argument_bytes(address: Address) -> usize {
+    argument_bytes_in(datagram_bytes(address))
+}
+
+/// The longest reply bytes that one REPLY to, or from, an address carries whatever the path.
+pub(crate) const fn reply_bytes(address: Address) -> usize {
+    reply_bytes_in(datagram_bytes(address))
+}
+
+/// The longest argument bytes of a REQUEST in a datagram of this length.
+pub(crate) const fn argument_bytes_in(datagram_bytes: usize) -> usize {
+    datagram_bytes - HEADER_BYTES - Request::LEN
+}
+
+/// The longest reply bytes of a REPLY in a datagram of this length.
+pub(crate) const fn reply_bytes_in(datagram_bytes: usize) -> usize {
+    datagram_bytes - HEADER_BYTES - Reply::LEN
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_probed_for_what_both_sides_take_and_a_stream_never() {
+        let there = Address::Virtual(1);
+        assert_eq!(probed_bytes_max(there, 0), DATAGRAM_BYTES_MAX);
+        assert_eq!(probed_bytes_max(there, 9_000), 9_000);
+        assert_eq!(probed_bytes_max(there, usize::MAX), LONGEST_DATAGRAM_BYTES);
+        let stream = Address::Local(1);
+        assert_eq!(probed_bytes_max(stream, usize::MAX), datagram_bytes(stream));
+    }
+}
