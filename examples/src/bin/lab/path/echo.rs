@@ -93,15 +93,20 @@ impl Echo {
         Ok(Self { socket, buffer: vec![0; bytes], alone: pair(transport, &alone_in)? })
     }
 
-    /// Sends and waits for the echo, so many times.
+    /// Sends and waits for the echo, so many times, after one that is not timed.
     pub(super) fn call(&mut self, calls: u64, into: &mut Samples) -> io::Result<()> {
+        self.echo()?;
         for _ in 0..calls {
             let started = Instant::now();
-            self.socket.send(&self.buffer)?;
-            self.socket.receive(&mut self.buffer)?;
+            self.echo()?;
             into.add_raw(started.elapsed());
         }
         Ok(())
+    }
+
+    fn echo(&mut self) -> io::Result<()> {
+        self.socket.send(&self.buffer)?;
+        self.socket.receive(&mut self.buffer)
     }
 
     /// How long a receive takes whose datagram waits already.
