@@ -6,6 +6,7 @@
 use std::process::Command;
 use std::time::Duration;
 
+use clap::Parser as _;
 use examples::bank::{Bank, BankError, BankService, MyBank};
 use rpc_runtime::server::Running;
 use rpc_runtime::{Binder, CallError, Server, Service, service};
@@ -81,6 +82,37 @@ fn a_call_that_ran_and_failed_is_70_and_one_that_may_have_run_76() {
     assert_eq!(code, 76, "{complaint}");
     assert!(out.starts_with("asked what became of it: Ok("), "{out}");
     assert!(complaint.starts_with("error: may have executed: no reply from "), "{complaint}");
+}
+
+/// Runs the binder's own command line: exit code, output, complaints.
+fn command(words: &[&str]) -> (u8, String, String) {
+    let cli = rpc_binder::cli::Cli::try_parse_from([&["rpc-binder"], words].concat()).unwrap();
+    let (mut out, mut complaints) = (Vec::new(), Vec::new());
+    let code = rpc_binder::command::run(&cli, &mut out, &mut complaints).unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (code, text(out), text(complaints))
+}
+
+#[test]
+fn anybody_can_call_the_bank_from_the_command_line() {
+    let town = Town::with(BankService::new(MyBank::with(&[("ann", 100), ("bob", 0)])));
+    let url = town.binder.url();
+    let call =
+        |method: &str, arguments: &str| command(&["call", method, arguments, "--binder", &url]);
+    assert_eq!(
+        call("bank.transfer", r#"{"from":"ann","to":"bob","cents":30}"#),
+        (0, "70\n".into(), String::new())
+    );
+    assert_eq!(
+        call("bank.transfer", r#"{"from":"ann","to":"bob","cents":"ten"}"#),
+        (2, "".into(), "rpc-binder: bank.transfer: cents: expected u64, found \"ten\"\n".into())
+    );
+    let text = "rpc-binder: bank 1.0 has no method \"transfre\"; did you mean \"transfer\"?\n";
+    assert_eq!(call("bank.transfre", "{}"), (1, "".into(), text.into()));
+    assert_eq!(
+        call("bank.transfer", r#"["ann","bob",71]"#),
+        (3, "{\"NoFunds\":{\"short\":1}}\n".into(), String::new())
+    );
 }
 
 /// Another bank of that name.

@@ -2,10 +2,15 @@
 //!
 //! Knows words, defaults and how a duration is written; does not know how anything is done.
 
+use std::ffi::OsString;
+use std::path::PathBuf;
+
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 use rpc_runtime::binder::VersionRequirement;
 use rpc_runtime::binder::model::check_name;
+use rpc_runtime::ids::ServerId;
 use rpc_runtime::time::Duration;
 
 /// Where a binder listens and is looked for unless told otherwise.
@@ -15,6 +20,16 @@ pub const DEFAULT_URL: &str = "udp://127.0.0.1:7000";
 const EXIT_CODES: &str = "Exit code: 0 done, 1 not found or refused, 2 wrong usage; 75 no binder \
                           reached, 76 or 70 it did not answer as it should, 78 an address that \
                           cannot be used.";
+
+/// As [`EXIT_CODES`], where a method was called.
+const CALL_EXIT_CODES: &str = "Exit code: 0 the method returned, 3 it returned an error of its own \
+                               (both are printed), 1 no such service or method, 2 wrong usage or \
+                               arguments; 75 or 78 the call did not run, 70 it ran and failed, 76 \
+                               nobody knows.\n\nValues are JSON as serde_json writes it, but bytes \
+                               are text in hexadecimal, integers beyond 2^53 text in decimals, and \
+                               maps whose keys are no text lists of pairs. An exactly_once method \
+                               runs once, over crashes of its server too; but this command keeps no \
+                               journal, so a call of which nobody knows is not asked about later.";
 
 /// Servers register with the binder; clients ask it where a service is.
 #[derive(Clone, Debug, PartialEq, Eq, Parser)]
@@ -33,7 +48,7 @@ pub struct Cli {
 /// What to do.
 #[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
 pub enum Command {
-    /// Run a binder until SIGTERM or SIGINT; it keeps its registrations in memory
+    /// Run a binder until SIGTERM or SIGINT
     Serve {
         /// Where to listen; port 0 takes a free one, which is printed
         #[arg(long, value_name = "URL", default_value = DEFAULT_URL)]
@@ -42,6 +57,12 @@ pub enum Command {
         /// How long a registration is believed without a renewal
         #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_lease)]
         lease: Duration,
+
+        /// The folder in which registrations last; `none` keeps them in memory [default: rpc-binder in
+        /// the user's folder for state]
+        #[arg(long, value_name = "FOLDER", env = "RPC_BINDER_STORE", hide_env_values = true)]
+        #[arg(value_parser = parse_place)]
+        store: Option<Lasting>,
     },
     /// Show all registrations
     List {
@@ -63,6 +84,101 @@ pub enum Command {
         #[command(flatten)]
         ask: Ask,
     },
+    /// Show what a service offers: each method with its parameters, result, error and semantics
+    Describe {
+        /// The service's name
+        #[arg(value_parser = parse_name)]
+        name: String,
+
+        /// Which of its servers.
+        #[command(flatten)]
+        which: Which,
+
+        /// Whom to ask.
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Call a method, and print what it returns as JSON
+    #[command(after_help = CALL_EXIT_CODES)]
+    Call(Call),
+    /// Print a script that completes this command line in a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Which of a service's servers.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Which {
+    /// The versions that will do; of several the highest
+    #[arg(long, value_name = "REQUIREMENT", default_value = "*")]
+    pub version: VersionRequirement,
+
+    /// This server and no other one, by its id
+    #[arg(long, value_name = "ID", value_parser = parse_server)]
+    pub server: Option<ServerId>,
+}
+
+/// A call.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Call {
+    /// The service and its method, such as `bank.transfer`
+    #[arg(value_name = "NAME.METHOD", value_parser = parse_target)]
+    pub target: Target,
+
+    /// The arguments as JSON: an object by name or a list; `-` reads stdin
+    #[arg(value_name = "JSON", default_value = "{}", hide_default_value = true)]
+    #[arg(allow_hyphen_values = true)]
+    pub arguments: String,
+
+    /// Which of its servers.
+    #[command(flatten)]
+    pub which: Which,
+
+    /// The binder to ask
+    #[arg(long, value_name = "URL", env = "RPC_BINDER", hide_env_values = true)]
+    #[arg(default_value = DEFAULT_URL)]
+    pub binder: String,
+
+    /// How long to wait for the reply, and for the binder if that is less than 2s
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_duration)]
+    pub timeout: Duration,
+}
+
+/// A method of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The service's name.
+    pub service: String,
+    /// The method's name on the wire.
+    pub method: String,
+}
+
+/// Where registrations last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lasting {
+    /// In this folder.
+    In(PathBuf),
+    /// Nowhere: a binder that restarts knows nobody.
+    Nowhere,
+}
+
+impl Lasting {
+    /// Where they last unless somebody says otherwise: where services of the system keep their state if
+    /// it is one of them, else among the user's own files.
+    ///
+    /// # Errors
+    ///
+    /// The environment names no folder for it.
+    pub fn by_default(variable: impl Fn(&str) -> Option<OsString>) -> Result<Self, String> {
+        let folder = |name| variable(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let of_user = || folder("HOME").map(|home| home.join(".local/state"));
+        let of_user = || folder("XDG_STATE_HOME").or_else(of_user);
+        let place = folder("STATE_DIRECTORY").or_else(|| Some(of_user()?.join("rpc-binder")));
+        let nowhere = "no HOME is set: say where registrations are to last: --store FOLDER";
+        place.map(Self::In).ok_or_else(|| nowhere.to_owned())
+    }
 }
 
 /// Whom to ask, and how patiently.
@@ -92,8 +208,29 @@ fn parse_lease(text: &str) -> Result<Duration, String> {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "clap takes parsers that may fail")]
+fn parse_place(text: &str) -> Result<Lasting, String> {
+    Ok(if text == "none" { Lasting::Nowhere } else { Lasting::In(text.into()) })
+}
+
 fn parse_name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned())
+}
+
+fn parse_server(text: &str) -> Result<ServerId, String> {
+    let id = u64::from_str_radix(text, 16).ok().filter(|_| !text.starts_with('+'));
+    id.map(ServerId).filter(|id| id.is_some()).ok_or_else(|| {
+        format!("{text:?} is no server's id: those of `list` have up to 16 digits, 0-9 and a-f")
+    })
+}
+
+fn parse_target(text: &str) -> Result<Target, String> {
+    match text.rsplit_once('.') {
+        Some((service, method)) if !method.is_empty() => {
+            Ok(Target { service: parse_name(service)?, method: method.to_owned() })
+        }
+        Some(_) | None => Err(format!("{text:?} names no method: write service.method")),
+    }
 }
 
 /// Reads a duration: numbers with units (us, ms, s, m, h), such as `500ms`, `2s` or `1m 30s`.
@@ -154,15 +291,44 @@ mod tests {
     fn serve_listens_at_the_default_place_with_leases_of_ten_seconds() {
         let cli = parse(&["serve"]).unwrap();
         let lease = Duration::from_secs(10);
-        assert_eq!(cli.command, Command::Serve { listen: DEFAULT_URL.into(), lease });
+        assert_eq!(cli.command, Command::Serve { listen: DEFAULT_URL.into(), lease, store: None });
         assert!(!cli.json);
+        let store = |words: &[&str]| {
+            let Command::Serve { store, .. } = parse(words).unwrap().command else { panic!() };
+            store
+        };
+        assert_eq!(store(&["serve", "--store", "none"]), Some(Lasting::Nowhere));
+        assert_eq!(store(&["serve", "--store", "a/b"]), Some(Lasting::In("a/b".into())));
+    }
+
+    #[test]
+    fn registrations_last_among_the_users_files_unless_told() {
+        let with = |set: &[(&str, &str)]| {
+            let set: std::collections::BTreeMap<_, _> = set.iter().copied().collect();
+            Lasting::by_default(|name| set.get(name).map(OsString::from))
+        };
+        let home = ("HOME", "/home/ann");
+        assert_eq!(with(&[home]), Ok(Lasting::In("/home/ann/.local/state/rpc-binder".into())));
+        assert_eq!(
+            with(&[home, ("XDG_STATE_HOME", "/var/x")]),
+            Ok(Lasting::In("/var/x/rpc-binder".into()))
+        );
+        assert_eq!(
+            with(&[home, ("STATE_DIRECTORY", "/var/lib/binder")]),
+            Ok(Lasting::In("/var/lib/binder".into()))
+        );
+        assert!(with(&[("HOME", "")]).unwrap_err().contains("--store FOLDER"));
     }
 
     #[test]
     fn a_lookup_takes_any_version_unless_told() {
         let version = |words: &[&str]| match parse(words).unwrap().command {
             Command::Lookup { version, .. } => version.to_string(),
-            other @ (Command::Serve { .. } | Command::List { .. }) => panic!("{other:?}"),
+            other @ (Command::Serve { .. }
+            | Command::List { .. }
+            | Command::Describe { .. }
+            | Command::Call(_)
+            | Command::Completions { .. }) => panic!("{other:?}"),
         };
         assert_eq!(version(&["lookup", "bank"]), "*");
         assert_eq!(version(&["lookup", "bank", ">=1.2, <2", "--json"]), ">=1.2, <2");
@@ -198,6 +364,36 @@ mod tests {
     }
 
     #[test]
+    fn a_call_names_its_method_and_takes_its_arguments_as_they_are() {
+        let call = |words: &[&str]| match parse(&[&["call"], words].concat()).unwrap().command {
+            Command::Call(call) => call,
+            other @ (Command::Serve { .. }
+            | Command::List { .. }
+            | Command::Lookup { .. }
+            | Command::Describe { .. }
+            | Command::Completions { .. }) => panic!("{other:?}"),
+        };
+        let plain = call(&["rpc.binder.list"]);
+        assert_eq!((&*plain.target.service, &*plain.target.method), ("rpc.binder", "list"));
+        assert_eq!((&*plain.arguments, plain.which.server), ("{}", None));
+        assert_eq!(call(&["bank.note", "-"]).arguments, "-");
+        assert_eq!(call(&["bank.note", "-7"]).arguments, "-7");
+        let chosen = call(&["a.b", "[1]", "--server", "7f3a", "--version", "1.2"]);
+        assert_eq!(chosen.which.server, Some(ServerId(0x7f3a)));
+        assert_eq!(chosen.which.version.to_string(), "1.2");
+        assert_eq!(
+            complaint(&["call", "bank"]),
+            "error: invalid value 'bank' for '<NAME.METHOD>': \"bank\" names no method: write \
+             service.method"
+        );
+        assert_eq!(
+            complaint(&["call", "a.b", "--server", "x"]),
+            "error: invalid value 'x' for '--server <ID>': \"x\" is no server's id: those of `list` \
+             have up to 16 digits, 0-9 and a-f"
+        );
+    }
+
+    #[test]
     fn durations_are_numbers_with_units() {
         assert_eq!(parse_duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(parse_duration("1m 30s"), Ok(Duration::from_secs(90)));
@@ -214,7 +410,7 @@ mod tests {
         insta::assert_snapshot!(help);
         let mut command = Cli::command().term_width(100);
         command.build();
-        for name in ["serve", "list", "lookup"] {
+        for name in ["serve", "list", "lookup", "describe", "call", "completions"] {
             let part = command.find_subcommand_mut(name).unwrap().render_help().to_string();
             insta::assert_snapshot!(format!("{name}_help"), part);
         }

@@ -1,19 +1,26 @@
 //! The binder: servers register by name, version, id and address; clients look them up.
 //!
 //! ```text
-//!   rpc-binder serve            list, lookup
-//!        │                          │
-//!        ▼                          ▼
-//!     daemon ── registry          cli ── render
-//!        │      (sans-IO)           │    (pure)
+//!   rpc-binder serve            list, lookup      describe, call
+//!        │                          │                  │
+//!        ▼                          ▼                  ▼
+//!     daemon ── desk ── registry  cli ── render      find ── json
+//!        │       │     (sans-IO)    │    (pure)        │     (pure)
+//!        │     store                │                  │
 //!        └────── rpc_runtime::binder: the binder's own #[service] ──┘
 //! ```
 //!
-//! Start reading at [`registry`]. The binder's interface, and what servers and clients use of it,
+//! Start reading at [`registry`], or for calls without types at [`json`]. The binder's interface, and what servers and clients use of it,
 //! stand in `rpc_runtime::binder`.
 
+pub mod json;
 pub mod registry;
+pub mod store;
+pub mod desk;
 pub mod render;
 pub mod cli;
 pub mod daemon;
+mod find;
+mod describe;
+mod call;
 pub mod command;

@@ -1,30 +1,39 @@
 //! The binder's memory: who is registered, until when, and who fits a client's wish.
 //!
-//! Knows leases, lives of servers, secrets, limits and which interfaces may be live side by side.
-//! Does not know any clock, socket or thread: the time and the randomness are arguments, so every
-//! run can be replayed. It is volatile: a restarted binder knows nobody, and servers register again.
+//! ```text
+//!   request ──plan──► Plan ──changes──► store ──kept──► apply ──► what clients see
+//! ```
 //!
-//! A registration is *announced* first and *live* once all methods of its interface are described,
-//! because an interface may be longer than a datagram. An expired one is shown for a while in
-//! listings and never handed to a client.
+//! Knows leases, lives of servers, secrets, limits and which interfaces may be live side by side.
+//! Does not know any clock, socket, thread or disk: the time and the randomness are arguments, so
+//! every run can be replayed. What is to last is *planned* first ([`plan`]), and *applied* once a
+//! store has it: nobody sees a registration, or the end of one, that a crash could take back.
+//! Renewals are not kept: after a restart every registration has one whole lease to be renewed in.
+//!
+//! An expired registration is shown for a while in listings and never handed to a client.
 
 mod admission;
 mod compatibility;
+mod interfaces;
+pub mod plan;
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use rpc_runtime::binder::model::{PAGE_BYTES_MAX, check_name};
+use rpc_runtime::binder::model::{DESCRIPTION_BYTES_MAX, PAGE_BYTES_MAX, check_name};
 use rpc_runtime::binder::{
-    BinderError, Entries, Entry, EntryState, Lease, MethodDescription, Methods, Place,
-    Registration, RegistrationId, Secret, Version, VersionRequirement,
+    BinderError, Entries, Entry, EntryState, Lease, Methods, Place, RegistrationId, Report,
+    Revision, Secret, Version, VersionRequirement,
 };
 use rpc_runtime::ids::ServerId;
 use rpc_runtime::random::Rng;
 use rpc_runtime::time::{Duration, Instant};
 
+use interfaces::Interfaces;
 use record::Record;
+
+pub use record::Kept;
 
 /// What a registry holds at most, and how long it believes what it is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +42,9 @@ pub struct Limits {
     pub lease: Duration,
     /// How long an expired registration is shown.
     pub expired_kept: Duration,
+    /// For how long clients still see a registration whose lease is over, while the store is told. What
+    /// is not kept at all needs no such time.
+    pub settles: Duration,
     /// Registrations in all.
     pub registrations_max: u32,
     /// Registrations of one server, over all names and versions.
@@ -41,18 +53,21 @@ pub struct Limits {
     pub methods_max: u32,
     /// Descriptions of one interface's methods, in bytes.
     pub description_bytes_max: u32,
+    /// Descriptions of all interfaces, in bytes.
+    pub descriptions_bytes_max: u32,
 }
 
 impl Default for Limits {
-    /// At most 64 MiB of descriptions, if every server had the largest and each its own.
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(10),
             expired_kept: Duration::from_secs(60),
-            registrations_max: 4096,
+            settles: Duration::ZERO,
+            registrations_max: 131_072,
             server_registrations_max: 64,
             methods_max: 256,
-            description_bytes_max: 16 << 10,
+            description_bytes_max: DESCRIPTION_BYTES_MAX,
+            descriptions_bytes_max: 64 << 20,
         }
     }
 }
@@ -64,21 +79,35 @@ pub struct Registry {
     rng: Box<dyn Rng>,
     records: BTreeMap<RegistrationId, Record>,
     by_place: BTreeMap<Place, RegistrationId>,
-    by_server: BTreeMap<ServerId, BTreeSet<RegistrationId>>,
-    by_lease_end: BTreeSet<(Instant, RegistrationId)>,
+    by_server: BTreeSet<(ServerId, RegistrationId)>,
+    /// When to look at a record again: not after its lease ends, and perhaps before.
+    looks: BTreeSet<(Instant, RegistrationId)>,
+    /// Those that are only shown, the first to be forgotten first.
+    gone: BTreeSet<(Instant, RegistrationId)>,
+    interfaces: Interfaces,
+    /// The last change under each name that anybody is registered under.
+    changed: BTreeMap<String, Revision>,
+    /// When the last name was let go of.
+    forgotten: Revision,
+    revision: Revision,
 }
 
 impl Registry {
-    /// An empty registry.
+    /// An empty registry, whose changes come after `before`.
     #[must_use]
-    pub fn new(limits: Limits, rng: Box<dyn Rng>) -> Self {
+    pub fn new(limits: Limits, rng: Box<dyn Rng>, before: Revision) -> Self {
         Self {
             limits,
             rng,
             records: BTreeMap::new(),
             by_place: BTreeMap::new(),
-            by_server: BTreeMap::new(),
-            by_lease_end: BTreeSet::new(),
+            by_server: BTreeSet::new(),
+            looks: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            interfaces: Interfaces::default(),
+            changed: BTreeMap::new(),
+            forgotten: before.next(),
+            revision: before.next(),
         }
     }
 
@@ -100,78 +129,20 @@ impl Registry {
         self.records.is_empty()
     }
 
-    /// Registers a server's service, or renews the registration if the same process asks again.
-    ///
-    /// A later life of a server takes the place of an earlier one, with all that was registered: if
-    /// it has the earlier one's claim at once, else when that one's lease is over. So nobody strikes
-    /// off a server whose claim he does not know.
-    ///
-    /// # Errors
-    ///
-    /// [`BinderError`] when the request is malformed, a limit is reached, another life or another
-    /// process has the identity, or (an interface without methods) the interface does not fit.
-    pub fn register(
-        &mut self,
-        now: Instant,
-        registration: Registration,
-    ) -> Result<Lease, BinderError> {
-        self.forget_expired(now);
-        self.check_form(&registration)?;
-        self.check_identity(now, &registration)?;
-        let place = Place {
-            name: registration.name.clone(),
-            version: registration.version,
-            server: registration.server,
-        };
-        if let Some(&id) = self.by_place.get(&place)
-            && self.records[&id].is_repeated_by(now, &registration)
-        {
-            self.record_mut(id).registration.addresses = registration.addresses;
-            return Ok(self.extend(now, id));
-        }
-        let replaced = self.replaced_by(&registration, &place);
-        self.check_room(now, &registration, &replaced)?;
-        if registration.methods == 0 {
-            self.check_fit(now, &place, &[])?;
-        }
-        for id in replaced {
-            self.remove(id);
-        }
-        Ok(self.insert(now, place, registration))
+    /// The last change of all.
+    #[must_use]
+    pub const fn revision(&self) -> Revision {
+        self.revision
     }
 
-    /// Describes the next methods of a registration's interface; the last of them makes it live.
-    ///
-    /// A page that is not the next one (the reply to the last was lost) changes nothing; the lease
-    /// says where to go on.
-    ///
-    /// # Errors
-    ///
-    /// [`BinderError`] when the secret is wrong, the page is malformed, or the interface does not
-    /// fit what is live; the last ends the registration.
-    pub fn describe(
-        &mut self,
-        now: Instant,
-        id: RegistrationId,
-        secret: Secret,
-        from: u32,
-        page: Vec<MethodDescription>,
-    ) -> Result<Lease, BinderError> {
-        self.forget_expired(now);
-        self.check_secret(now, id, secret)?;
-        if self.records[&id].described() != from {
-            return Ok(self.extend(now, id));
-        }
-        let description_bytes_max = self.limits.description_bytes_max;
-        let record = self.record_mut(id);
-        record.describe(page, description_bytes_max)?;
-        if record.is_described() {
-            self.go_live(now, id)?;
-        }
-        Ok(self.extend(now, id))
+    /// The last change under `name`; of one that nobody is registered under, the last by which that
+    /// became so of any name.
+    #[must_use]
+    pub fn revision_of(&self, name: &str) -> Revision {
+        self.changed.get(name).copied().unwrap_or(self.forgotten)
     }
 
-    /// Extends a registration's lease.
+    /// Extends a registration's lease; gives the name under which clients see a change, if they do.
     ///
     /// # Errors
     ///
@@ -182,28 +153,22 @@ impl Registry {
         now: Instant,
         id: RegistrationId,
         secret: Secret,
-    ) -> Result<Lease, BinderError> {
-        self.forget_expired(now);
+        report: &Report,
+    ) -> Result<(Lease, Option<String>), BinderError> {
         self.check_secret(now, id, secret)?;
-        Ok(self.extend(now, id))
-    }
-
-    /// Ends a registration.
-    ///
-    /// # Errors
-    ///
-    /// [`BinderError::UnknownRegistration`] when there is none any more,
-    /// [`BinderError::WrongSecret`].
-    pub fn deregister(
-        &mut self,
-        now: Instant,
-        id: RegistrationId,
-        secret: Secret,
-    ) -> Result<(), BinderError> {
-        self.forget_expired(now);
-        self.check_secret(now, id, secret)?;
-        self.remove(id);
-        Ok(())
+        let record = self.record_mut(id);
+        if record.is_ending {
+            let reason = "its lease is over, which is being written down: try again".to_owned();
+            return Err(BinderError::NotKept { reason });
+        }
+        // A renewal that was under way when the server began to drain may come after the news.
+        let is_change = report.is_draining && !record.is_draining;
+        record.is_draining |= report.is_draining;
+        let changed = is_change.then(|| record.kept.registration.name.clone());
+        if let Some(name) = &changed {
+            self.touch(name.clone());
+        }
+        Ok((self.extend(now, id), changed))
     }
 
     /// The live servers that offer `name` in a version that will do: one page, after `after`.
@@ -228,7 +193,8 @@ impl Registry {
         let named = named.take_while(|(place, _)| place.name == name);
         let fitting = named.filter(|(place, _)| requirement.matches(place.version));
         let records = fitting.map(|(_, id)| &self.records[id]);
-        Ok(page(now, records.filter(|record| record.state(now) == EntryState::Live)))
+        let live = records.filter(|record| self.state(now, record) == EntryState::Live);
+        Ok(self.page(now, live, self.revision_of(name)))
     }
 
     /// All registrations, live or not: one page, after `after`.
@@ -237,43 +203,37 @@ impl Registry {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let places = self.by_place.range::<Place, _>((from, Bound::Unbounded));
         let records = places.map(|(_, id)| &self.records[id]);
-        page(now, records.filter(|record| !record.is_forgotten(now, self.limits.expired_kept)))
+        let kept = self.limits.expired_kept;
+        let shown = records.filter(|record| !record.is_forgotten(now, kept));
+        self.page(now, shown, self.revision)
     }
 
-    /// The methods of a live server's interface, from index `from`: one page. `fingerprint` names
-    /// the interface that the asker means, should another one stand there since.
+    /// The methods of an interface that somebody has registered, from index `from`: one page.
     ///
     /// # Errors
     ///
-    /// [`BinderError::UnknownServer`] when no such server is live.
-    pub fn methods(
-        &self,
-        now: Instant,
-        place: &Place,
-        fingerprint: u128,
-        from: u32,
-    ) -> Result<Methods, BinderError> {
-        let record = self.by_place.get(place).map(|id| &self.records[id]);
-        let record = record
-            .filter(|record| record.state(now) == EntryState::Live)
-            .filter(|record| record.registration.fingerprint == fingerprint)
-            .ok_or(BinderError::UnknownServer)?;
-        let rest = record.methods().iter().skip(usize::try_from(from).unwrap_or(usize::MAX));
+    /// [`BinderError::UnknownInterface`] when nobody has.
+    pub fn methods(&self, fingerprint: u128, from: u32) -> Result<Methods, BinderError> {
+        let methods = self.interfaces.get(fingerprint).ok_or(BinderError::UnknownInterface)?;
+        let total = u32::try_from(methods.len()).expect("their number is bounded");
+        let rest = methods.iter().skip(usize::try_from(from).unwrap_or(usize::MAX));
         let mut room = PAGE_BYTES_MAX;
-        let methods = rest.map_while(|method| {
-            room = room.checked_sub(method.page_bytes())?;
-            Some(method.clone())
+        let fits = rest.enumerate().map_while(|(index, method)| {
+            let left = room.checked_sub(method.page_bytes());
+            room = left.unwrap_or(0);
+            (left.is_some() || index == 0).then(|| method.clone())
         });
-        Ok(Methods { methods: methods.collect(), total: record.described() })
+        Ok(Methods { methods: fits.collect(), total })
     }
 
-    /// Drops what expired so long ago that it is not even shown.
-    fn forget_expired(&mut self, now: Instant) {
-        while let Some(&(end, id)) = self.by_lease_end.first()
-            && end + self.limits.expired_kept <= now
-        {
-            self.remove(id);
-        }
+    /// When [`Registry::due`] has something to do next, if it ever has.
+    #[must_use]
+    pub fn next_look(&self) -> Option<Instant> {
+        self.looks.first().map(|(at, _)| *at)
+    }
+
+    fn state(&self, now: Instant, record: &Record) -> EntryState {
+        record.state(now, self.limits.settles)
     }
 
     fn check_secret(
@@ -282,65 +242,102 @@ impl Registry {
         id: RegistrationId,
         secret: Secret,
     ) -> Result<(), BinderError> {
-        let record = self.records.get(&id).filter(|record| !record.is_expired(now));
+        let settles = self.limits.settles;
+        let record = self.records.get(&id).filter(|record| !record.is_past(now, settles));
         match record {
             None => Err(BinderError::UnknownRegistration),
-            Some(record) if record.secret != secret => Err(BinderError::WrongSecret),
+            Some(record) if record.kept.secret != secret => Err(BinderError::WrongSecret),
             Some(_) => Ok(()),
         }
     }
 
-    fn insert(&mut self, now: Instant, place: Place, registration: Registration) -> Lease {
-        let id = loop {
-            let id = RegistrationId(self.rng.next_nonzero());
-            if !self.records.contains_key(&id) {
-                break id;
-            }
-        };
-        let secret = u128::from(self.rng.next_u64()) << 64 | u128::from(self.rng.next_u64());
-        let server = registration.server;
-        let record = Record::new(registration, Secret(secret), now);
-        self.by_lease_end.insert((now, id));
-        self.by_place.insert(place, id);
-        self.by_server.entry(server).or_default().insert(id);
-        self.records.insert(id, record);
-        self.extend(now, id)
+    /// Whether somebody may end a registration that a store may have.
+    fn check_end(&self, id: RegistrationId, secret: Secret) -> Result<(), BinderError> {
+        match self.records.get(&id).filter(|record| !record.is_gone) {
+            None => Err(BinderError::UnknownRegistration),
+            Some(record) if record.kept.secret != secret => Err(BinderError::WrongSecret),
+            Some(_) => Ok(()),
+        }
     }
 
     /// Starts the lease anew and says what the registration's owner needs to know.
     fn extend(&mut self, now: Instant, id: RegistrationId) -> Lease {
         let lease = self.limits.lease;
         let record = self.record_mut(id);
-        let before = std::mem::replace(&mut record.lease_end, now + lease);
-        let answer = Lease {
-            id,
-            secret: record.secret,
-            lease_ms: millis(lease),
-            described: record.described(),
-        };
-        self.by_lease_end.remove(&(before, id));
-        self.by_lease_end.insert((now + lease, id));
-        answer
+        record.lease_end = now + lease;
+        Lease { id, secret: record.kept.secret, lease_ms: millis(lease) }
     }
 
+    /// Takes a record in, in place of whatever stands there.
+    fn insert(&mut self, now: Instant, id: RegistrationId, kept: Kept) {
+        self.interfaces.hold(kept.registration.fingerprint); // before the former lets go of it
+        self.remove(id);
+        let end = now + self.limits.lease;
+        let record = Record::new(kept, end);
+        let place = record.place();
+        if let Some(&former) = self.by_place.get(&place) {
+            self.remove(former);
+        }
+        self.looks.insert((end, id));
+        self.by_server.insert((place.server, id));
+        self.touch(place.name.clone());
+        self.by_place.insert(place, id);
+        self.records.insert(id, record);
+    }
+
+    /// Lets a record go, if it is there.
     fn remove(&mut self, id: RegistrationId) {
-        let record = self.records.remove(&id).expect("an index names records only");
-        let server = record.registration.server;
-        self.by_lease_end.remove(&(record.lease_end, id));
-        self.by_place.remove(&record.place());
-        let ids = self.by_server.get_mut(&server).expect("every record's server is indexed");
-        ids.remove(&id);
-        if ids.is_empty() {
-            self.by_server.remove(&server);
+        let Some(record) = self.records.remove(&id) else { return };
+        let place = record.place();
+        self.looks.remove(&(record.look, id));
+        self.gone.remove(&(record.lease_end, id));
+        self.by_server.remove(&(place.server, id));
+        self.by_place.remove(&place);
+        self.interfaces.release(record.kept.registration.fingerprint);
+        if !record.is_gone {
+            self.touch(place.name.clone());
+        }
+        let is_last = self.by_place.range(first_place(&place.name)..).next();
+        if is_last.is_none_or(|(other, _)| other.name != place.name) {
+            self.changed.remove(&place.name);
+            self.forgotten = self.revision;
         }
     }
 
-    fn of_server(&self, server: ServerId) -> impl Iterator<Item = &Record> {
-        self.by_server.get(&server).into_iter().flatten().map(|id| &self.records[id])
+    /// Something has changed under a name.
+    fn touch(&mut self, name: String) {
+        self.revision = self.revision.next();
+        self.changed.insert(name, self.revision);
+    }
+
+    fn of_server(&self, server: ServerId) -> impl Iterator<Item = (RegistrationId, &Record)> {
+        let all = (server, RegistrationId(0))..=(server, RegistrationId(u64::MAX));
+        self.by_server.range(all).map(|(_, id)| (*id, &self.records[id]))
     }
 
     fn record_mut(&mut self, id: RegistrationId) -> &mut Record {
         self.records.get_mut(&id).expect("the caller found the record")
+    }
+
+    /// As many entries as fit a page, and at least one if there is any.
+    fn page<'a>(
+        &self,
+        now: Instant,
+        records: impl Iterator<Item = &'a Record>,
+        revision: Revision,
+    ) -> Entries {
+        let mut room = PAGE_BYTES_MAX;
+        let mut entries: Vec<Entry> = Vec::new();
+        for record in records {
+            let entry = record.entry(now, self.limits.settles);
+            let left = room.checked_sub(entry.page_bytes());
+            if left.is_none() && !entries.is_empty() {
+                return Entries { entries, more: true, revision };
+            }
+            room = left.unwrap_or(0);
+            entries.push(entry);
+        }
+        Entries { entries, more: false, revision }
     }
 }
 
@@ -350,21 +347,6 @@ fn first_place(name: &str) -> Place {
 
 fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
-}
-
-/// As many entries as fit a page.
-fn page<'a>(now: Instant, mut records: impl Iterator<Item = &'a Record>) -> Entries {
-    let mut room = PAGE_BYTES_MAX;
-    let mut entries: Vec<Entry> = Vec::new();
-    for record in records.by_ref() {
-        let entry = record.entry(now);
-        let Some(left) = room.checked_sub(entry.page_bytes()) else {
-            return Entries { entries, more: true };
-        };
-        room = left;
-        entries.push(entry);
-    }
-    Entries { entries, more: false }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -78,22 +79,26 @@ struct Row<'a> {
 
 /// What a daemon says when it is ready.
 #[must_use]
-pub fn listening(url: &str, lease: Duration, json: bool) -> String {
+pub fn listening(url: &str, lease: Duration, folder: Option<&Path>, json: bool) -> String {
+    let folder = folder.map(|folder| folder.display().to_string());
     if json {
         let ready = Ready {
             listening: url,
             lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+            store: folder,
         };
         let text = serde_json::to_string(&ready).expect("strings and numbers become JSON");
         return format!("{text}\n");
     }
-    format!("binder at {url}, leases of {}\n", seconds(lease))
+    let place = folder.map_or_else(|| "memory only".to_owned(), |folder| clean(&folder));
+    format!("binder at {url}, leases of {}, kept in {place}\n", seconds(lease))
 }
 
 #[derive(Serialize)]
 struct Ready<'a> {
     listening: &'a str,
     lease_ms: u64,
+    store: Option<String>,
 }
 
 /// What a lookup says that found nobody.
@@ -102,10 +107,17 @@ pub fn nobody(name: &str, requirement: &VersionRequirement) -> String {
     format!("no server named {} is registered", wanted(name, requirement))
 }
 
+/// Which binder said so.
+#[must_use]
+pub fn asked(binder: &str) -> String {
+    let place = binder.split_once("://").map_or(binder, |(_, place)| place);
+    format!("asked {place}")
+}
+
 fn lease_left(entry: &Entry) -> String {
     match entry.state {
         EntryState::Live => seconds(Duration::from_millis(entry.lease_left_ms.into())),
-        EntryState::Announced | EntryState::Expired => entry.state.word().to_owned(),
+        EntryState::Draining | EntryState::Expired => entry.state.word().to_owned(),
     }
 }
 
@@ -126,7 +138,7 @@ fn summary(entries: &[Entry]) -> String {
 }
 
 /// `text` with what a terminal would obey made visible.
-fn clean(text: &str) -> String {
+pub(crate) fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {
@@ -140,7 +152,7 @@ fn clean(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rpc_runtime::binder::Version;
+    use rpc_runtime::binder::{Traits, Version};
     use rpc_runtime::ids::{Incarnation, ServerId};
 
     use super::*;
@@ -153,6 +165,7 @@ mod tests {
             incarnation: Incarnation::new(3, 0x0a0b_0c0d),
             addresses: vec![address.into()],
             fingerprint: 7,
+            traits: Traits::default(),
             lease_left_ms,
             state: if lease_left_ms == 0 { EntryState::Expired } else { EntryState::Live },
         }
@@ -169,7 +182,7 @@ mod tests {
             lease_left_ms: 12_000,
             ..one.clone()
         };
-        let state = EntryState::Announced;
+        let state = EntryState::Draining;
         let four = Entry { name: "note".into(), state, ..bank(3, "udp://10.0.0.1:1", 9_000) };
         vec![one, two, three, four]
     }
@@ -203,12 +216,12 @@ mod tests {
     fn a_daemon_says_where_it_listens() {
         let lease = Duration::from_secs(10);
         assert_eq!(
-            listening("udp://127.0.0.1:7000", lease, false),
-            "binder at udp://127.0.0.1:7000, leases of 10.0 s\n"
+            listening("udp://127.0.0.1:7000", lease, None, false),
+            "binder at udp://127.0.0.1:7000, leases of 10.0 s, kept in memory only\n"
         );
         assert_eq!(
-            listening("udp://127.0.0.1:7000", lease, true),
-            "{\"listening\":\"udp://127.0.0.1:7000\",\"lease_ms\":10000}\n"
+            listening("udp://127.0.0.1:7000", lease, Some(Path::new("/a")), true),
+            "{\"listening\":\"udp://127.0.0.1:7000\",\"lease_ms\":10000,\"store\":\"/a\"}\n"
         );
     }
 

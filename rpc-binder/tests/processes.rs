@@ -4,14 +4,15 @@
 #![expect(clippy::disallowed_methods, reason = "a pause between two looks at the real world")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
-use std::io::{BufRead as _, BufReader, Read as _};
+mod support;
+
+use std::io::Read as _;
 use std::net::UdpSocket;
-use std::process::{Child, ChildStdout, Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use rpc_runtime::binder::{
-    Binder, BinderError, Directory as _, DirectoryClient, Lease, Registration, Secret, Version,
+    Binder, BinderError, Directory as _, DirectoryClient, Lease, Registration, Report, Secret,
     VersionRequirement,
 };
 use rpc_runtime::ids::{Incarnation, ServerId};
@@ -19,29 +20,10 @@ use rpc_runtime::server::Running;
 use rpc_runtime::time::Duration;
 use rpc_runtime::{CallError, Error, ErrorKind, Execution, Options, Server, service};
 
-/// Counts.
-#[service(name = "counter", version = "1.0")]
-trait Counter {
-    /// Adds one.
-    #[rpc(timeout = "5s")]
-    fn add(&self) -> Result<u64, CallError>;
-    /// Adds one if it arrives.
-    #[rpc(maybe)]
-    fn bump(&self);
-}
-
-#[derive(Default)]
-struct Shared(Arc<AtomicU64>);
-
-impl Counter for Shared {
-    fn add(&self) -> Result<u64, CallError> {
-        Ok(self.0.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-
-    fn bump(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
+use support::{
+    Counter as _, CounterClient, CounterService, Daemon, Shared, counter, enter, eventually,
+    lasting_place, life_of, live, run,
+};
 
 /// A later interface of the same name that lost a method.
 mod changed {
@@ -61,77 +43,6 @@ mod changed {
             Ok(count)
         }
     }
-}
-
-struct Daemon {
-    child: Child,
-    out: BufReader<ChildStdout>,
-    url: String,
-}
-
-impl Daemon {
-    fn start(listen: &str, lease: &str) -> Self {
-        let mut child = command(&["serve", "--listen", listen, "--lease", lease, "--json"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut out = BufReader::new(child.stdout.take().unwrap());
-        let mut line = String::new();
-        out.read_line(&mut line).unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&line).unwrap();
-        let url = ready["listening"].as_str().unwrap().to_owned();
-        Self { child, out, url }
-    }
-
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-s", name, &id]).status().unwrap().success());
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        let _gone_already = self.child.kill();
-        let _exit = self.child.wait();
-    }
-}
-
-/// Where a later life finds the place of a former one free: no other process has the address, and
-/// the system gives the port to nobody who does not ask for it.
-fn lasting_place(port: u16) -> String {
-    let [_, high, middle, low] = std::process::id().to_be_bytes();
-    format!("udp://127.{}.{middle}.{low}:{port}", high | 128)
-}
-
-fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_rpc-binder"));
-    command.args(words).env_remove("RPC_BINDER");
-    command
-}
-
-fn run(words: &[&str]) -> (i32, String, String) {
-    let Output { status, stdout, stderr } = command(words).output().unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
-}
-
-fn counter(binder: &Binder, count: &Arc<AtomicU64>) -> Running {
-    let counter = CounterService::new(Shared(Arc::clone(count)));
-    Server::bind("udp://127.0.0.1:0").unwrap().export(counter).register(binder).spawn().unwrap()
-}
-
-fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    for _ in 0..500 {
-        if holds() {
-            return;
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    panic!("never came: {what}");
-}
-
-fn live(binder: &Binder) -> usize {
-    binder.lookup("counter", &VersionRequirement::any()).map_or(0, |entries| entries.len())
 }
 
 #[test]
@@ -240,20 +151,6 @@ fn a_server_whose_registration_is_in_trouble_says_so() {
     eventually("the end of trouble", || trouble().is_none());
 }
 
-/// What a life of a server tells the binder.
-fn life_of(server: ServerId, incarnation: Incarnation, address: &str) -> Registration {
-    Registration {
-        name: "counter".into(),
-        version: Version::new(1, 0),
-        server,
-        incarnation,
-        addresses: vec![address.to_owned()],
-        fingerprint: COUNTER_INTERFACE.fingerprint(),
-        methods: 0,
-        claim: 1,
-    }
-}
-
 /// What an earlier life of the server told it that [`next_life`] starts.
 fn former(life: u32) -> Registration {
     life_of(ServerId(7), Incarnation::new(life, 0), "udp://127.0.0.1:9")
@@ -274,13 +171,13 @@ fn a_server_that_crashed_has_its_place_again_after_its_lease_or_at_once_with_its
         || binder.lookup("counter", &VersionRequirement::any()).unwrap()[0].incarnation.0 >> 32;
 
     let started = std::time::Instant::now(); // before the lease begins
-    directory.register(&former(1)).unwrap();
+    enter(&directory, &former(1)).unwrap();
     let second = next_life(&binder, 2).unwrap();
     assert!(started.elapsed() >= Duration::from_millis(900), "it waited for the lease");
     assert_eq!(registered(), 2);
     drop(second);
 
-    directory.register(&former(3)).unwrap();
+    enter(&directory, &former(3)).unwrap();
     let _fourth = next_life(&binder.clone().claim(1), 4).unwrap();
     assert_eq!(registered(), 4);
 }
@@ -290,12 +187,12 @@ fn a_server_whose_earlier_life_renews_its_lease_is_refused_for_that_one_lives() 
     let daemon = Daemon::start("udp://127.0.0.1:0", "3s");
     let binder = Binder::at(&daemon.url).unwrap();
     let directory = DirectoryClient::connect(&daemon.url).unwrap();
-    let lease = directory.register(&former(1)).unwrap();
+    let lease = enter(&directory, &former(1)).unwrap();
     let is_refused = AtomicBool::new(false);
     let error = std::thread::scope(|threads| {
         threads.spawn(|| {
             while !is_refused.load(Ordering::Relaxed) {
-                directory.renew(lease.id, lease.secret).unwrap();
+                directory.renew(lease.id, lease.secret, &Report::default()).unwrap();
                 std::thread::sleep(Duration::from_millis(100));
             }
         });
@@ -345,7 +242,7 @@ impl Impostor {
         let running = Server::bind("udp://127.0.0.1:0").unwrap().export(counter).spawn().unwrap();
         let directory = DirectoryClient::connect(&daemon.url).unwrap();
         let former = life_of(ServerId(7), Incarnation::new(1, 1), &running.url());
-        let lease = directory.register(&former).unwrap();
+        let lease = enter(&directory, &former).unwrap();
         Self { running, directory, former, lease }
     }
 
@@ -353,8 +250,8 @@ impl Impostor {
     fn confess(&self) {
         let (server, incarnation) = (self.running.id(), self.running.incarnation());
         let truth = Registration { server, incarnation, ..self.former.clone() };
-        self.directory.deregister(self.lease.id, self.lease.secret).unwrap();
-        self.directory.register(&truth).unwrap();
+        self.directory.start().deregister(self.lease.id, self.lease.secret).wait().unwrap();
+        enter(&self.directory, &truth).unwrap();
     }
 }
 
@@ -392,7 +289,7 @@ fn a_server_that_does_not_answer_at_one_address_is_called_at_its_next_one() {
         ..life_of(running.id(), running.incarnation(), "")
     };
     let directory = DirectoryClient::connect(&daemon.url).unwrap();
-    directory.register(&registration).unwrap();
+    enter(&directory, &registration).unwrap();
 
     let brief = Options::new().timeout(Duration::from_millis(300));
     let client = CounterClient::import(&binder).unwrap().with(brief);
@@ -468,11 +365,12 @@ fn only_the_secret_deregisters() {
     let binder = Binder::at(&daemon.url).unwrap();
     let directory = DirectoryClient::connect(&daemon.url).unwrap();
     let registration = life_of(ServerId(7), Incarnation::new(1, 1), "udp://127.0.0.1:9");
-    let lease = directory.register(&registration).unwrap();
-    let refusal = directory.deregister(lease.id, Secret(lease.secret.0 ^ 1)).unwrap_err();
+    let lease = enter(&directory, &registration).unwrap();
+    let refusal =
+        directory.start().deregister(lease.id, Secret(lease.secret.0 ^ 1)).wait().unwrap_err();
     assert!(matches!(refusal, Error::App(BinderError::WrongSecret)), "{refusal}");
     assert_eq!(live(&binder), 1);
-    directory.deregister(lease.id, lease.secret).unwrap();
+    directory.start().deregister(lease.id, lease.secret).wait().unwrap();
     assert_eq!(live(&binder), 0);
 }
 

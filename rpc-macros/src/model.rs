@@ -176,6 +176,13 @@ pub(crate) enum Kind {
     InOut,
 }
 
+impl Argument {
+    /// Its name for callers that have no types: as written, without `r#`.
+    pub(crate) fn wire_name(&self) -> String {
+        self.name.to_string().trim_start_matches("r#").to_owned()
+    }
+}
+
 impl Service {
     /// Whether its calls run in transactions of a store.
     pub(crate) fn is_durable(&self) -> bool {

@@ -16,13 +16,15 @@ mod service;
 mod handle;
 mod registration;
 mod import;
+mod watch;
 
 pub use cache::Found;
 pub use handle::Binder;
 pub use model::{
     BinderError, Entries, Entry, EntryState, Lease, Limit, MethodDescription, Methods, Place,
-    Registration, RegistrationId, Secret,
+    Registration, RegistrationId, Report, Revision, Secret, Traits,
 };
+pub use registration::describe;
 pub use service::{
     DIRECTORY_INTERFACE, Directory, DirectoryClient, DirectoryService, DirectoryStart,
 };

@@ -27,7 +27,9 @@ mod recording;
 mod attend;
 mod registry;
 mod whereabouts;
+mod load;
 mod route;
+mod balance;
 mod alarm;
 mod hedges;
 mod spare;
@@ -37,19 +39,23 @@ mod helped;
 mod channel;
 mod cork;
 mod marshalled;
+mod raw;
 mod call;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use balance::Member;
 pub(crate) use marshalled::left_for_nested;
-pub(crate) use route::{Finder, Loss};
+pub(crate) use route::{Finder, Loss, Route};
 pub(crate) use whereabouts::Whereabouts;
 
+pub use balance::Balance;
 pub use call::Call;
 pub use channel::{Channel, ChannelStats};
 pub use cork::Cork;
 pub use extermination::{Exterminated, Extermination, Fate};
 pub use marshalled::Marshalled;
 pub use options::Options;
+pub use raw::RawReply;
 pub use recovery::RecordedCall;
 pub use verdict::{Reply, Resolution};

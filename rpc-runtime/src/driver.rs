@@ -107,6 +107,16 @@ pub trait Link: Send + Sync + fmt::Debug {
         }
     }
 
+    /// Opens further ways into this endpoint, for one more thread each: at most `count`, fewer where there
+    /// are not so many to be had, and none where an endpoint has only one.
+    ///
+    /// What peers send is spread over all ways, that of one peer always by the same as long as none is
+    /// closed. What is sent by any of them leaves from the same address and reaches every peer. The
+    /// endpoint is closed with the last of them. To be asked once, before anybody receives.
+    fn further_ways(&self, _count: usize) -> Vec<Arc<dyn Link>> {
+        Vec::new()
+    }
+
     /// Blocks until a datagram came, `until` has passed, or [`Link::wake`] was called. `None`
     /// waits for ever. May return [`Received::Nothing`] early.
     fn receive(&self, buffer: &mut [u8], until: Option<Instant>) -> Received;
@@ -245,6 +255,11 @@ pub trait World: Send + Sync + fmt::Debug {
     ///
     /// [`NoThread`] when there is none left to start; `body` is dropped then.
     fn spawn(&self, name: &str, body: Box<dyn FnOnce() + Send>) -> Result<(), NoThread>;
+
+    /// How many threads run at a time, as far as the world knows.
+    fn processors(&self) -> usize {
+        1
+    }
 
     /// Lets threads run that are ready to, before this one goes on. Nothing where that says nothing.
     fn yield_now(&self) {}

@@ -6,10 +6,12 @@
 //! into one another.
 
 mod forms;
+mod learned;
 
 use std::sync::OnceLock;
 
 pub use forms::Forms;
+pub use learned::LearnedMethod;
 
 use crate::hash::{Hasher, SipKey};
 use crate::ids::MethodFingerprint;
@@ -42,6 +44,7 @@ pub struct Method {
     quantum_ns: u64,
     no_cancel: bool,
     ack: Option<AckProtocol>,
+    parameters: &'static [&'static str],
     forms: fn(&mut Forms),
 }
 
@@ -61,8 +64,16 @@ impl Method {
             quantum_ns: 0,
             no_cancel: false,
             ack: None,
+            parameters: &[],
             forms: |_| {},
         }
+    }
+
+    /// Names its parameters, in order: for callers without types, no part of the fingerprint.
+    #[must_use]
+    pub const fn parameters(mut self, names: &'static [&'static str]) -> Self {
+        self.parameters = names;
+        self
     }
 
     /// Names the types of its parameters and its result, in order.
@@ -146,6 +157,12 @@ impl Method {
     #[must_use]
     pub const fn signature(&self) -> &'static str {
         self.signature
+    }
+
+    /// The names of its parameters, in order; none where the table does not say.
+    #[must_use]
+    pub const fn parameter_names(&self) -> &'static [&'static str] {
+        self.parameters
     }
 
     /// What it promises.
@@ -305,19 +322,7 @@ impl Interface {
 
     fn found(&self) -> &Found {
         self.found.get_or_init(|| {
-            let methods: Vec<_> = self.methods.iter().map(|method| self.find(method)).collect();
-            let mut sorted: Vec<u64> = methods.iter().map(|found| found.fingerprint.0).collect();
-            sorted.sort_unstable();
-            let [low, high] = INTERFACE_KEYS.map(|key| {
-                let mut hasher = Hasher::new(key);
-                write_part(&mut hasher, self.name.as_bytes());
-                hasher.write_u64(sorted.len() as u64);
-                for &print in &sorted {
-                    hasher.write_u64(print);
-                }
-                hasher.finish()
-            });
-            Found { fingerprint: u128::from(high) << 64 | u128::from(low), methods }
+            Found::of(self.name, self.methods.iter().map(|method| self.find(method)).collect())
         })
     }
 
@@ -342,6 +347,30 @@ impl Interface {
         let fingerprint = MethodFingerprint(hasher.finish().max(1));
         FoundMethod { fingerprint, name, form, unsendable }
     }
+}
+
+impl Found {
+    fn of(name: &str, methods: Vec<FoundMethod>) -> Self {
+        let fingerprints = methods.iter().map(|found| found.fingerprint);
+        Self { fingerprint: fingerprint_of(name, fingerprints), methods }
+    }
+}
+
+/// The fingerprint of an interface, from its name and those of its methods in any order.
+#[must_use]
+pub fn fingerprint_of(name: &str, methods: impl Iterator<Item = MethodFingerprint>) -> u128 {
+    let mut sorted: Vec<u64> = methods.map(|fingerprint| fingerprint.0).collect();
+    sorted.sort_unstable();
+    let [low, high] = INTERFACE_KEYS.map(|key| {
+        let mut hasher = Hasher::new(key);
+        write_part(&mut hasher, name.as_bytes());
+        hasher.write_u64(sorted.len() as u64);
+        for &print in &sorted {
+            hasher.write_u64(print);
+        }
+        hasher.finish()
+    });
+    u128::from(high) << 64 | u128::from(low)
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "a quarter of a hash is a hash")]

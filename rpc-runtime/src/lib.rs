@@ -164,7 +164,7 @@ pub mod __private;
 
 pub use binder::Binder;
 pub use client::journal::Journal;
-pub use client::{Call, Channel, Cork, Extermination, Options, RecordedCall, Resolution};
+pub use client::{Balance, Call, Channel, Cork, Extermination, Options, RecordedCall, Resolution};
 pub use context::{CallContext, current};
 pub use error::{
     CallError, CallReport, Error, ErrorClass, ErrorKind, ErrorRecord, Evidence, Execution, Result,

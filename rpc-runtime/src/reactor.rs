@@ -85,6 +85,10 @@ impl World for Real {
         started.map(drop).map_err(|error| NoThread(error.to_string()))
     }
 
+    fn processors(&self) -> usize {
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    }
+
     fn yield_now(&self) {
         std::thread::yield_now();
     }

@@ -1,19 +1,20 @@
 //! Servers: services exported at an address.
 //!
 //! ```text
-//!            ┌────────────────── receiving thread ───────────────────┐
+//!            ┌────────────── receiving thread, or several ───────────┐
 //!   link ──► │ protocol core ──Execute──► `inline` and quick handlers │ ──► link
 //!            │   (one lock)  ──Execute──► queue ──► worker pool       │
 //!            └──────────────── ▲ takes over: standby ─────────────────┘
 //! ```
 //!
-//! One thread receives, runs the timers, and runs the handlers of methods itself that are marked `inline`
-//! or have been quick; all other handlers run on a pool of workers (dispatcher and workers: Tanenbaum &
-//! van Steen, section 3.4). From a quick one that turns out to be long another thread takes over. The protocol's state machine stands behind one lock that is never held across a system call
-//! or a handler. Where things are: [`exports`] what is served, [`state`] what stands behind the
-//! lock, [`dispatch`] how one handler runs, [`pace`] whether it is quick, [`pending`] how async ones wait
-//! without a thread, [`receiver`] and [`workers`] the threads, [`lead`] which of them receives,
-//! [`roster`] who of the workers is called, [`running`] the handle and the drain, [`registration`] the
+//! One thread receives, or several, each what other clients send; all run the timers. They run the
+//! handlers of methods themselves that are marked `inline` or have been quick; all other handlers run on a
+//! pool of workers (dispatcher and workers: Tanenbaum & van Steen, section 3.4). From a quick one that
+//! turns out to be long another thread takes over. The protocol's state machine stands behind one lock
+//! that is never held across a system call or a handler. Where things are: [`exports`] what is served,
+//! [`state`] what stands behind the lock, [`lane`] what of it belongs to one receiving thread, [`dispatch`]
+//! how one handler runs, [`pace`] whether it is quick, [`pending`] how async ones wait without a thread,
+//! [`receiver`] and [`workers`] the threads, [`lead`] which of them receives, [`roster`] who of the workers is called, [`running`] the handle and the drain, [`registration`] the
 //! door to a binder.
 //!
 //! Does not know sockets, clocks or threads but through [`World`], so that the same server runs in
@@ -37,6 +38,7 @@ mod errands;
 mod exports;
 #[cfg(feature = "model")]
 pub mod explored;
+mod lane;
 mod lead;
 mod ledger;
 mod pace;
@@ -47,11 +49,13 @@ mod roster;
 mod running;
 mod state;
 mod storing;
+mod traits;
 mod workers;
 
 pub use ledger::Ledger;
 pub use registration::{Exported, Lease, Registrar, Standing};
 pub use running::{Drained, Running};
+pub use traits::Traits;
 
 use exports::Exports;
 use registration::Registering;
@@ -62,6 +66,11 @@ const WORKERS_DEFAULT: usize = 16;
 /// The same of a server with a store: each call that only needs a transaction has a worker wait for
 /// the flush that it is part of, and a flush is shared by all that wait.
 const WORKERS_DURABLE: usize = 64;
+
+/// Threads that receive at once in a server that was not told how many: one for so many processors, which
+/// leaves others to workers and to what calls the server; and no more than these.
+const PROCESSORS_PER_LANE: usize = 2;
+const LANES_MAX_DEFAULT: usize = 8;
 
 /// A server about to be started: an address, services, and how to run them.
 ///
@@ -95,12 +104,14 @@ pub struct Server {
     scheme: String,
     place: String,
     exports: Exports,
+    lanes: Option<usize>,
     workers: Option<usize>,
     limits: Limits,
     strategy: OrphanStrategy,
     id: Option<ServerId>,
     incarnation: Option<Incarnation>,
     advertised: Vec<String>,
+    traits: Traits,
     registering: Vec<Registering>,
 }
 
@@ -145,12 +156,14 @@ impl Server {
             scheme: scheme.to_owned(),
             place: place.to_owned(),
             exports: Exports::default(),
+            lanes: None,
             workers: None,
             limits: Limits::default(),
             strategy: OrphanStrategy::default(),
             id: None,
             incarnation: None,
             advertised: Vec::new(),
+            traits: Traits::default(),
             registering: Vec::new(),
         })
     }
@@ -195,8 +208,20 @@ impl Server {
         self
     }
 
-    /// Whether the receiving thread runs the handlers of methods that have been quick itself, as it does
-    /// unless this says `false`. That saves such a call two changes of threads. A handler that takes long
+    /// Receives by up to `count` threads, each of which also runs the handlers of `inline` and quick methods
+    /// of the calls that come to it. Clients are spread over them, each connection of a client to one
+    /// thread; so this is of use where many connections keep one thread busy, and of none to a single one.
+    /// At least one; unless this is called, one for two of the machine's processors, at most 8.
+    ///
+    /// Over UDP it needs Linux; `shm://`, `mem://` and `sim://` have one such thread in any case. How many
+    /// there are, [`Running::lanes`] says.
+    pub fn lanes(mut self, count: usize) -> Self {
+        self.lanes = Some(count.max(1));
+        self
+    }
+
+    /// Whether the receiving threads run the handlers of methods that have been quick themselves, as they
+    /// do unless this says `false`. That saves such a call two changes of threads. A handler that takes long
     /// against all expectation keeps nobody waiting: after a millisecond another thread receives, and its
     /// method is the workers' from then on. `#[rpc(worker)]` leaves a single method to the workers always.
     pub fn quick_handlers_here(mut self, yes: bool) -> Self {
@@ -259,6 +284,25 @@ impl Server {
         self
     }
 
+    /// Says where the server stands, such as `eu-1a`: clients of the same zone may prefer it.
+    pub fn zone(mut self, zone: &str) -> Self {
+        zone.clone_into(&mut self.traits.zone);
+        self
+    }
+
+    /// Sets the server's share of the calls beside others of its service, where they go by weight: 100
+    /// unless this is called. One of weight 0 gets calls only where there is no other.
+    pub fn weight(mut self, weight: u32) -> Self {
+        self.traits.weight = weight;
+        self
+    }
+
+    /// Has binders show `value` under `key`, for people and scripts.
+    pub fn label(mut self, key: &str, value: &str) -> Self {
+        self.traits.labels.insert(key.to_owned(), value.to_owned());
+        self
+    }
+
     /// Announces the server to a binder once it serves, and takes that back when it stops.
     ///
     /// A server that keeps its id ([`Server::id`]) over a crash waits here until the lease of its
@@ -289,7 +333,7 @@ impl Server {
     pub fn serve(self) -> Result<(), CallError> {
         let mut started = self.start()?;
         if started.registering.is_empty() {
-            let receiving = started.receiving.take().expect("nobody else takes it");
+            let receiving = started.receive_but_first()?;
             let running = started.register()?;
             receiving.run();
             running.await_receiver(None); // another thread may have taken over
@@ -337,6 +381,7 @@ impl Server {
             id: identity.id,
             incarnation: identity.incarnation,
             urls: if self.advertised.is_empty() { urls.clone() } else { self.advertised },
+            traits: self.traits,
             interfaces: exports.interfaces(),
         };
         let mut core = crate::protocol::Server::new(identity, self.limits, methods, rng);
@@ -348,9 +393,16 @@ impl Server {
             default = WORKERS_DURABLE;
         }
         let workers = self.workers.unwrap_or(default);
-        let shared = state::Shared::new(self.world, self.link, core, exports, workers);
+        let lanes = self.lanes.unwrap_or_else(|| lanes_default(&*self.world));
+        let mut links = self.link.further_ways(lanes - 1);
+        links.insert(0, self.link);
+        let shared = state::Shared::new(self.world, links, core, exports, workers);
         Ok(running::Started::new(shared, exported, urls, self.registering))
     }
+}
+
+fn lanes_default(world: &dyn World) -> usize {
+    (world.processors() / PROCESSORS_PER_LANE).clamp(1, LANES_MAX_DEFAULT)
 }
 
 /// Whether a server listens at all addresses of its host, none of which it knows.

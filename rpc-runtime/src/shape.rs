@@ -5,10 +5,15 @@
 //! until every variant of every enum was seen (the idea of serde-reflection). Names of types and of
 //! newtypes are left out, names of fields and variants are kept: what a rename leaves alone on the
 //! wire leaves the shape alone. Computed once, when an interface is first used.
+//!
+//! [`Schema`] is the way back, from the text to what can be encoded with.
 
 mod form;
 mod parts;
 mod recorder;
+mod parse;
+pub mod schema;
+mod method;
 
 #[cfg(test)]
 mod tests;
@@ -16,6 +21,10 @@ mod tests;
 use std::fmt;
 
 use serde::Deserialize;
+
+pub use method::{MethodSchema, Output, Parameter};
+pub use parse::{DEPTH_MAX, PARTS_MAX, ShapeError, TEXT_BYTES_MAX};
+pub use schema::Schema;
 
 use form::{Form, Registry};
 use recorder::{Recorder, Refused, Run};

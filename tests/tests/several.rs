@@ -1,8 +1,11 @@
 //! Calls through a binder that offers several servers: where they are made again, where they are
-//! made at two servers at once, when a server is left alone, and what never happens meanwhile.
+//! made at two servers at once, when a server is left alone, and what never happens meanwhile. All but
+//! [`balance`] have their calls go to one server as long as that lives.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+#[path = "several/balance.rs"]
+mod balance;
 #[path = "several/breaker.rs"]
 mod breaker;
 #[path = "several/chain.rs"]
@@ -25,7 +28,7 @@ use rpc_runtime::ids::{Incarnation, ServerId};
 use rpc_runtime::protocol::Limits;
 use rpc_runtime::sim::{self, Control, Ended, HostId, Simulation};
 use rpc_runtime::time::{Duration, Instant};
-use rpc_runtime::{CallError, Channel, Execution, Options, Server, service};
+use rpc_runtime::{Balance, CallError, Channel, Execution, Options, Server, service};
 
 /// A shop of which there are several; each call brings a number of its own.
 #[service(name = "shop", version = "1.0")]
@@ -165,6 +168,7 @@ fn stay() {
 #[derive(Clone)]
 struct Town {
     books: Books,
+    names: HostId,
     visitor: HostId,
     hosts: BTreeMap<&'static str, HostId>,
     set: fn(&mut Limits),
@@ -252,7 +256,7 @@ fn town_with(
             stay();
         });
         let hosts = shops.iter().map(|shop| (*shop, control.add_host(shop))).collect();
-        let town = Town { books: books.clone(), visitor, hosts, set };
+        let town = Town { books: books.clone(), names, visitor, hosts, set };
         shops.iter().for_each(|shop| town.open(control, shop));
         plan(control, &town);
         let books = books.clone();
@@ -265,9 +269,15 @@ fn town_with(
     books
 }
 
-/// A visitor's channel to whichever shop is found.
+/// A visitor's channel to whichever shop is found, as long as that lives.
 fn channel() -> Channel {
-    Channel::import::<ShopClient>(&Binder::at("sim://names").unwrap()).unwrap()
+    channel_by(Balance::Sticky)
+}
+
+/// A visitor's channel to all shops, between which it chooses so.
+fn channel_by(balance: Balance) -> Channel {
+    let binder = Binder::at("sim://names").unwrap().balance(balance);
+    Channel::import::<ShopClient>(&binder).unwrap()
 }
 
 /// A client of it, and who serves it now.

@@ -55,7 +55,12 @@ impl Teller for Clerk {
 }
 
 fn serve(url: &str, clerk: &Clerk) -> Running {
-    Server::bind(url).unwrap().export(TellerService::new(clerk.clone())).spawn().unwrap()
+    serve_by(1, url, clerk)
+}
+
+fn serve_by(lanes: usize, url: &str, clerk: &Clerk) -> Running {
+    let server = Server::bind(url).unwrap().lanes(lanes);
+    server.export(TellerService::new(clerk.clone())).spawn().unwrap()
 }
 
 fn connect(url: &str) -> TellerClient {
@@ -89,16 +94,16 @@ fn a_call_before_its_server_is_there_waits_for_it() {
 
 #[test]
 fn a_call_of_a_server_that_restarted_is_in_doubt_and_the_next_one_finds_the_new_life() {
-    for scheme in SCHEMES {
+    for (scheme, lanes) in SCHEMES.into_iter().flat_map(|scheme| [(scheme, 1), (scheme, 2)]) {
         let clerk = Clerk::default();
-        let first = serve(&fresh(scheme), &clerk);
+        let first = serve_by(lanes, &fresh(scheme), &clerk);
         let url = first.url();
         let client = connect(&url);
         assert_eq!(client.count().unwrap(), 1);
         let call = client.start().dawdle(300);
         thread::sleep(Duration::from_millis(60));
         first.stop();
-        let second = serve(&url, &clerk);
+        let second = serve_by(lanes, &url, &clerk);
         let error = call.wait().unwrap_err();
         assert_eq!(error.execution(), Execution::Unknown, "{scheme}: {error}");
         assert_eq!(error.kind(), ErrorKind::ServerRestarted, "{scheme}: {error}");
@@ -226,17 +231,19 @@ fn a_reader_that_never_reads_costs_a_server_bounded_memory_and_its_own_calls_onl
 
 #[test]
 fn a_connection_that_breaks_at_every_byte_loses_no_call_and_runs_none_twice() {
-    let clerk = Clerk::default();
-    let running = serve("tcp://127.0.0.1:0", &clerk);
-    let client = connect(&format!("tcp://{}", cutting(tcp(&running), 11, 1_400)));
-    let mut calls = 0;
-    while running.streams().opened < 120 {
-        calls += 1;
-        assert_eq!(client.count().unwrap(), calls, "once each, in order");
+    for lanes in [1, 2] {
+        let clerk = Clerk::default();
+        let running = serve_by(lanes, "tcp://127.0.0.1:0", &clerk);
+        let client = connect(&format!("tcp://{}", cutting(tcp(&running), 11, 1_400)));
+        let mut calls = 0;
+        while running.streams().opened < 120 {
+            calls += 1;
+            assert_eq!(client.count().unwrap(), calls, "once each, in order");
+        }
+        let server = running.counters();
+        assert_eq!(server.begun, calls);
+        assert_eq!((server.malformed, running.streams().malformed), (0, 0), "a cut is no garbage");
     }
-    let server = running.counters();
-    assert_eq!(server.begun, calls);
-    assert_eq!((server.malformed, running.streams().malformed), (0, 0), "a cut is no garbage");
 }
 
 #[test]

@@ -186,6 +186,7 @@ fn machines(times: u64) -> Result<()> {
             depth: 0,
             recorded: false,
             ack: None,
+            opens_within: None,
         };
         let arguments = client.take_buffer();
         client.start(now, spec, arguments);

@@ -1,20 +1,34 @@
-//! Who may register: the form of a registration, whose identity it is, what it replaces, whether there
-//! is room, and whether its interface may be live beside those that are.
+//! Who may register: the form of a registration, whose identity it is, whether there is room, and
+//! whether its interface may be live beside those that are.
 //!
-//! Does not touch leases; what expired and is in the way is removed.
+//! Does not touch leases; of what is only shown, something makes room.
 
 use std::collections::BTreeSet;
 
-use rpc_runtime::binder::model::{self, ADDRESS_BYTES_MAX, ADDRESSES_MAX, check_name};
-use rpc_runtime::binder::{
-    BinderError, EntryState, Limit, MethodDescription, Place, Registration, RegistrationId, Version,
+use rpc_runtime::binder::model::{
+    self, ADDRESS_BYTES_MAX, ADDRESSES_MAX, FORM_BYTES_MAX, NAME_BYTES_MAX, PARAMETERS_BYTES_MAX,
+    SIGNATURE_BYTES_MAX, check_name, cut,
 };
+use rpc_runtime::binder::{
+    BinderError, Limit, MethodDescription, Place, Registration, RegistrationId, Version,
+};
+use rpc_runtime::interface::fingerprint_of;
 use rpc_runtime::time::Instant;
 
-use super::{Registry, compatibility, first_place, millis, record};
+use super::plan::Batch;
+use super::{Limits, Registry, compatibility, first_place, interfaces, millis, record};
 
-impl Registry {
-    pub(super) fn check_form(&self, registration: &Registration) -> Result<(), BinderError> {
+impl Limits {
+    /// Whether a registration is well formed, and within these limits by itself.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn check(
+        &self,
+        registration: &Registration,
+        methods: Option<&[MethodDescription]>,
+    ) -> Result<(), BinderError> {
         let malformed = |reason: String| BinderError::Malformed { reason };
         check_name(&registration.name).map_err(malformed)?;
         if !registration.server.is_some() || !registration.incarnation.is_some() {
@@ -28,67 +42,91 @@ impl Registry {
             limit(address.len(), Limit::AddressBytes, ADDRESS_BYTES_MAX)?;
             record::check_address(address).map_err(malformed)?;
         }
-        if registration.methods > self.limits.methods_max {
-            return Err(BinderError::Limit { of: Limit::Methods, max: self.limits.methods_max });
+        registration.traits.check().map_err(malformed)?;
+        match methods {
+            None => Ok(()),
+            Some(methods) => self.check_interface(registration, methods),
+        }
+    }
+
+    fn check_interface(
+        &self,
+        registration: &Registration,
+        methods: &[MethodDescription],
+    ) -> Result<(), BinderError> {
+        limit(methods.len(), Limit::Methods, size(self.methods_max))?;
+        methods.iter().try_for_each(check_method)?;
+        let bytes = interfaces::bytes(methods);
+        limit(bytes, Limit::DescriptionBytes, size(self.description_bytes_max))?;
+        compatibility::check_names(methods)?;
+        let fingerprints = methods.iter().map(|method| method.fingerprint);
+        if fingerprint_of(&registration.name, fingerprints) != registration.fingerprint {
+            let reason = "the fingerprint is not that of the interface described".to_owned();
+            return Err(BinderError::Malformed { reason });
         }
         Ok(())
     }
+}
 
+impl Registry {
     /// Whether another life or another process has this server's identity.
     pub(super) fn check_identity(
         &self,
         now: Instant,
         new: &Registration,
     ) -> Result<(), BinderError> {
-        for record in self.of_server(new.server).filter(|record| !record.is_expired(now)) {
-            let known = &record.registration;
+        let records = self.of_server(new.server).map(|(_, record)| record);
+        let believed = records.filter(|record| !record.is_over(now));
+        let mut former = None;
+        for record in believed {
+            let known = &record.kept.registration;
             if known.incarnation > new.incarnation {
                 return Err(BinderError::OldIncarnation { highest: known.incarnation });
             }
-            if known.incarnation == new.incarnation && known.claim != new.claim {
-                return Err(BinderError::IdentityInUse);
+            if known.claim != new.claim {
+                if known.incarnation == new.incarnation {
+                    return Err(BinderError::IdentityInUse);
+                }
+                former = former.max(Some(record.lease_end));
             }
         }
-        let others = self
-            .of_server(new.server)
-            .filter(|record| !record.is_expired(now) && record.registration.claim != new.claim);
-        match others.map(|record| record.lease_end).max() {
+        match former {
             None => Ok(()),
             Some(end) => Err(BinderError::FormerLife { left_ms: millis(now.until(end)) }),
         }
     }
 
-    /// What ends when `new` begins: the server's earlier lives, and what stands in its own place.
-    pub(super) fn replaced_by(&self, new: &Registration, place: &Place) -> Vec<RegistrationId> {
-        let former = self.by_server.get(&new.server).into_iter().flatten().copied();
-        let former =
-            former.filter(|id| self.records[id].registration.incarnation != new.incarnation);
-        let mut replaced: Vec<_> = former.collect();
-        replaced.extend(self.by_place.get(place).filter(|id| !replaced.contains(id)));
-        replaced
-    }
-
+    /// Whether there is room for `new`, as `id`, where `ends` end. Counts it in the batch if there is.
     pub(super) fn check_room(
         &mut self,
-        now: Instant,
         new: &Registration,
-        replaced: &[RegistrationId],
+        id: RegistrationId,
+        ends: &[RegistrationId],
+        described: Option<&[MethodDescription]>,
+        batch: &mut Batch,
     ) -> Result<(), BinderError> {
-        let of_server = self.of_server(new.server).count() - replaced.len();
+        let others = self.of_server(new.server);
+        let others = others.filter(|(other, _)| *other != id && !ends.contains(other)).count();
         let max = self.limits.server_registrations_max;
-        if of_server >= usize::try_from(max).unwrap_or(usize::MAX) {
+        if others >= size(max) {
             return Err(BinderError::Limit { of: Limit::RegistrationsOfServer, max });
         }
         let max = self.limits.registrations_max;
-        let room = usize::try_from(max).unwrap_or(usize::MAX);
-        while self.records.len() - replaced.len() >= room {
-            let expired = self.by_lease_end.iter().take_while(|(end, _)| *end <= now);
-            let unneeded = expired.map(|&(_, id)| id).find(|id| !replaced.contains(id));
-            match unneeded {
+        let begins = usize::from(!self.records.contains_key(&id));
+        while (self.records.len() + batch.begins + begins).saturating_sub(ends.len()) > size(max) {
+            let shown = self.gone.iter().map(|(_, id)| *id).find(|id| !ends.contains(id));
+            match shown {
                 Some(id) => self.remove(id),
                 None => return Err(BinderError::Limit { of: Limit::Registrations, max }),
             }
         }
+        let bytes = described.map_or(0, interfaces::bytes);
+        let max = self.limits.descriptions_bytes_max;
+        if self.interfaces.bytes() + batch.description_bytes + bytes > size(max) {
+            return Err(BinderError::Limit { of: Limit::DescriptionsBytes, max });
+        }
+        batch.begins += begins;
+        batch.description_bytes += bytes;
         Ok(())
     }
 
@@ -107,38 +145,56 @@ impl Registry {
         let live = same
             .filter(|(other, _)| other.server != place.server)
             .map(|(other, id)| (other, &self.records[id]))
-            .filter(|(_, record)| record.state(now) == EntryState::Live);
+            .filter(|(_, record)| !record.is_over(now));
         let mut seen = BTreeSet::new();
         let candidate = compatibility::Candidate::new(place, methods);
         for (other, record) in live {
-            if !seen.insert((other.version, record.registration.fingerprint)) {
+            let fingerprint = record.kept.registration.fingerprint;
+            if !seen.insert((other.version, fingerprint)) {
                 continue;
             }
-            if let Some(difference) = candidate.difference(other, record.methods()) {
-                let difference = model::cut(&difference, model::REASON_BYTES_MAX).to_owned();
+            let methods = self.interfaces.get(fingerprint).map_or(&[][..], |methods| methods);
+            if let Some(difference) = candidate.difference(other, methods) {
+                let difference = cut(&difference, model::REASON_BYTES_MAX).to_owned();
                 return Err(BinderError::Incompatible { difference });
             }
         }
         Ok(())
     }
+}
 
-    /// All methods are described: admits the registration, or ends it.
-    pub(super) fn go_live(&mut self, now: Instant, id: RegistrationId) -> Result<(), BinderError> {
-        let methods = self.records[&id].methods().to_vec();
-        let place = self.records[&id].place();
-        let fit = compatibility::check_names(&methods)
-            .and_then(|()| self.check_fit(now, &place, &methods));
-        match fit {
-            Ok(()) => {
-                self.record_mut(id).is_admitted = true;
-                Ok(())
-            }
-            Err(error) => {
-                self.remove(id);
-                Err(error)
-            }
-        }
+fn check_method(method: &MethodDescription) -> Result<(), BinderError> {
+    let malformed = |reason: String| Err(BinderError::Malformed { reason });
+    let shown = cut(&method.name, NAME_BYTES_MAX);
+    if method.name.is_empty() || method.name.len() > NAME_BYTES_MAX {
+        return malformed(format!(
+            "a method's name has 1 to {NAME_BYTES_MAX} bytes, and {shown:?} has {}",
+            method.name.len()
+        ));
     }
+    if [&method.name, &method.signature, &method.form]
+        .into_iter()
+        .chain(&method.parameters)
+        .any(|text| text.contains(char::is_control))
+    {
+        return malformed(format!("control characters in the description of {shown:?}"));
+    }
+    if method.signature.len() > SIGNATURE_BYTES_MAX {
+        return malformed(format!(
+            "the signature of {shown:?} has more than {SIGNATURE_BYTES_MAX} bytes"
+        ));
+    }
+    if method.form.len() > FORM_BYTES_MAX {
+        return malformed(format!("the form of {shown:?} has more than {FORM_BYTES_MAX} bytes"));
+    }
+    let names = method.parameters.iter().map(String::len).sum::<usize>();
+    if names > PARAMETERS_BYTES_MAX || method.parameters.iter().any(String::is_empty) {
+        return malformed(format!(
+            "the parameters of {shown:?} have no name, or more than {PARAMETERS_BYTES_MAX} bytes \
+             of names"
+        ));
+    }
+    Ok(())
 }
 
 fn limit(got: usize, of: Limit, max: usize) -> Result<(), BinderError> {
@@ -146,4 +202,8 @@ fn limit(got: usize, of: Limit, max: usize) -> Result<(), BinderError> {
         return Ok(());
     }
     Err(BinderError::Limit { of, max: u32::try_from(max).unwrap_or(u32::MAX) })
+}
+
+fn size(count: u32) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }

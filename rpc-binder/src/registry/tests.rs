@@ -1,8 +1,13 @@
 //! The registry's promises, one fact each, on a clock that the tests move by hand.
 
-use rpc_runtime::Semantics;
-use rpc_runtime::ids::{Incarnation, MethodFingerprint};
+use std::sync::Arc;
 
+use rpc_runtime::Semantics;
+use rpc_runtime::binder::{MethodDescription, Registration, Traits};
+use rpc_runtime::ids::{Incarnation, MethodFingerprint};
+use rpc_runtime::interface::fingerprint_of;
+
+use super::plan::{Batch, Planned, Request};
 use super::*;
 
 mod history;
@@ -21,13 +26,87 @@ impl Rng for Counting {
     }
 }
 
-fn registry() -> Registry {
-    Registry::new(Limits::default(), Box::new(Counting(0)))
+/// A registry in which all that is planned is kept at once.
+#[derive(Debug)]
+struct Kept {
+    registry: Registry,
 }
 
-fn small(registrations_max: u32, server_registrations_max: u32) -> Registry {
+impl Kept {
+    fn new(limits: Limits, seed: u64) -> Self {
+        Self { registry: Registry::new(limits, Box::new(Counting(seed)), Revision::NONE) }
+    }
+
+    /// Keeps what time has ended.
+    fn tick(&mut self, now: Instant) {
+        while let Some(plan) = self.registry.due(now, &Batch::default()) {
+            self.registry.apply(now, plan);
+        }
+    }
+
+    fn ask(&mut self, now: Instant, request: Request) -> Result<Option<Lease>, BinderError> {
+        self.tick(now);
+        if let Request::Register { registration, methods } = &request {
+            self.registry.limits.check(registration, methods.as_deref())?;
+        }
+        match self.registry.plan(now, request, &mut Batch::default()) {
+            Planned::Plan(plan) => Ok(self.registry.apply(now, plan)),
+            Planned::Refused(refusal) => Err(refusal),
+            Planned::NotYet(request) => panic!("nothing else is in the batch: {request:?}"),
+        }
+    }
+
+    fn offer(
+        &mut self,
+        now: Instant,
+        registration: Registration,
+        methods: Option<&[MethodDescription]>,
+    ) -> Result<Lease, BinderError> {
+        let methods = methods.map(Arc::from);
+        let lease = self.ask(now, Request::Register { registration, methods })?;
+        Ok(lease.expect("it begins"))
+    }
+
+    /// Registers an interface without methods, under whatever fingerprint its name has.
+    fn register(&mut self, now: Instant, registration: Registration) -> Result<Lease, BinderError> {
+        offer(self, now, registration, &[])
+    }
+
+    fn deregister(
+        &mut self,
+        now: Instant,
+        id: RegistrationId,
+        secret: Secret,
+    ) -> Result<(), BinderError> {
+        self.ask(now, Request::Deregister { id, secret }).map(drop)
+    }
+
+    fn renew(
+        &mut self,
+        now: Instant,
+        id: RegistrationId,
+        secret: Secret,
+    ) -> Result<Lease, BinderError> {
+        self.tick(now);
+        self.registry.renew(now, id, secret, &Report::default()).map(|(lease, _)| lease)
+    }
+}
+
+impl std::ops::Deref for Kept {
+    type Target = Registry;
+
+    fn deref(&self) -> &Registry {
+        &self.registry
+    }
+}
+
+fn registry() -> Kept {
+    Kept::new(Limits::default(), 0)
+}
+
+fn small(registrations_max: u32, server_registrations_max: u32) -> Kept {
     let limits = Limits { registrations_max, server_registrations_max, ..Limits::default() };
-    Registry::new(limits, Box::new(Counting(0)))
+    Kept::new(limits, 0)
 }
 
 fn at(seconds: u64) -> Instant {
@@ -41,15 +120,14 @@ fn bank(server: u64) -> Registration {
         server: ServerId(server),
         incarnation: Incarnation::new(1, 7),
         addresses: vec!["udp://10.0.0.7:4000".into()],
-        fingerprint: 1,
-        methods: 0,
+        fingerprint: 0,
+        traits: Traits::default(),
         claim: 99,
     }
 }
 
 fn version(major: u16, minor: u16, server: u64) -> Registration {
-    let fingerprint = u128::from(major) << 64 | u128::from(minor) << 32 | u128::from(server);
-    Registration { version: Version::new(major, minor), fingerprint, ..bank(server) }
+    Registration { version: Version::new(major, minor), ..bank(server) }
 }
 
 fn method(name: &str, signature: &str) -> MethodDescription {
@@ -58,32 +136,31 @@ fn method(name: &str, signature: &str) -> MethodDescription {
     MethodDescription {
         name: name.into(),
         signature: signature.into(),
+        parameters: Vec::new(),
         form: String::new(),
         semantics: Semantics::AtMostOnce,
         fingerprint: MethodFingerprint(fingerprint),
+        is_exterminated: false,
     }
 }
 
-/// Registers and describes in one go.
+/// Registers with that interface.
 fn offer(
-    registry: &mut Registry,
+    registry: &mut Kept,
     now: Instant,
     registration: Registration,
     methods: &[MethodDescription],
 ) -> Result<Lease, BinderError> {
-    let methods_count = u32::try_from(methods.len()).unwrap();
-    let lease = registry.register(now, Registration { methods: methods_count, ..registration })?;
-    if methods.is_empty() {
-        return Ok(lease);
-    }
-    registry.describe(now, lease.id, lease.secret, 0, methods.to_vec())
+    let fingerprints = methods.iter().map(|method| method.fingerprint);
+    let fingerprint = fingerprint_of(&registration.name, fingerprints);
+    registry.offer(now, Registration { fingerprint, ..registration }, Some(methods))
 }
 
 fn refusal(result: Result<Lease, BinderError>) -> String {
     result.unwrap_err().to_string()
 }
 
-fn found(registry: &Registry, now: Instant, requirement: &str) -> Vec<String> {
+fn found(registry: &Kept, now: Instant, requirement: &str) -> Vec<String> {
     let requirement = requirement.parse().unwrap();
     let page = registry.lookup(now, "bank", &requirement, None).unwrap();
     assert!(!page.more);
@@ -91,7 +168,7 @@ fn found(registry: &Registry, now: Instant, requirement: &str) -> Vec<String> {
     page.entries.iter().map(show).collect()
 }
 
-fn listed(registry: &Registry, now: Instant) -> Vec<String> {
+fn listed(registry: &Kept, now: Instant) -> Vec<String> {
     let show = |entry: &Entry| {
         format!("{} {}@{} {}", entry.name, entry.version, entry.server.0, entry.state.word())
     };
@@ -113,7 +190,8 @@ fn an_entry_says_what_was_registered_and_what_is_left_of_the_lease() {
     let mut registry = registry();
     registry.register(at(0), bank(1)).unwrap();
     let page = registry.lookup(at(4), "bank", &VersionRequirement::any(), None).unwrap();
-    let Registration { name, version, server, incarnation, addresses, fingerprint, .. } = bank(1);
+    let Registration { name, version, server, incarnation, addresses, traits, .. } = bank(1);
+    let fingerprint = fingerprint_of("bank", std::iter::empty());
     let state = EntryState::Live;
     assert_eq!(
         page.entries,
@@ -124,6 +202,7 @@ fn an_entry_says_what_was_registered_and_what_is_left_of_the_lease() {
             incarnation,
             addresses,
             fingerprint,
+            traits,
             lease_left_ms: 6_000,
             state
         }]
@@ -164,13 +243,12 @@ fn an_expired_registration_is_shown_for_a_while_and_then_forgotten() {
 }
 
 #[test]
-fn only_the_secret_renews_describes_and_ends_a_registration() {
+fn only_the_secret_renews_and_ends_a_registration() {
     let mut registry = registry();
     let lease = registry.register(at(0), bank(1)).unwrap();
     let wrong = Secret(lease.secret.0 ^ 1);
     assert_eq!(registry.renew(at(1), lease.id, wrong), Err(BinderError::WrongSecret));
     assert_eq!(registry.deregister(at(1), lease.id, wrong), Err(BinderError::WrongSecret));
-    assert_eq!(registry.describe(at(1), lease.id, wrong, 0, vec![]), Err(BinderError::WrongSecret));
     assert_eq!(found(&registry, at(1), "1"), ["1.0@1"]);
 
     assert_eq!(registry.deregister(at(1), lease.id, lease.secret), Ok(()));
@@ -256,7 +334,7 @@ fn long_results_come_in_pages_that_lose_and_repeat_nothing() {
     loop {
         let page =
             registry.lookup(at(0), "bank", &VersionRequirement::any(), after.as_ref()).unwrap();
-        assert_eq!(page, registry.list(at(0), after.as_ref()));
+        assert_eq!(page.entries, registry.list(at(0), after.as_ref()).entries);
         assert!(rough_bytes(&page) <= PAGE_BYTES_MAX);
         seen.extend(page.entries.iter().map(|entry| entry.server.0));
         pages += 1;

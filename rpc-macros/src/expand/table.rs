@@ -32,9 +32,10 @@ pub(super) fn interface(service: &Service) -> TokenStream {
         });
         let inline = method.inline.then(|| quote!(.inline()));
         let worker = (method.place_given && !method.inline).then(|| quote!(.worker()));
+        let parameters = parameters(method);
         let forms = forms(method);
         quote! {
-            #runtime::Method::new(#wire_name, #signature, #runtime::Semantics::#semantics) #timeout #hedge #orphan #expires #no_cancel #ack #inline #worker #forms
+            #runtime::Method::new(#wire_name, #signature, #runtime::Semantics::#semantics) #timeout #hedge #orphan #expires #no_cancel #ack #inline #worker #parameters #forms
         }
     });
     quote! {
@@ -42,6 +43,12 @@ pub(super) fn interface(service: &Service) -> TokenStream {
         #visibility static #name: #runtime::Interface =
             #runtime::Interface::new(#wire_name, (#major, #minor), &[#(#methods),*]);
     }
+}
+
+/// The names of a method's parameters, for callers that have no types.
+fn parameters(method: &Method) -> Option<TokenStream> {
+    let names: Vec<_> = method.arguments.iter().map(|argument| argument.wire_name()).collect();
+    (!names.is_empty()).then(|| quote!(.parameters(&[#(#names),*])))
 }
 
 /// The types of a method, as its interface's fingerprint covers them.

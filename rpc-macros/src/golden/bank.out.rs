@@ -39,6 +39,7 @@ pub static BANK_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::
                 "(str)->rpc_runtime::Result<u64,BankError>",
                 ::rpc_runtime::Semantics::AtLeastOnce,
             )
+            .parameters(&["account"])
             .forms(|forms| {
                 forms.parameter::<&::core::primitive::str>();
                 forms.output::<rpc_runtime::Result<u64, BankError>>();
@@ -49,6 +50,7 @@ pub static BANK_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::
                 ::rpc_runtime::Semantics::AtMostOnce,
             )
             .timeout_ns(2000000000u64)
+            .parameters(&["from", "to", "cents"])
             .forms(|forms| {
                 forms.parameter::<&::core::primitive::str>();
                 forms.parameter::<&::core::primitive::str>();
@@ -56,6 +58,7 @@ pub static BANK_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::
                 forms.output::<rpc_runtime::Result<Receipt, BankError>>();
             }),
         ::rpc_runtime::Method::new("note", "(str)->", ::rpc_runtime::Semantics::Maybe)
+            .parameters(&["line"])
             .forms(|forms| {
                 forms.parameter::<&::core::primitive::str>();
             }),
@@ -64,6 +67,7 @@ pub static BANK_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::
                 "(inout:Vec<str>,u32)->Result<u32,CallError>",
                 ::rpc_runtime::Semantics::AtMostOnce,
             )
+            .parameters(&["basket", "n"])
             .forms(|forms| {
                 forms.in_out::<Vec<String>>();
                 forms.parameter::<u32>();

@@ -55,6 +55,7 @@ static COLOURS_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::n
                 "(str,Line,u64)->rpc_runtime::Result<u64,BankError>",
                 ::rpc_runtime::Semantics::AtMostOnce,
             )
+            .parameters(&["name", "line", "cents"])
             .forms(|forms| {
                 forms.parameter::<&::core::primitive::str>();
                 forms.parameter::<Line>();
@@ -70,6 +71,7 @@ static COLOURS_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::n
                 forms.output::<Result<(), CallError>>();
             }),
         ::rpc_runtime::Method::new("note", "(str)->", ::rpc_runtime::Semantics::Maybe)
+            .parameters(&["line"])
             .forms(|forms| {
                 forms.parameter::<&::core::primitive::str>();
             }),
@@ -80,6 +82,7 @@ static COLOURS_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::n
             )
             .timeout_ns(2000000000u64)
             .hedge_ns(20000000u64)
+            .parameters(&["basket", "n"])
             .forms(|forms| {
                 forms.in_out::<Vec<String>>();
                 forms.parameter::<u32>();

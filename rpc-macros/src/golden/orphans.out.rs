@@ -44,6 +44,7 @@ pub static SHOP_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface::
                 ::rpc_runtime::Semantics::AtMostOnce,
             )
             .no_cancel()
+            .parameters(&["pages"])
             .forms(|forms| {
                 forms.parameter::<u32>();
                 forms.output::<Result<(), CallError>>();

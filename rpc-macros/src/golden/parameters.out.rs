@@ -33,6 +33,18 @@ static PARAMETERS_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface
                 ::rpc_runtime::Semantics::AtMostOnce,
             )
             .inline()
+            .parameters(
+                &[
+                    "bytes",
+                    "order",
+                    "orders",
+                    "maybe_text",
+                    "maybe_order",
+                    "cow",
+                    "cow_bytes",
+                    "owned",
+                ],
+            )
             .forms(|forms| {
                 forms.parameter::<&[::core::primitive::u8]>();
                 forms.parameter::<Order>();

@@ -171,7 +171,7 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
-    use super::super::model::EntryState;
+    use super::super::model::{EntryState, Traits};
     use super::super::version::Version;
     use super::*;
 
@@ -197,6 +197,7 @@ mod tests {
             incarnation: Incarnation::new(life, 0),
             addresses: vec!["udp://10.0.0.7:4000".into()],
             fingerprint: 1,
+            traits: Traits::default(),
             lease_left_ms: 1000,
             state: EntryState::Live,
         }

@@ -75,9 +75,11 @@ mod tests {
         MethodDescription {
             name: name.into(),
             signature: signature.into(),
+            parameters: Vec::new(),
             form: String::new(),
             semantics: Semantics::AtMostOnce,
             fingerprint: MethodFingerprint(fingerprint),
+            is_exterminated: false,
         }
     }
 

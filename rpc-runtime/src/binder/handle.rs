@@ -11,8 +11,9 @@ use super::cache::{Cache, Flaw, Found};
 use super::model::{BinderError, Entries, Entry, MethodDescription, Place};
 use super::service::{Directory as _, DirectoryClient};
 use super::version::VersionRequirement;
+use super::watch::Followed;
 use crate::address::Address;
-use crate::client::{Channel, Options};
+use crate::client::{Balance, Channel, Options};
 use crate::driver::World;
 use crate::error::{CallError, Error, ErrorKind, Execution, Result};
 use crate::ids::{Incarnation, ServerId};
@@ -51,6 +52,8 @@ pub struct Binder {
     shared: Arc<Shared>,
     patience: Duration,
     claim: Option<u64>,
+    balance: Balance,
+    zone: Option<Arc<str>>,
 }
 
 struct Shared {
@@ -61,6 +64,7 @@ struct Shared {
     world: Arc<dyn World>,
     directory: DirectoryClient,
     memory: Mutex<Memory>,
+    followed: Mutex<Followed>,
 }
 
 #[derive(Debug, Default)]
@@ -108,8 +112,10 @@ impl Binder {
             world,
             directory: DirectoryClient::on(&channel),
             memory: Mutex::new(Memory::default()),
+            followed: Mutex::new(Followed::default()),
         };
-        Ok(Self { shared: Arc::new(shared), patience: PATIENCE, claim: None })
+        let (balance, zone) = (Balance::default(), None);
+        Ok(Self { shared: Arc::new(shared), patience: PATIENCE, claim: None, balance, zone })
     }
 
     /// The same binder, asked for at most `patience` (2 s by default) before it counts as away.
@@ -128,6 +134,42 @@ impl Binder {
     pub const fn claim(mut self, claim: u64) -> Self {
         self.claim = Some(claim);
         self
+    }
+
+    /// The same binder, to whose servers calls are spread so: what is imported by this handle goes to all
+    /// of them. [`Balance::PeakEwma`] unless this is called.
+    ///
+    /// ```
+    /// use rpc_runtime::{Balance, Binder};
+    ///
+    /// let binder = Binder::at("udp://127.0.0.1:7000")?.balance(Balance::RoundRobin).zone("eu-1a");
+    /// # Ok::<(), rpc_runtime::CallError>(())
+    /// ```
+    #[must_use]
+    pub const fn balance(mut self, balance: Balance) -> Self {
+        self.balance = balance;
+        self
+    }
+
+    /// The same binder, of whose servers those of this zone come first: others are called only while
+    /// none of these is well.
+    #[must_use]
+    pub fn zone(mut self, zone: &str) -> Self {
+        self.zone = Some(zone.into());
+        self
+    }
+
+    pub(super) const fn own_balance(&self) -> Balance {
+        self.balance
+    }
+
+    pub(super) fn is_near(&self, entry: &Entry) -> bool {
+        self.zone.as_deref().is_some_and(|zone| zone == entry.traits.zone)
+    }
+
+    /// Looks at what is followed.
+    pub(super) fn followed<T>(&self, look: impl FnOnce(&mut Followed) -> T) -> T {
+        look(&mut self.shared.followed.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) const fn own_claim(&self) -> Option<u64> {
@@ -153,9 +195,19 @@ impl Binder {
         let until = self.world().now() + self.patience;
         let entries =
             read_pages(|after| self.directory_until(until).lookup(name, requirement, after))?;
-        let now = self.world().now();
-        self.memory().cache.store(now, name, requirement, entries.clone());
+        self.remember(name, requirement, entries.clone());
         Ok(entries)
+    }
+
+    /// Takes note of what the binder said just now.
+    pub(super) fn remember(
+        &self,
+        name: &str,
+        requirement: &VersionRequirement,
+        entries: Vec<Entry>,
+    ) {
+        let now = self.world().now();
+        self.memory().cache.store(now, name, requirement, entries);
     }
 
     /// As [`Binder::lookup`], or from memory if the binder does not answer: the answer says how old
@@ -188,14 +240,13 @@ impl Binder {
     ///
     /// # Errors
     ///
-    /// The binder does not answer, or the server is not live.
+    /// The binder does not answer, or nobody has that interface any more.
     pub fn methods(&self, entry: &Entry) -> Result<Vec<MethodDescription>, BinderError> {
         let until = self.world().now() + self.patience;
-        let place = entry.place();
         let mut methods = Vec::new();
         loop {
             let from = u32::try_from(methods.len()).unwrap_or(u32::MAX);
-            let page = self.directory_until(until).methods(&place, entry.fingerprint, from)?;
+            let page = self.directory_until(until).methods(entry.fingerprint, from)?;
             let is_last = page.methods.is_empty();
             methods.extend(page.methods);
             let total = usize::try_from(page.total).unwrap_or(usize::MAX);

@@ -5,6 +5,8 @@
 //! noticed by the session's opening and never called. Knows how a server is chosen and checked;
 //! does not know how a call is made.
 
+use std::sync::Arc;
+
 use super::cache::Flaw;
 use super::compatibility::first_difference;
 use super::handle::Binder;
@@ -12,7 +14,8 @@ use super::model::{Entry, wanted};
 use super::registration::{describe, version};
 use super::url::BinderUrl;
 use super::version::VersionRequirement;
-use crate::client::{Channel, Finder, Loss, Whereabouts, left_for_nested};
+use super::watch;
+use crate::client::{Balance, Channel, Finder, Loss, Member, Route, Whereabouts, left_for_nested};
 use crate::context::{self, CallContext};
 use crate::error::{CallError, CallReport, Error, ErrorKind, Evidence, Execution};
 use crate::interface::Interface;
@@ -29,20 +32,21 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// What a client wants of a binder.
 #[derive(Clone, Debug)]
-struct Wish {
-    binder: Binder,
+pub(super) struct Wish {
+    pub(super) binder: Binder,
     interface: &'static Interface,
-    name: String,
-    requirement: VersionRequirement,
+    pub(super) name: String,
+    pub(super) requirement: VersionRequirement,
 }
 
 impl Channel {
     /// A channel to a live server that the binder knows for the interface of `S`, in any version of
     /// its major number, and to another one when that is gone.
     ///
-    /// A server that is replaced at its address is noticed and never called; calls that were not
-    /// handed over are made at the next one. Once bound, a channel asks the binder only when its
-    /// server is lost, and goes by what it remembers while the binder is away.
+    /// Calls are spread over all such servers as [`Binder::balance`] says; who comes and goes is known
+    /// within a moment, because the binder says so. A server that is replaced at its address is noticed
+    /// and never called; calls that were not handed over are made at the next one. While the binder is
+    /// away a channel goes by what it remembers.
     ///
     /// # Errors
     ///
@@ -62,8 +66,31 @@ impl Channel {
         binder: &Binder,
         requirement: &VersionRequirement,
     ) -> Result<Self, CallError> {
-        let name = S::interface().name().to_owned();
-        Wish::new::<S>(binder.clone(), name, requirement.clone()).channel()
+        Self::import_interface(binder, S::interface(), requirement)
+    }
+
+    /// As [`Channel::import_version`], for an interface without a stub: an [`Interface::learned`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::import`].
+    pub fn import_interface(
+        binder: &Binder,
+        interface: &'static Interface,
+        requirement: &VersionRequirement,
+    ) -> Result<Self, CallError> {
+        let name = interface.name().to_owned();
+        let requirement = requirement.clone();
+        Wish { binder: binder.clone(), interface, name, requirement }.channel()
+    }
+
+    /// A channel to one server that the binder named, and never to another one.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::BadAddress`]: none of its addresses can be used.
+    pub fn import_from(binder: &Binder, entry: &Entry) -> Result<Self, CallError> {
+        binder.channel(entry)
     }
 
     /// As [`Channel::import`], with binder, name and version from a `binder://` URL.
@@ -134,6 +161,16 @@ impl Finder for Wish {
         };
         self.binder.avoid(target.server, target.incarnation, flaw);
     }
+
+    fn balance(&self) -> Balance {
+        self.binder.own_balance()
+    }
+
+    fn follow(&self, route: &Arc<Route>) {
+        if self.balance() != Balance::Sticky {
+            watch::follow(self, route);
+        }
+    }
 }
 
 impl Wish {
@@ -149,6 +186,25 @@ impl Wish {
         let left = context::current().map_or(patience, of_handler);
         let deadline = self.binder.world().now() + left.min(patience);
         Channel::found(Box::new(self), deadline)
+    }
+
+    /// Those of `entries` that this client can use.
+    /// And whether that could be found out of all.
+    pub(super) fn members(&self, entries: &[Entry]) -> (Vec<Member>, bool) {
+        let deadline = self.binder.world().now() + self.binder.patience_max();
+        let mut is_all = true;
+        let fitting = entries.iter().filter(|entry| {
+            let difference = self.difference(entry, deadline);
+            is_all &= difference.is_ok();
+            matches!(difference, Ok(None))
+        });
+        let members = fitting.filter_map(|entry| {
+            let channel = self.binder.channel(entry).ok()?;
+            let is_near = self.binder.is_near(entry);
+            Some(Member::new(&channel, entry.server, entry.traits.weight, is_near))
+        });
+        let members = members.collect();
+        (members, is_all)
     }
 
     fn try_bind(

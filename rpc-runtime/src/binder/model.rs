@@ -1,8 +1,8 @@
 //! What servers, binders and clients tell each other about services.
 //!
-//! Knows the data and its limits, chosen so that every message fits one datagram: what may be long
-//! (an interface's methods, a list of servers) travels in pages. Does not know how a registry keeps
-//! it or who asks.
+//! Knows the data and its limits: lists of servers and of methods travel in pages that fit a datagram, as
+//! a rule; only a single method with large types is longer. Does not know how a registry keeps it or who
+//! asks.
 
 use std::fmt;
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::version::{Version, VersionRequirement};
 use crate::ids::{Incarnation, MethodFingerprint, ServerId};
 use crate::semantics::Semantics;
+pub use crate::server::Traits;
 use crate::time::Duration;
 
 /// Longest name of a service or a method, in bytes.
@@ -21,23 +22,28 @@ pub const ADDRESS_BYTES_MAX: usize = 96;
 pub const ADDRESSES_MAX: usize = 8;
 /// Longest signature that is kept, in bytes; a longer one is cut, its fingerprint still covers all.
 pub const SIGNATURE_BYTES_MAX: usize = 384;
-/// Longest form that is kept, in bytes; cut like a signature.
-pub const FORM_BYTES_MAX: usize = 384;
+/// Longest form that is kept, in bytes; a longer one is cut, and the method can be called by those
+/// only who have its types.
+pub const FORM_BYTES_MAX: usize = 4 << 10;
+/// Longest form of an interface that would be beyond [`DESCRIPTION_BYTES_MAX`] otherwise, in bytes.
+pub const FORM_BYTES_SHORT: usize = 384;
+/// Most bytes of all names of a method's parameters; longer ones are not kept.
+pub const PARAMETERS_BYTES_MAX: usize = 1 << 10;
+/// Descriptions of one interface's methods that a binder takes, in bytes.
+pub const DESCRIPTION_BYTES_MAX: u32 = 64 << 10;
 /// Longest text in a [`BinderError`], in bytes.
 pub const REASON_BYTES_MAX: usize = 400;
-/// A page is closed before it grows past this, in bytes.
+/// A page is closed before it grows past this, in bytes, unless it would hold nothing.
 pub const PAGE_BYTES_MAX: usize = 1000;
 /// Upper bound of what the fields of fixed size add to an entry or a registration, in bytes.
-const FIXED_BYTES_MAX: usize = 100;
+const FIXED_BYTES_MAX: usize = 110;
 
 const _: () = assert!(
-    NAME_BYTES_MAX + ADDRESSES_MAX * (ADDRESS_BYTES_MAX + 1) + FIXED_BYTES_MAX <= PAGE_BYTES_MAX,
-    "the largest entry fits a page"
+    NAME_BYTES_MAX + SIGNATURE_BYTES_MAX + FORM_BYTES_SHORT + FIXED_BYTES_MAX <= PAGE_BYTES_MAX,
+    "a method with a short form and no names fits a page"
 );
-const _: () = assert!(
-    NAME_BYTES_MAX + SIGNATURE_BYTES_MAX + FORM_BYTES_MAX + FIXED_BYTES_MAX <= PAGE_BYTES_MAX,
-    "the largest method fits a page"
-);
+const _: () =
+    assert!(FORM_BYTES_MAX <= crate::shape::TEXT_BYTES_MAX, "every form that is kept can be read");
 
 /// Names one registration at one binder, until it ends.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,6 +71,36 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A point in the history of a binder's registrations. It never goes back; over restarts neither.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+pub struct Revision(pub u64);
+
+impl Revision {
+    /// Before any change.
+    pub const NONE: Self = Self(0);
+
+    /// The next one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "rev {}", self.0)
+    }
+}
+
+/// What a server says of itself each time that it renews.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    /// It ends what it has begun, and begins nothing more: clients go elsewhere.
+    pub is_draining: bool,
+}
+
 /// What a server says about one of its services.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
@@ -78,10 +114,10 @@ pub struct Registration {
     pub incarnation: Incarnation,
     /// Where it is reached, best first; at least one.
     pub addresses: Vec<String>,
-    /// Covers the interface with everything in it.
+    /// Covers the interface with everything in it: [`fingerprint_of`](crate::interface::fingerprint_of).
     pub fingerprint: u128,
-    /// How many methods the interface has; their descriptions follow in pages.
-    pub methods: u32,
+    /// What it says of itself besides.
+    pub traits: Traits,
     /// Random, and kept to itself by the server's process: tells a server that asks again (its reply
     /// was lost) from another process that uses the same identity. A later life that knows it takes
     /// the place of the earlier one at once.
@@ -95,19 +131,25 @@ pub struct MethodDescription {
     pub name: String,
     /// Parameters and result, as written; cut at [`SIGNATURE_BYTES_MAX`].
     pub signature: String,
+    /// The names of its parameters, in order; none where they are not known. No part of the
+    /// fingerprint: who calls by type does not see them.
+    pub parameters: Vec<String>,
     /// The shapes of its parameters and results; cut at [`FORM_BYTES_MAX`].
     pub form: String,
     /// What it promises under failure.
     pub semantics: Semantics,
     /// Covers name, semantics and form.
     pub fingerprint: MethodFingerprint,
+    /// Whether its orphans are killed from its clients' journals: one without a journal calls it not.
+    pub is_exterminated: bool,
 }
 
 impl MethodDescription {
     /// Upper bound of its marshalled size, in bytes.
     #[must_use]
     pub fn page_bytes(&self) -> usize {
-        self.name.len() + self.signature.len() + self.form.len() + 22
+        let names: usize = self.parameters.iter().map(|name| name.len() + 2).sum();
+        self.name.len() + self.signature.len() + self.form.len() + names + 25
     }
 }
 
@@ -116,12 +158,10 @@ impl MethodDescription {
 pub struct Lease {
     /// The registration's name at this binder.
     pub id: RegistrationId,
-    /// Needed to renew, describe and end it.
+    /// Needed to renew and to end it.
     pub secret: Secret,
     /// How long the binder believes it without a renewal, in ms.
     pub lease_ms: u32,
-    /// How many of the methods are described. Clients find the server once all are.
-    pub described: u32,
 }
 
 impl Lease {
@@ -147,6 +187,8 @@ pub struct Entry {
     pub addresses: Vec<String>,
     /// Covers the interface with everything in it.
     pub fingerprint: u128,
+    /// What it says of itself besides.
+    pub traits: Traits,
     /// What is left of its lease, in ms.
     pub lease_left_ms: u32,
     /// Whether clients are sent to it.
@@ -158,7 +200,7 @@ impl Entry {
     #[must_use]
     pub fn page_bytes(&self) -> usize {
         let addresses: usize = self.addresses.iter().map(|address| address.len() + 1).sum();
-        self.name.len() + addresses + FIXED_BYTES_MAX
+        self.name.len() + addresses + self.traits.page_bytes() + FIXED_BYTES_MAX
     }
 
     /// Where it stands in the order of all entries.
@@ -174,8 +216,8 @@ impl Entry {
 pub enum EntryState {
     /// They are.
     Live,
-    /// Not yet: its methods are not all described.
-    Announced,
+    /// No more: it ends what it has begun. Clients that have a call there wait for it.
+    Draining,
     /// No more: it did not renew its lease. Shown for a while, so that people see what is missing.
     Expired,
 }
@@ -186,7 +228,7 @@ impl EntryState {
     pub const fn word(self) -> &'static str {
         match self {
             Self::Live => "live",
-            Self::Announced => "announced",
+            Self::Draining => "draining",
             Self::Expired => "expired",
         }
     }
@@ -210,6 +252,8 @@ pub struct Entries {
     pub entries: Vec<Entry>,
     /// Whether others follow the last of these.
     pub more: bool,
+    /// What they are as of; of a list of all registrations, the latest.
+    pub revision: Revision,
 }
 
 /// One page of a service's methods.
@@ -232,6 +276,12 @@ pub enum Limit {
     Methods,
     /// Bytes of an interface's description.
     DescriptionBytes,
+    /// Bytes of the descriptions of all interfaces at the binder.
+    DescriptionsBytes,
+    /// Clients that wait for changes.
+    Watchers,
+    /// Requests that wait for the binder's disk.
+    Requests,
     /// Registrations at the binder.
     Registrations,
     /// Registrations of one server.
@@ -245,6 +295,9 @@ impl fmt::Display for Limit {
             Self::Addresses => "addresses of one server",
             Self::Methods => "methods of one interface",
             Self::DescriptionBytes => "bytes of one interface's description",
+            Self::DescriptionsBytes => "bytes of all interfaces' descriptions at this binder",
+            Self::Watchers => "clients that wait for changes at this binder",
+            Self::Requests => "requests that wait for this binder's disk",
             Self::Registrations => "registrations at this binder",
             Self::RegistrationsOfServer => "registrations of one server",
         })
@@ -279,12 +332,17 @@ pub enum BinderError {
         /// The first difference, in words.
         difference: String,
     },
-    /// No such registration: it never was, it ended, or the binder restarted since. Register again.
+    /// The binder does not know the interface of that fingerprint: register with its description.
+    UnknownInterface,
+    /// The registration, or its end, could not be kept. It did not happen; try again.
+    NotKept {
+        /// What the binder's store said.
+        reason: String,
+    },
+    /// No such registration: it never was, it ended, or the binder forgot it. Register again.
     UnknownRegistration,
     /// The registration exists and the secret is not its own.
     WrongSecret,
-    /// No live server of that id offers the service.
-    UnknownServer,
     /// An earlier life of the same server is registered, and the claim is not its own.
     FormerLife {
         /// How long that one is believed in unless it renews, in ms.
@@ -305,9 +363,12 @@ impl fmt::Display for BinderError {
                  give each process its own",
             ),
             Self::Incompatible { difference } => f.write_str(difference),
+            Self::UnknownInterface => {
+                f.write_str("the interface is not known here: register with its description")
+            }
+            Self::NotKept { reason } => write!(f, "the binder cannot keep it: {reason}"),
             Self::UnknownRegistration => f.write_str("no such registration: register again"),
             Self::WrongSecret => f.write_str("the secret is not that of the registration"),
-            Self::UnknownServer => f.write_str("no live server of that id offers the service"),
             Self::FormerLife { left_ms } => {
                 write!(f, "an earlier life of this server is registered for another {left_ms} ms")
             }
@@ -372,6 +433,11 @@ mod tests {
             incarnation: Incarnation(u64::MAX),
             addresses: vec!["a".repeat(ADDRESS_BYTES_MAX); ADDRESSES_MAX],
             fingerprint: u128::MAX,
+            traits: Traits {
+                zone: "z".repeat(32),
+                weight: u32::MAX,
+                labels: (10..26).map(|key| (format!("{key:k<64}"), "v".repeat(64))).collect(),
+            },
             lease_left_ms: u32::MAX,
             state: EntryState::Expired,
         }
@@ -382,24 +448,10 @@ mod tests {
         let entry = largest_entry();
         let bytes = postcard::to_allocvec(&entry).unwrap();
         assert!(bytes.len() <= entry.page_bytes(), "{} bytes", bytes.len());
-        assert!(entry.page_bytes() <= PAGE_BYTES_MAX);
-    }
-
-    #[test]
-    fn the_largest_registration_fits_a_page() {
-        let Entry { name, version, server, incarnation, addresses, fingerprint, .. } =
-            largest_entry();
-        let registration = Registration {
-            name,
-            version,
-            server,
-            incarnation,
-            addresses,
-            fingerprint,
-            methods: u32::MAX,
-            claim: u64::MAX,
-        };
-        assert!(postcard::to_allocvec(&registration).unwrap().len() <= PAGE_BYTES_MAX);
+        assert_eq!(
+            entry.traits.check().unwrap_err(),
+            "a weight is at most 10000, and 4294967295 was given"
+        );
     }
 
     #[test]
@@ -407,9 +459,11 @@ mod tests {
         let method = MethodDescription {
             name: "n".repeat(NAME_BYTES_MAX),
             signature: "s".repeat(SIGNATURE_BYTES_MAX),
+            parameters: vec!["p".repeat(PARAMETERS_BYTES_MAX / 4); 4],
             form: "f".repeat(FORM_BYTES_MAX),
             semantics: Semantics::ExactlyOnce,
             fingerprint: MethodFingerprint(u64::MAX),
+            is_exterminated: true,
         };
         assert!(postcard::to_allocvec(&method).unwrap().len() <= method.page_bytes());
     }

@@ -1,14 +1,16 @@
 //! The exporting side: a server announces its services to a binder, renews, and strikes them off.
 //!
 //! One background thread per server and binder renews at a third of the lease, and registers anew
-//! when the binder does not know the registration any more: a binder that restarted knows nobody.
+//! when the binder does not know the registration any more.
 //! Does not know how a server serves. No lock is held across a call.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::handle::Binder;
-use super::model::{self, BinderError, MethodDescription, PAGE_BYTES_MAX, Registration};
+use super::model::{
+    self, BinderError, DESCRIPTION_BYTES_MAX, MethodDescription, Registration, Report,
+};
 use super::service::Directory as _;
 use super::version::Version;
 use crate::driver::Gate;
@@ -60,6 +62,10 @@ impl Lease for Kept {
         let directory = self.0.binder.url().to_owned();
         Standing { directory, trouble: self.0.book().trouble.clone() }
     }
+
+    fn drain(&self) {
+        self.0.drain();
+    }
 }
 
 impl Drop for Kept {
@@ -93,6 +99,7 @@ struct Book {
     /// One for each interface, in the order of `exported.interfaces`.
     leases: Vec<model::Lease>,
     is_ended: bool,
+    is_draining: bool,
     /// Why the last renewal failed, if it did.
     trouble: Option<String>,
 }
@@ -119,9 +126,8 @@ impl Keeper {
         }
     }
 
-    /// Registers one interface: what it is, and page by page its methods.
+    /// Registers one interface, and describes it to a binder that does not know it.
     fn announce(&self, interface: &'static Interface) -> Result<model::Lease, BinderError> {
-        let methods = describe(interface);
         let directory = self.binder.directory(self.binder.patience_max());
         let registration = Registration {
             name: interface.name().to_owned(),
@@ -130,19 +136,16 @@ impl Keeper {
             incarnation: self.exported.incarnation,
             addresses: self.exported.urls.clone(),
             fingerprint: interface.fingerprint(),
-            methods: u32::try_from(methods.len()).unwrap_or(u32::MAX),
+            traits: self.exported.traits.clone(),
             claim: self.claim,
         };
-        let mut lease = directory.register(&registration)?;
-        while let Some(rest) = rest(&methods, lease.described) {
-            let before = lease.described;
-            lease = directory.describe(lease.id, lease.secret, before, page(rest))?;
-            if lease.described <= before {
-                let reason = "the binder does not take the interface's description".to_owned();
-                return Err(Error::App(BinderError::Malformed { reason }));
+        match directory.start().register(&registration, None).wait() {
+            Err(Error::App(BinderError::UnknownInterface)) => {
+                let methods = Some(describe(interface));
+                directory.start().register(&registration, methods).wait()
             }
+            other => other,
         }
-        Ok(lease)
     }
 
     /// The renewing thread's body.
@@ -191,12 +194,34 @@ impl Keeper {
 
     fn renew(&self, index: usize, lease: &model::Lease) -> Result<model::Lease, BinderError> {
         let timeout = (lease.duration() / 3).min(self.binder.patience_max()).max(PAUSE_MIN);
-        let renewed = self.binder.directory(timeout).renew(lease.id, lease.secret);
+        let report = Report { is_draining: self.book().is_draining };
+        let renewed = self.binder.directory(timeout).renew(lease.id, lease.secret, &report);
         match renewed {
             Err(Error::App(BinderError::UnknownRegistration | BinderError::WrongSecret)) => {
-                self.announce(self.exported.interfaces[index])
+                let lease = self.announce(self.exported.interfaces[index])?;
+                if report.is_draining {
+                    let directory = self.binder.directory(timeout);
+                    return directory.renew(lease.id, lease.secret, &report);
+                }
+                Ok(lease)
             }
             other => other,
+        }
+    }
+
+    /// Tells the binder that the server drains: by the next renewal too, should this be lost.
+    fn drain(&self) {
+        let leases = {
+            let mut book = self.book();
+            book.is_draining = true;
+            book.leases.clone()
+        };
+        let directory = self.binder.directory(FAREWELL);
+        for lease in leases {
+            let report = Report { is_draining: true };
+            if let Err(Error::Call(_)) = directory.renew(lease.id, lease.secret, &report) {
+                return;
+            }
         }
     }
 
@@ -216,7 +241,8 @@ impl Keeper {
     fn strike_off(&self, leases: &[model::Lease]) {
         let directory = self.binder.directory(FAREWELL);
         for lease in leases {
-            if let Err(Error::Call(_)) = directory.deregister(lease.id, lease.secret) {
+            if let Err(Error::Call(_)) = directory.start().deregister(lease.id, lease.secret).wait()
+            {
                 return; // no binder, no registrations: the leases run out
             }
         }
@@ -240,59 +266,39 @@ pub(super) fn version(interface: &Interface) -> Version {
     Version::new(major, minor)
 }
 
-/// An interface's methods as a binder keeps them.
-pub(super) fn describe(interface: &'static Interface) -> Vec<MethodDescription> {
+/// An interface's methods as a binder keeps them: with whole forms, or where those are too much for
+/// it, with short ones.
+#[must_use]
+pub fn describe(interface: &'static Interface) -> Vec<MethodDescription> {
+    let mut methods = described(interface);
+    let bytes: usize = methods.iter().map(MethodDescription::page_bytes).sum();
+    if u32::try_from(bytes).map_or(true, |bytes| bytes > DESCRIPTION_BYTES_MAX) {
+        for method in &mut methods {
+            method.form = model::cut(&method.form, model::FORM_BYTES_SHORT).to_owned();
+            method.parameters.clear();
+        }
+    }
+    methods
+}
+
+fn described(interface: &'static Interface) -> Vec<MethodDescription> {
     let describe = |(index, method): (usize, &crate::interface::Method)| MethodDescription {
         name: method.name().to_owned(),
         signature: model::cut(method.signature(), model::SIGNATURE_BYTES_MAX).to_owned(),
+        parameters: parameters(method.parameter_names()),
         form: model::cut(interface.form(index), model::FORM_BYTES_MAX).to_owned(),
         semantics: method.semantics(),
         fingerprint: interface.method_fingerprint(index),
+        is_exterminated: method.is_exterminated(),
     };
     interface.methods().iter().enumerate().map(describe).collect()
 }
 
-/// What is left to describe, if anything.
-fn rest(methods: &[MethodDescription], described: u32) -> Option<&[MethodDescription]> {
-    let described = usize::try_from(described).unwrap_or(usize::MAX);
-    methods.get(described..).filter(|rest| !rest.is_empty())
-}
-
-/// As many methods as fit a page; at least one.
-fn page(methods: &[MethodDescription]) -> Vec<MethodDescription> {
-    let mut room = PAGE_BYTES_MAX;
-    let fits = methods.iter().take_while(|method| {
-        let left = room.checked_sub(method.page_bytes());
-        room = left.unwrap_or(0);
-        left.is_some()
-    });
-    let count = fits.count().max(1);
-    methods[..count].to_vec()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ids::MethodFingerprint;
-    use crate::semantics::Semantics;
-
-    #[test]
-    fn pages_cover_all_methods_and_fit() {
-        let method = |index: u64| MethodDescription {
-            name: format!("m{index}"),
-            signature: "(u64)".repeat(usize::try_from(index % 70).unwrap()),
-            form: "(u64)".repeat(usize::try_from(index % 60).unwrap()),
-            semantics: Semantics::AtMostOnce,
-            fingerprint: MethodFingerprint(index),
-        };
-        let all: Vec<_> = (0..200).map(method).collect();
-        let mut read: Vec<MethodDescription> = Vec::new();
-        while let Some(rest) = rest(&all, u32::try_from(read.len()).unwrap()) {
-            let page = page(rest);
-            let bytes = postcard::to_allocvec(&page).unwrap().len();
-            assert!(!page.is_empty() && bytes <= PAGE_BYTES_MAX + 3, "{bytes} bytes");
-            read.extend(page);
-        }
-        assert_eq!(read, all);
+/// The names of a method's parameters: all of them, or none.
+fn parameters(names: &[&str]) -> Vec<String> {
+    let bytes: usize = names.iter().map(|name| name.len()).sum();
+    if bytes > model::PARAMETERS_BYTES_MAX {
+        return Vec::new();
     }
+    names.iter().map(|&name| name.to_owned()).collect()
 }

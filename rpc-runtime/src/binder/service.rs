@@ -1,11 +1,11 @@
 //! The binder's own interface: a service like any other.
 //!
-//! Every message fits one datagram: what may be long comes in pages. Every method can be repeated
-//! without harm, and all but the first say so. Implemented by the daemon.
+//! Lists come in pages. Every method can be repeated without harm, and all but the first say so.
+//! Implemented by the daemon.
 
 use super::model::{
     BinderError, Entries, Lease, MethodDescription, Methods, Place, Registration, RegistrationId,
-    Secret,
+    Report, Revision, Secret,
 };
 use super::version::VersionRequirement;
 use crate::error::{CallError, Result};
@@ -14,28 +14,28 @@ use rpc_macros::service;
 /// A directory of servers: who offers what, where, and until when.
 #[service(name = "rpc.binder", version = "1.0")]
 pub trait Directory {
-    /// Registers a server's service, or renews the registration if the same process asks again.
-    #[rpc(inline, timeout = "2s")]
-    fn register(&self, registration: &Registration) -> Result<Lease, BinderError>;
+    /// Registers a server's service, or renews the registration if the same process asks again. The
+    /// reply is sent when the binder's store has it. The methods may be left out where the binder may
+    /// know the interface already; it says so if it does not.
+    #[rpc(timeout = "5s")]
+    async fn register(
+        &self,
+        registration: &Registration,
+        methods: Option<Vec<MethodDescription>>,
+    ) -> Result<Lease, BinderError>;
 
-    /// Describes the methods of a registered interface from index `from` on; the last page makes
-    /// the server visible.
+    /// Extends a registration's lease, and says how the server is.
     #[rpc(at_least_once, inline, timeout = "2s")]
-    fn describe(
+    fn renew(
         &self,
         id: RegistrationId,
         secret: Secret,
-        from: u32,
-        methods: Vec<MethodDescription>,
+        report: &Report,
     ) -> Result<Lease, BinderError>;
 
-    /// Extends a registration's lease.
-    #[rpc(at_least_once, inline, timeout = "2s")]
-    fn renew(&self, id: RegistrationId, secret: Secret) -> Result<Lease, BinderError>;
-
-    /// Ends a registration.
-    #[rpc(at_least_once, inline, timeout = "2s")]
-    fn deregister(&self, id: RegistrationId, secret: Secret) -> Result<(), BinderError>;
+    /// Ends a registration. The reply is sent when the binder's store has forgotten it.
+    #[rpc(at_least_once, timeout = "5s")]
+    async fn deregister(&self, id: RegistrationId, secret: Secret) -> Result<(), BinderError>;
 
     /// The live servers of a service, from behind `after` on.
     #[rpc(at_least_once, inline, timeout = "2s")]
@@ -46,12 +46,22 @@ pub trait Directory {
         after: Option<&Place>,
     ) -> Result<Entries, BinderError>;
 
+    /// As [`Directory::lookup`], as soon as anything has changed under that name since `known`; or,
+    /// unchanged, after `patience_ms`.
+    #[rpc(at_least_once, timeout = "60s")]
+    async fn watch(
+        &self,
+        name: &str,
+        requirement: &VersionRequirement,
+        known: Revision,
+        patience_ms: u32,
+    ) -> Result<Entries, BinderError>;
+
     /// All registrations, live or not, from behind `after` on.
     #[rpc(at_least_once, inline, timeout = "2s")]
     fn list(&self, after: Option<&Place>) -> std::result::Result<Entries, CallError>;
 
-    /// The methods of a live server's interface, from index `from` on. `fingerprint` names the
-    /// interface that is meant, should another one stand there since.
+    /// The methods of the interface of that fingerprint, from index `from` on.
     #[rpc(at_least_once, inline, timeout = "2s")]
-    fn methods(&self, place: &Place, fingerprint: u128, from: u32) -> Result<Methods, BinderError>;
+    fn methods(&self, fingerprint: u128, from: u32) -> Result<Methods, BinderError>;
 }

@@ -14,6 +14,7 @@ use super::event;
 use super::helped::Helped;
 use super::marshalled::MethodName;
 use super::race::{Attempt, End};
+use super::raw::RawReply;
 use super::route::{Loss, Route};
 use super::verdict::{Finished, judge, undecodable_reply};
 use super::whereabouts::Whereabouts;
@@ -29,7 +30,7 @@ use crate::time::Instant;
 
 /// What the bytes of a reply, or the failure of the call, become. Function pointers, so that waiting
 /// needs no bounds and a wrong type is one error, at the method's return type.
-struct Reader<R, X> {
+pub(super) struct Reader<R, X> {
     read: Read<R, X>,
     fail: fn(CallError) -> R,
 }
@@ -45,7 +46,8 @@ impl<R, X> Clone for Reader<R, X> {
 impl<R, X> Copy for Reader<R, X> {}
 
 impl<R: Outcome, X: Marshal> Reader<R, X> {
-    fn new() -> Self {
+    /// Decodes what the method returns.
+    pub(super) fn new() -> Self {
         Self {
             read: |body| {
                 let (returned, in_outs) = decode_reply::<R, X>(body)?;
@@ -53,6 +55,13 @@ impl<R: Outcome, X: Marshal> Reader<R, X> {
             },
             fail: |error| R::from_parts(Err(error)),
         }
+    }
+}
+
+impl Reader<Result<RawReply, CallError>, ()> {
+    /// Decodes nothing: the caller has a description of the type, and not the type.
+    pub(super) fn raw() -> Self {
+        Self { read: |body| Ok((Ok(RawReply::of(body)?), ())), fail: Err }
     }
 }
 
@@ -160,9 +169,9 @@ impl Drop for Parent {
     }
 }
 
-impl<R: Outcome, X: Marshal> Call<R, X> {
-    pub(super) fn failed(error: CallError) -> Self {
-        Self { state: State::Failed(error), reader: Reader::new(), result: PhantomData }
+impl<R, X> Call<R, X> {
+    pub(super) fn failed(error: CallError, reader: Reader<R, X>) -> Self {
+        Self { state: State::Failed(error), reader, result: PhantomData }
     }
 
     /// Makes a call at `connection`, or where the route leads if that is lost or left alone.
@@ -173,23 +182,27 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
         arguments: Vec<u8>,
         name: MethodName,
         parent: Option<CallContext>,
+        reader: Reader<R, X>,
     ) -> Self {
         let leads_elsewhere = |route: &Arc<Route>| !route.knows_none_better();
         let route = again.route.as_ref();
-        if route.is_some_and(|route| route.is_lost(&connection) && leads_elsewhere(route)) {
-            return Self::moving(again.elsewhere(connection, arguments), name, parent);
+        let is_lost = |route: &Arc<Route>| !again.is_trial && route.is_lost(&connection);
+        if route.is_some_and(|route| is_lost(route) && leads_elsewhere(route)) {
+            let carry = again.elsewhere(connection, arguments);
+            return Self::moving(carry, name, parent, reader);
         }
         let kept = match connection.start(now, again.spec, arguments, again.heed, false) {
-            Ok(key) => return Self::started(connection, key, name, parent, again),
+            Ok(key) => return Self::started(connection, key, name, parent, again, reader),
             Err(kept) => kept,
         };
         if let Some(route) = route.filter(|route| leads_elsewhere(route)) {
             route.lose(&connection, Loss::Silent);
-            return Self::moving(again.elsewhere(connection, kept.arguments), name, parent);
+            let carry = again.elsewhere(connection, kept.arguments);
+            return Self::moving(carry, name, parent, reader);
         }
         let error = kept.error(&connection).with_method(name.text());
         connection.recycle([kept.arguments]);
-        Self::failed(error)
+        Self::failed(error, reader)
     }
 
     fn started(
@@ -198,6 +211,7 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
         name: MethodName,
         parent: Option<CallContext>,
         again: Again,
+        reader: Reader<R, X>,
     ) -> Self {
         let child = parent.is_some().then(|| Arc::downgrade(&connection));
         let whereabouts = |connection: &Arc<Connection>| {
@@ -214,17 +228,22 @@ impl<R: Outcome, X: Marshal> Call<R, X> {
         let called_off = AtomicBool::new(false);
         let sequel = Sequel { name, parent, again, called_off };
         let state = State::Started(Started { attempt, sequel });
-        Self { state, reader: Reader::new(), result: PhantomData }
+        Self { state, reader, result: PhantomData }
     }
 
     /// A call on a route whose server is lost: the next one is found by whoever waits.
-    pub(super) fn moving(carry: Box<Carry>, name: MethodName, parent: Option<CallContext>) -> Self {
+    fn moving(
+        carry: Box<Carry>,
+        name: MethodName,
+        parent: Option<CallContext>,
+        reader: Reader<R, X>,
+    ) -> Self {
         let whereabouts = Arc::<Whereabouts>::default();
         let parent = Parent::enter_moving(parent, &whereabouts);
         let world = carry.world();
         let stage = Stage::Caller(carry);
         let state = State::Moving(Moving { stage, world, whereabouts, name, parent });
-        Self { state, reader: Reader::new(), result: PhantomData }
+        Self { state, reader, result: PhantomData }
     }
 }
 

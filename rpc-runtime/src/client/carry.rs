@@ -26,6 +26,8 @@ pub(super) struct Again {
     pub(super) route: Option<Arc<Route>>,
     pub(super) spec: CallSpec,
     pub(super) may_retry: bool,
+    /// Whether it is made at a server that was silent, to see whether that answers.
+    pub(super) is_trial: bool,
     /// What may keep it back.
     pub(super) heed: Heed,
     /// After how long another server is asked too.
@@ -140,8 +142,8 @@ impl Again {
             return None; // nobody waits for it
         }
         if let Some(route) = &self.route
-            && self.heed == Heed::Breaker
-            && connection.is_left_alone()
+            && ((self.heed == Heed::Breaker && connection.is_left_alone())
+                || route.pick_other(connection).is_some())
         {
             route.lose(connection, Loss::Silent);
             return Some(Step::Elsewhere);

@@ -128,7 +128,7 @@ impl Channel {
             if search.is_cancelled() { marshalled::called_off() } else { error }
         })?;
         let connection = route.current();
-        Ok(Self { connection, route: Some(Arc::new(route)), options: Options::new() })
+        Ok(Self { connection, route: Some(route), options: Options::new() })
     }
 
     /// The connection that the next call takes.

@@ -1,8 +1,8 @@
 //! A connection: one link to one server, the protocol's machine behind one lock, and who waits.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::attend::Attendant;
 use super::breaker::{Admission, Breaker, Sign};
@@ -12,6 +12,7 @@ use super::errands::Errands;
 use super::helped::Helpers;
 use super::journal::Keeper;
 use super::kept;
+use super::load::Load;
 use super::route::Loss;
 use super::verdict::Finished;
 use super::waits::{Heirs, Waits};
@@ -39,6 +40,10 @@ pub(crate) struct Connection {
     pub(super) background: Arc<dyn Gate>,
     /// Whether the last call that ended means that the server is lost: see [`Loss::code`].
     loss: AtomicU8,
+    /// When that was, in microseconds.
+    lost_at: AtomicU64,
+    /// Kept where calls are spread over several servers.
+    load: OnceLock<Arc<Load>>,
     /// Threads that make calls again here.
     pub(super) helpers: Helpers,
 }
@@ -80,6 +85,8 @@ pub(super) struct State {
     pub(super) kept_back: u64,
     /// Calls in a row that another server answered before this one said anything.
     pub(super) unheard: u32,
+    /// Kept where calls are spread over several servers.
+    load: Option<Arc<Load>>,
 }
 
 /// After so long without a call, what the server said in the meantime is read before the next one
@@ -130,10 +137,20 @@ impl Connection {
             probe: None,
             kept_back: 0,
             unheard: 0,
+            load: None,
         };
-        let (loss, helpers) = (AtomicU8::new(0), Helpers::default());
-        let state = Mutex::new(state);
-        Arc::new(Self { world, link, place, keeper, state, background, loss, helpers })
+        Arc::new(Self {
+            world,
+            link,
+            place,
+            keeper,
+            state: Mutex::new(state),
+            background,
+            loss: AtomicU8::new(0),
+            lost_at: AtomicU64::new(0),
+            load: OnceLock::new(),
+            helpers: Helpers::default(),
+        })
     }
 
     /// # Panics
@@ -192,7 +209,30 @@ impl Connection {
     }
 
     pub(super) fn set_loss(&self, loss: Option<Loss>) {
+        if loss.is_some() {
+            self.lost_at.store(self.world.now().as_micros(), Ordering::Relaxed);
+        }
         self.loss.store(Loss::code(loss), Ordering::Relaxed);
+    }
+
+    /// Whether it is time to try a server again that was lost: one caller is told so, in `every`.
+    pub(super) fn may_try_again(&self, every: Duration) -> bool {
+        let lost_at = self.lost_at.load(Ordering::Relaxed);
+        let now = self.world.now();
+        now.since(Instant::from_micros(lost_at)) >= every
+            && self
+                .lost_at
+                .compare_exchange(lost_at, now.as_micros(), Ordering::Relaxed, Ordering::Relaxed)
+                .is_ok()
+    }
+
+    /// What the server is burdened with, from now on.
+    pub(super) fn load(&self) -> &Load {
+        self.load.get_or_init(|| {
+            let load = Arc::<Load>::default();
+            self.lock().load = Some(Arc::clone(&load));
+            load
+        })
     }
 
     pub(super) fn target(&self) -> Target {
@@ -225,6 +265,9 @@ impl Connection {
         }
         probe::stamp(Mark::Admitted);
         let key = state.core.start(now, spec, arguments);
+        if let Some(load) = &state.load {
+            load.began();
+        }
         if admission == Admission::Probe {
             state.probe = Some(key);
         }
@@ -245,6 +288,9 @@ impl Connection {
     ) -> CallKey {
         let (mut state, now) = self.turn();
         let key = ask(&mut state.core, now);
+        if let Some(load) = &state.load {
+            load.began();
+        }
         state.waits.expect(key);
         self.after(state, now, kept::errands());
         key
@@ -369,7 +415,14 @@ impl State {
             self.unheard = 0;
         }
         self.breaker.ended(now, sign, is_probe, &mut *self.rng);
-        errands.loss = Some(Loss::of(&finished));
+        match Loss::of(&finished) {
+            None if sign != Sign::Alive => {} // that says nothing of the server
+            loss => errands.loss = Some(loss),
+        }
+        if let Some(load) = &self.load {
+            let took = finished.evidence.ended.since(finished.evidence.started);
+            load.ended(now, took, sign);
+        }
         if !self.detached.is_empty() {
             errands.parents.extend(self.detached.remove(&key));
         }

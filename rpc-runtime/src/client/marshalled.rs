@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::call::Call;
+use super::call::{Call, Reader};
 use super::carry::Again;
 use super::channel::Channel;
 use super::connection::Connection;
 use super::options::TIMEOUT_DEFAULT;
 use crate::context::{self, CallContext};
 use crate::error::{CallError, ErrorKind, Execution};
+use crate::hash::{Hasher, SipKey};
 use crate::interface::Interface;
 use crate::marshal::{self, Block, Marshal, Param};
 use crate::outcome::Outcome;
@@ -28,6 +29,11 @@ const LENGTHS_BYTES: usize = 16;
 const MARGIN_PERCENT: u32 = 1;
 const MARGIN_ROUND_TRIPS: u32 = 2;
 
+/// How long a call waits for one of several servers, which may be dead: before it is made elsewhere if
+/// nothing of it has left, or before another one is asked too if it may run twice and its method says
+/// nothing. A quarter of its time, if that is less.
+const PATIENCE_MAX: Duration = Duration::from_millis(500);
+
 /// A call whose arguments are being marshalled.
 #[derive(Debug)]
 #[must_use = "nothing is sent before `start`"]
@@ -39,6 +45,8 @@ pub struct Marshalled<'c> {
     buffer: Vec<u8>,
     arguments: u32,
     refused: Option<(u32, postcard::Error)>,
+    /// Calls of one key go to one server, where they are spread by key.
+    key: Option<u64>,
 }
 
 impl<'c> Marshalled<'c> {
@@ -46,7 +54,18 @@ impl<'c> Marshalled<'c> {
         let connection = channel.connection();
         let buffer = connection.take_buffer();
         probe::stamp(Mark::Prepared);
-        Self { channel, connection, interface, method, buffer, arguments: 0, refused: None }
+        let (arguments, refused, key) = (0, None, None);
+        Self { channel, connection, interface, method, buffer, arguments, refused, key }
+    }
+
+    /// Marshals a parameter by which calls are spread: those of equal ones go to one server.
+    pub fn key<'de, T: Param<'de>>(self, value: &T) -> Self {
+        let start = self.buffer.len();
+        let mut marshalled = self.append(value);
+        let mut hasher = Hasher::new(SipKey([marshalled.key.unwrap_or_default(), 0]));
+        hasher.write(marshalled.buffer.get(start..).unwrap_or_default());
+        marshalled.key = Some(hasher.finish());
+        marshalled
     }
 
     /// Marshals a parameter.
@@ -95,10 +114,25 @@ impl<'c> Marshalled<'c> {
         self
     }
 
+    /// Takes all arguments, which were marshalled elsewhere.
+    pub(super) fn raw(mut self, arguments: &[u8]) -> Self {
+        self.make_room(arguments.len());
+        self.buffer.extend_from_slice(arguments);
+        self
+    }
+
     /// Sends the call. What goes wrong from here on is what the call's handle says.
     pub fn start<R: Outcome, X: Marshal>(self) -> Call<R, X> {
+        self.start_with(Reader::new())
+    }
+
+    /// As [`Marshalled::start`], with somebody else to read the reply.
+    pub(super) fn start_with<R, X>(self, reader: Reader<R, X>) -> Call<R, X> {
         probe::stamp(Mark::Marshalled);
-        let Self { channel, connection, interface, method, buffer, refused, .. } = self;
+        let Self { channel, connection, interface, method, buffer, refused, key, .. } = self;
+        let picked = channel.route.as_ref().and_then(|route| route.pick(key));
+        let is_trial = picked.as_ref().is_some_and(|picked| picked.is_trial);
+        let connection = picked.map_or(connection, |picked| picked.connection);
         let name = MethodName { interface, method };
         let parent = context::current();
         let described = &interface.methods()[method];
@@ -109,11 +143,15 @@ impl<'c> Marshalled<'c> {
         });
         if let Some(error) = early {
             connection.recycle([buffer]);
-            return Call::failed(error.with_method(name.text()));
+            return Call::failed(error.with_method(name.text()), reader);
         }
         let now = connection.world.now();
         let timeout = channel.options.timeout.or_else(|| described.timeout());
         let patience = patience(&connection, parent.as_ref(), timeout.unwrap_or(TIMEOUT_DEFAULT));
+        let may_move =
+            channel.options.retry && channel.route.as_ref().is_some_and(|route| route.has_choice());
+        let elsewhere_after = may_move.then(|| PATIENCE_MAX.min(patience / 4));
+        let opens_within = elsewhere_after;
         let spec = CallSpec {
             method: interface.method_fingerprint(method),
             name: interface.name_hash(method),
@@ -128,6 +166,7 @@ impl<'c> Marshalled<'c> {
                 | Semantics::ExactlyOnce => described.is_exterminated(),
             },
             ack: channel.options.ack.or_else(|| described.ack_protocol()),
+            opens_within,
         };
         if let Some(keeper) = &connection.keeper {
             keeper.learn(spec.name, name);
@@ -135,14 +174,16 @@ impl<'c> Marshalled<'c> {
         let parent = parent.filter(|_| described.semantics() != Semantics::Maybe);
         let retry = channel.options.retry;
         let is_hedged = retry && spec.semantics == Semantics::AtLeastOnce;
+        let hedge = described.hedge().or(elsewhere_after);
         let again = Again {
             route: channel.route.clone(),
             spec,
             may_retry: retry,
+            is_trial,
             heed: channel.options.heed(),
-            hedge: described.hedge().filter(|_| is_hedged),
+            hedge: hedge.filter(|_| is_hedged),
         };
-        Call::begin(again, now, connection, buffer, name, parent)
+        Call::begin(again, now, connection, buffer, name, parent, reader)
     }
 }
 

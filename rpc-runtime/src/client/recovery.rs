@@ -157,7 +157,7 @@ impl Channel {
         let keeper = journal.keeper();
         let connection = registry::keeping(&self.connection(), keeper)?;
         let route = match &self.route {
-            Some(route) => Some(Arc::new(route.keeping(keeper)?)),
+            Some(route) => Some(route.keeping(keeper)?),
             None => None,
         };
         Ok(Self { connection, route, options: self.options })

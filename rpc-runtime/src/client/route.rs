@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::alarm::Alarms;
+use super::balance::{Balance, Balancer, Member, Picked};
 use super::channel::Channel;
 use super::connection::Connection;
 use super::hedges::Hedges;
@@ -45,6 +46,14 @@ pub(crate) trait Finder: Send + Sync + fmt::Debug {
 
     /// The server that was found is lost.
     fn lost(&self, target: Target, loss: Loss);
+
+    /// How calls are spread over the servers that it knows.
+    fn balance(&self) -> Balance {
+        Balance::Sticky
+    }
+
+    /// Has `route` know its members from now on, for as long as it is there.
+    fn follow(&self, _route: &Arc<Route>) {}
 }
 
 /// How a server was lost.
@@ -144,6 +153,8 @@ pub(crate) struct Route {
     /// Wakes futures when it is time to ask a second server.
     pub(super) alarms: Arc<Alarms>,
     pub(super) hedges: Hedges,
+    /// Spreads the calls, where they are not all for one server.
+    balancer: Option<Balancer>,
 }
 
 #[derive(Debug)]
@@ -169,7 +180,7 @@ impl Route {
         finder: Box<dyn Finder>,
         deadline: Instant,
         call: &Whereabouts,
-    ) -> Result<Self, CallError> {
+    ) -> Result<Arc<Self>, CallError> {
         let current = finder.find(deadline, call)?.connection;
         let world = Arc::clone(&current.world);
         Ok(Self::new(Arc::from(finder), None, world, current, false))
@@ -180,7 +191,7 @@ impl Route {
     /// # Errors
     ///
     /// The current server cannot be dialled.
-    pub(super) fn keeping(&self, keeper: &Arc<Keeper>) -> Result<Self, CallError> {
+    pub(super) fn keeping(&self, keeper: &Arc<Keeper>) -> Result<Arc<Self>, CallError> {
         let (finder, keeper) = (Arc::clone(&self.finder), Arc::clone(keeper));
         let current = registry::keeping(&self.current(), &keeper)?;
         let is_lost = self.lock().is_lost;
@@ -193,7 +204,7 @@ impl Route {
         world: Arc<dyn World>,
         current: Arc<Connection>,
         is_lost: bool,
-    ) -> Self {
+    ) -> Arc<Self> {
         let state = Mutex::new(State {
             current,
             is_lost,
@@ -205,7 +216,55 @@ impl Route {
         });
         let alarms = Alarms::new(Arc::clone(&world));
         let (helpers, hedges) = (Helpers::default(), Hedges::default());
-        Self { finder, keeper, world, state, helpers, alarms, hedges }
+        let balance = finder.balance();
+        let is_spread = balance != Balance::Sticky;
+        let balancer = is_spread.then(|| Balancer::new(&world, balance));
+        let route = Self { finder, keeper, world, state, helpers, alarms, hedges, balancer };
+        let route = Arc::new(route);
+        route.finder.follow(&route);
+        route
+    }
+
+    /// The servers that calls are spread over from now on.
+    pub(crate) fn set_members(&self, mut members: Vec<Member>) {
+        let Some(balancer) = &self.balancer else { return };
+        members.retain_mut(|member| {
+            // Without its journal no server is called.
+            let kept = self.kept(Arc::clone(&member.connection));
+            kept.map(|kept| member.connection = kept).is_ok()
+        });
+        let mut each: Vec<Member> = Vec::new();
+        for member in members {
+            // A server that offers several versions is one all the same.
+            if !each.iter().any(|known| Arc::ptr_eq(&known.connection, &member.connection)) {
+                member.connection.load(); // from now on
+                each.push(member);
+            }
+        }
+        let gone = balancer.set(each);
+        {
+            // Where nobody is well it is looked for others, not fallen back upon one that has left.
+            let mut state = self.lock();
+            state.is_lost |= !balancer.has(&state.current);
+        }
+        // Calls that they answered may yet be resolved.
+        let too_old: Vec<_> = gone.into_iter().map(|former| self.lock().retire(former)).collect();
+        drop(too_old); // says BYE, without the lock
+    }
+
+    /// Whether calls are spread, and there is more than one server to choose from.
+    pub(super) fn has_choice(&self) -> bool {
+        self.balancer.as_ref().is_some_and(Balancer::is_choice)
+    }
+
+    /// The connection that the next call takes, where calls are spread over several servers.
+    pub(super) fn pick(&self, key: Option<u64>) -> Option<Picked> {
+        self.balancer.as_ref()?.pick(key)
+    }
+
+    /// Another server than `first` among those that calls are spread over.
+    pub(super) fn pick_other(&self, first: &Arc<Connection>) -> Option<Arc<Connection>> {
+        self.balancer.as_ref()?.other(first)
     }
 
     /// A connection to a server that the finder finds.
@@ -230,7 +289,14 @@ impl Route {
     /// that nobody waited for may have told.
     pub(super) fn is_lost(&self, connection: &Arc<Connection>) -> bool {
         match connection.loss() {
-            None => self.lock().is_lost,
+            None => {
+                let is_lost = {
+                    let state = self.lock();
+                    state.is_lost && Arc::ptr_eq(&state.current, connection)
+                };
+                // A member is lost as long as its connection says so.
+                is_lost && !self.balancer.as_ref().is_some_and(|balancer| balancer.has(connection))
+            }
             Some(loss) => {
                 self.lose(connection, loss);
                 true
@@ -240,9 +306,17 @@ impl Route {
 
     /// All connections that a call may have gone through, the current one first.
     pub(super) fn all(&self) -> Vec<Arc<Connection>> {
+        let members = self.balancer.as_ref().map(Balancer::members).unwrap_or_default();
         let state = self.lock();
         let all = std::iter::once(&state.current).chain(&state.former).chain(&state.spare.found);
-        all.map(Arc::clone).collect()
+        let mut all: Vec<_> = all.map(Arc::clone).collect();
+        drop(state);
+        for member in &*members {
+            if !all.iter().any(|known| Arc::ptr_eq(known, &member.connection)) {
+                all.push(Arc::clone(&member.connection));
+            }
+        }
+        all
     }
 
     /// Takes note that the server behind `connection` is lost.
@@ -250,6 +324,9 @@ impl Route {
         {
             let mut state = self.lock();
             state.is_lost |= Arc::ptr_eq(&state.current, connection);
+        }
+        if self.balancer.is_some() {
+            connection.set_loss(Some(loss));
         }
         self.finder.lost(connection.target(), loss);
     }
@@ -264,8 +341,12 @@ impl Route {
         deadline: Instant,
         call: &Whereabouts,
     ) -> Result<Arc<Connection>, CallError> {
+        if let Some(picked) = self.pick(None) {
+            return Ok(picked.connection);
+        }
         loop {
             let mut state = self.lock();
+            state.is_lost |= self.balancer.is_some() && state.current.loss().is_some();
             if !state.is_lost {
                 return Ok(Arc::clone(&state.current));
             }

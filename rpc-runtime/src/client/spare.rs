@@ -56,6 +56,9 @@ impl Route {
             let current = (!state.is_lost).then(|| Arc::clone(&state.current));
             [current, state.spare.found.clone()]
         };
+        if let Some(other) = self.pick_other(first) {
+            return Other::Known(other);
+        }
         let server = first.target().server;
         let will_do = |other: &Arc<Connection>| {
             other.target().server != server && other.loss().is_none() && !other.is_left_alone()

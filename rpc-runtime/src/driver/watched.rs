@@ -81,6 +81,10 @@ impl World for Watched<dyn World> {
         }
     }
 
+    fn processors(&self) -> usize {
+        self.inner.processors()
+    }
+
     fn yield_now(&self) {
         self.watch.asked("World::yield_now");
         self.inner.yield_now();
@@ -129,6 +133,11 @@ impl Link for Watched<dyn Link> {
     fn send(&self, to: Address, datagram: &[u8]) -> Sent {
         self.watch.asked("Link::send");
         self.inner.send(to, datagram)
+    }
+
+    fn further_ways(&self, count: usize) -> Vec<Arc<dyn Link>> {
+        let ways = self.inner.further_ways(count).into_iter();
+        ways.map(|way| Arc::new(self.wrap(way)) as Arc<dyn Link>).collect()
     }
 
     fn receive(&self, buffer: &mut [u8], until: Option<Instant>) -> Received {

@@ -80,6 +80,9 @@ pub struct CallSpec {
     pub recorded: bool,
     /// How its fragments are acknowledged, if it is large; `None` is as [`Limits::ack`] says.
     pub ack: Option<AckProtocol>,
+    /// How long it waits at most for a session to open: it may be made elsewhere, because nothing of it has
+    /// left. `None` is until its deadline.
+    pub opens_within: Option<Duration>,
 }
 
 /// Names a call, or a resolve, of one machine.
@@ -284,6 +287,16 @@ impl Client {
         }
     }
 
+    /// Until when a call waits at most before anything of it leaves.
+    fn waits_until(&self, started: Instant, spec: &CallSpec) -> Instant {
+        match spec.opens_within {
+            Some(patience) if !matches!(self.link, Link::Live(_)) => {
+                (started + patience).min(spec.deadline)
+            }
+            Some(_) | None => spec.deadline,
+        }
+    }
+
     /// Starts a call. It always gets a key; whatever becomes of it comes as an event.
     pub fn start(&mut self, now: Instant, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
         self.counters.calls += 1;
@@ -312,7 +325,7 @@ impl Client {
             return key;
         }
         let timer = self.timers.add(TimerKey::Call(key.index));
-        self.timers.set(timer, spec.deadline);
+        self.timers.set(timer, self.waits_until(now, &spec));
         self.calls[key.index].timer = Some(timer);
         self.timers.clear(self.ack_timer);
         self.waiting.push_back(key, &spec);

@@ -117,7 +117,7 @@ impl<K: Copy> Timers<K> {
     /// As [`Timers::next`], exact where that is near: who waits for it may wait in a dearer way then.
     pub(crate) fn next_after(&mut self, now: Instant) -> Option<Instant> {
         let (queued, _) = self.next()?;
-        if queued < now + NEAR {
+        if queued <= now + NEAR {
             self.tidy();
         }
         self.next().map(|(when, _)| when)

@@ -97,6 +97,10 @@ impl World for Faulty {
         self.post.world.spawn(name, body)
     }
 
+    fn processors(&self) -> usize {
+        self.post.world.processors()
+    }
+
     fn yield_now(&self) {
         self.post.world.yield_now();
     }
@@ -132,6 +136,12 @@ impl Link for FaultyLink {
 
     fn unbroken_bytes_max(&self) -> usize {
         self.inner.unbroken_bytes_max()
+    }
+
+    fn further_ways(&self, count: usize) -> Vec<Arc<dyn Link>> {
+        let wrap = |inner| Self { inner, post: Arc::clone(&self.post) };
+        let ways = self.inner.further_ways(count).into_iter();
+        ways.map(|way| Arc::new(wrap(way)) as Arc<dyn Link>).collect()
     }
 
     /// What the injector loses counts as sent, as it would on a wire.

@@ -21,21 +21,23 @@ pub(super) struct Errands {
     pub(super) fresh_workers: Vec<usize>,
     /// Whether a thread is wanted that stands by for the receiving one.
     pub(super) needs_standby: bool,
-    pub(super) must_wake_receiver: bool,
-    /// Whether they are the receiving thread's, which has the link itself.
-    pub(super) has_own_link: bool,
+    /// Those that a thread is to be woken by that receives.
+    pub(super) wakes: Vec<Arc<dyn Link>>,
+    /// The lane whose thread's they are, which has its link itself.
+    pub(super) lane: Option<usize>,
 }
 
 impl Errands {
-    /// The receiving thread's.
-    pub(super) fn of_receiver() -> Self {
-        Self { has_own_link: true, ..Self::default() }
+    /// Those of the thread that receives in `lane`.
+    pub(super) fn of_lane(lane: usize) -> Self {
+        Self { lane: Some(lane), ..Self::default() }
     }
 
     /// Whether there is nothing that takes a system call.
     pub(super) fn is_empty(&self) -> bool {
         self.datagrams.is_empty()
             && self.gates.is_empty()
+            && self.wakes.is_empty()
             && self.fresh_workers.is_empty()
             && self.cancels.is_empty()
     }
@@ -66,19 +68,20 @@ impl Errands {
                 let (mut state, now) = shared.turn();
                 state.do_without(now, number, self);
                 let until = state.drain(now, shared, self);
-                self.must_wake_receiver |= state.receiver_must_look(until);
+                state.lanes.wake_first(until, self);
                 drop(state);
                 self.send(own);
             }
         }
-        if std::mem::take(&mut self.needs_standby) && lead::hire(shared).is_err() {
-            let (mut state, now) = shared.turn();
-            state.lead.do_without(now);
-        }
-        if std::mem::take(&mut self.must_wake_receiver)
-            && let Some(link) = own.or(self.link.as_deref())
+        if let Some(lane) = self.lane
+            && std::mem::take(&mut self.needs_standby)
+            && lead::hire(shared, lane).is_err()
         {
-            link.wake();
+            let (mut state, now) = shared.turn();
+            state.lanes.at(lane).lead.do_without(now);
+        }
+        if !self.wakes.is_empty() {
+            self.wakes.drain(..).for_each(|link| link.wake());
         }
     }
 

@@ -22,6 +22,8 @@
 //! handler that returns just as it is taken over from is taken over from: that costs a change of
 //! threads, and nothing else.
 //!
+//! A server with several lanes has all of this for each of them, apart.
+//!
 //! What it costs: two words written under a lock that is held already. The thread that stands by looks
 //! at most once in [`PATIENCE`] while handlers come, and sleeps at its gate when none came for a while;
 //! the first one then wakes it.
@@ -208,10 +210,10 @@ impl Lead {
 /// # Errors
 ///
 /// [`NoThread`]: there is none left to start.
-pub(super) fn hire(shared: &Arc<Shared>) -> Result<(), NoThread> {
+pub(super) fn hire(shared: &Arc<Shared>, lane: usize) -> Result<(), NoThread> {
     let theirs = Arc::clone(shared);
     let body = move || {
-        if let Some(receiving) = stand_by(&theirs, true) {
+        if let Some(receiving) = stand_by(&theirs, lane, true) {
             receiving.run();
         }
     };
@@ -219,18 +221,20 @@ pub(super) fn hire(shared: &Arc<Shared>) -> Result<(), NoThread> {
 }
 
 /// Stands by until it must receive, or for nothing: the server is stopped, or somebody else does.
-pub(super) fn stand_by(shared: &Arc<Shared>, is_hired: bool) -> Option<Receiving> {
+pub(super) fn stand_by(shared: &Arc<Shared>, lane: usize, is_hired: bool) -> Option<Receiving> {
     let gate = shared.world.gate();
     let mut watch = Watch::default();
     let mut is_new = true;
     loop {
         let (mut state, now) = shared.turn();
-        if state.is_stopping || (is_new && !state.lead.stand_by(is_hired, &gate)) {
+        let is_stopping = state.is_stopping;
+        let lead = &mut state.lanes.at(lane).lead;
+        if is_stopping || (is_new && !lead.stand_by(is_hired, &gate)) {
             return None;
         }
         is_new = false;
-        let until = match state.lead.look(now, &mut watch) {
-            Look::TakeOver => return Some(Receiving::take_over(shared, &mut state)),
+        let until = match lead.look(now, &mut watch) {
+            Look::TakeOver => return Some(Receiving::take_over(shared, &mut state, lane)),
             Look::At(until) => Some(until),
             Look::Never => None,
         };

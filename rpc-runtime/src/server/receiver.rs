@@ -1,5 +1,5 @@
-//! The thread that receives: it feeds the core, runs the timers, and the handlers that are marked
-//! `inline` or have been quick.
+//! A thread that receives: it feeds the core, runs the timers, and the handlers that are marked `inline` or
+//! have been quick.
 //!
 //! Such a handler saves the way to another thread and back; while it runs nothing is received. One that is
 //! marked must not wait for anything. From any other one that takes long another thread takes over
@@ -12,15 +12,17 @@ use crate::driver::{Link, Received};
 use crate::probe::{self, Mark};
 use crate::server::dispatch::{Contexts, Went};
 use crate::server::errands::Errands;
+use crate::server::lane::{Lane, Receiver};
 use crate::server::lead;
-use crate::server::state::{Receiver, Shared, State};
+use crate::server::state::{Shared, State};
 use crate::time::{Duration, Instant};
 
-/// A server's receiving thread, not yet running.
+/// The receiving thread of a lane, not yet running.
 #[derive(Debug)]
 pub(super) struct Receiving {
     shared: Arc<Shared>,
-    /// Which of the server's receiving threads it is.
+    lane: usize,
+    /// Which of the lane's receiving threads it is.
     term: u64,
     /// `None` while it is in a handler that others may take over from: what blocks for ever does not
     /// keep the address.
@@ -39,32 +41,35 @@ enum End {
 }
 
 impl Receiving {
-    pub(super) fn new(shared: &Arc<Shared>) -> Self {
-        Self::of_term(shared, &shared.lock())
+    /// The first one of each lane.
+    pub(super) fn all(shared: &Arc<Shared>) -> Vec<Self> {
+        let mut state = shared.lock();
+        (0..state.lanes.len()).map(|lane| Self::of_lane(shared, &mut state, lane)).collect()
     }
 
-    /// Leaves the present receiving thread to its handler.
-    pub(super) fn take_over(shared: &Arc<Shared>, state: &mut State) -> Self {
-        state.take_over();
-        state.receiving_thread = Some(std::thread::current().id());
-        Self::of_term(shared, state)
+    /// Leaves the present receiving thread of the lane to its handler.
+    pub(super) fn take_over(shared: &Arc<Shared>, state: &mut State, lane: usize) -> Self {
+        state.take_over(lane);
+        state.lanes.at(lane).is_mine();
+        Self::of_lane(shared, state, lane)
     }
 
-    fn of_term(shared: &Arc<Shared>, state: &State) -> Self {
-        let link = state.link.clone();
-        assert!(link.is_some(), "a server has its link until it is stopped");
-        Self { shared: Arc::clone(shared), term: state.lead.term(), link, has_seat: false }
+    fn of_lane(shared: &Arc<Shared>, state: &mut State, lane: usize) -> Self {
+        let Lane { link, lead, .. } = state.lanes.at(lane);
+        assert!(link.is_some(), "a server has its links until it is stopped");
+        let (link, term) = (link.clone(), lead.term());
+        Self { shared: Arc::clone(shared), lane, term, link, has_seat: false }
     }
 
     /// Receives until the server is stopped or the link closed; or until another thread takes over,
     /// and so on.
     pub(super) fn run(self) {
-        let shared = Arc::clone(&self.shared);
+        let (shared, lane) = (Arc::clone(&self.shared), self.lane);
         let mut receiving = Some(self);
         while let Some(now) = receiving {
             receiving = match now.receive() {
                 End::Over => None,
-                End::TakenOver => lead::stand_by(&shared, false),
+                End::TakenOver => lead::stand_by(&shared, lane, false),
             };
         }
     }
@@ -72,18 +77,31 @@ impl Receiving {
 
 impl Drop for Receiving {
     /// Tells whoever waits for the end that it has come, however it came: a thread may unwind, or
-    /// never have begun.
+    /// never have begun. Unless the server is stopped, the other lanes end with this one.
     fn drop(&mut self) {
         self.link = None; // before anybody hears that the address is free
         let mut state = self.shared.lock_unwinding();
         state.handling -= usize::from(self.has_seat);
-        if state.lead.term() != self.term {
+        let lane = state.lanes.at(self.lane);
+        if lane.lead.term() != self.term {
             return; // another one receives
         }
-        state.receiver = Receiver::Gone;
+        lane.receiver = Receiver::Gone;
+        let is_last = state.lanes.are_gone();
+        state.lanes.is_lost |= !state.is_stopping;
+        let others: Vec<_> = if state.is_stopping || is_last {
+            Vec::new()
+        } else {
+            state.lanes.links().cloned().collect()
+        };
         drop(state);
         // A thread may unwind because its world has ended: then that refuses everything.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.shared.ended.open()));
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            others.iter().for_each(|link| link.wake());
+            if is_last {
+                self.shared.ended.open();
+            }
+        }));
     }
 }
 
@@ -107,13 +125,12 @@ impl Receiving {
         let mut buffer = vec![0; link.datagram_bytes_max()];
         let mut burst = Burst::new(&**link);
         let mut contexts = Contexts::default();
-        let mut errands = Errands::of_receiver();
+        let mut errands = Errands::of_lane(self.lane);
         let mut received = Received::Nothing;
         let mut ran: Option<Ran> = None;
-        let mut wake = Some(Instant::START); // it sees for itself what is due
         let mut gathers_since = None;
         let (mut began, mut is_quick) = (None, true);
-        shared.lock().receiving_thread = Some(std::thread::current().id());
+        shared.lock().lanes.at(self.lane).is_mine();
         loop {
             let (mut state, now) = shared.turn();
             if self.has_seat && !self.regain(&mut state) {
@@ -121,8 +138,9 @@ impl Receiving {
                 self.hand_in(ran, contexts);
                 return End::TakenOver;
             }
-            state.receiver = Receiver::Busy;
-            let Some(link) = self.link.as_deref().filter(|_| !state.is_stopping) else {
+            state.lanes.at(self.lane).receiver = Receiver::Busy;
+            let is_over = state.is_stopping || state.lanes.is_lost;
+            let Some(link) = self.link.as_deref().filter(|_| !is_over) else {
                 return End::Over;
             };
             if let Some(Ran { went, since }) = ran.take() {
@@ -144,24 +162,27 @@ impl Receiving {
                 continue;
             }
             received = Received::Nothing;
-            if wake.is_some_and(|wake| wake <= now) {
+            if state.core.next_wake().is_some_and(|due| due <= now) {
                 state.core.handle_timeout(now);
             }
             state.drain_held(now, &shared, &mut errands);
-            let job = state.next_here(now, &shared, &mut contexts, &mut errands);
-            self.has_seat = job.is_some() && state.lead.is_watching();
+            let job = state.next_here((now, self.lane), &shared, &mut contexts, &mut errands);
+            let lane = state.lanes.at(self.lane);
+            self.has_seat = job.is_some() && lane.lead.is_watching();
             let since = *gathers_since.get_or_insert(now);
             let may_gather = is_quick && now.since(since) < GATHERED_MAX;
-            if job.is_none() || !state.has_here() || !may_gather {
+            if job.is_none() || lane.here.is_empty() || !may_gather {
                 if state.core.has_output() {
                     state.drain(now, &shared, &mut errands);
                 }
                 gathers_since = None;
             }
-            wake = state.core.next_wake_after(now);
-            if job.is_none() {
-                state.receiver = Receiver::Waits { until: wake };
-            }
+            let until = if job.is_none() {
+                let due = state.core.next_wake_after(now);
+                state.lanes.rest(self.lane, due)
+            } else {
+                None // it looks when the handler ends: most of what is due by then is not any more
+            };
             began = Some(now);
             drop(state);
             probe::stamp(Mark::ReplyEncoded);
@@ -169,7 +190,7 @@ impl Receiving {
             errands.run_at(&shared, link);
             probe::stamp(Mark::ReplySent);
             let Some(job) = job else {
-                received = link.receive(&mut buffer, wake);
+                received = link.receive(&mut buffer, until);
                 probe::stamp(Mark::Arrived);
                 continue;
             };
@@ -185,9 +206,10 @@ impl Receiving {
     fn regain(&mut self, state: &mut State) -> bool {
         state.handling -= 1;
         self.has_seat = false;
-        let receives = state.lead.leave(self.term);
+        let Lane { link, lead, .. } = state.lanes.at(self.lane);
+        let receives = lead.leave(self.term);
         if receives {
-            self.link.clone_from(&state.link);
+            self.link.clone_from(link);
         }
         receives
     }
@@ -202,7 +224,7 @@ impl Receiving {
         }
         state.call_next(&mut errands);
         let until = state.drain(now, shared, &mut errands);
-        errands.must_wake_receiver |= state.receiver_must_look(until);
+        state.lanes.wake_first(until, &mut errands);
         drop(state);
         errands.run(shared);
     }

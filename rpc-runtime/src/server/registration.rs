@@ -9,6 +9,7 @@ use crate::driver::World;
 use crate::error::CallError;
 use crate::ids::{Incarnation, ServerId};
 use crate::interface::Interface;
+use crate::server::Traits;
 
 /// What a server exports: all that a client must know to call it, and to notice that it does not
 /// call another one.
@@ -23,6 +24,8 @@ pub struct Exported {
     pub incarnation: Incarnation,
     /// Where it can be reached.
     pub urls: Vec<String>,
+    /// What it says of itself besides.
+    pub traits: Traits,
     /// What it serves.
     pub interfaces: Vec<&'static Interface>,
 }
@@ -41,6 +44,10 @@ pub trait Registrar: Send + Sync {
 pub trait Lease: Send + Sync + fmt::Debug {
     /// How the entry stands, as far as is known without asking.
     fn standing(&self) -> Standing;
+
+    /// Has clients go elsewhere from now on, as far as the directory can be told at once: the server ends
+    /// what it has begun.
+    fn drain(&self);
 }
 
 /// How a server stands in a directory.

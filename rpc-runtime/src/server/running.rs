@@ -12,13 +12,14 @@ use crate::server::errands::Errands;
 use crate::server::exports::misconfigured;
 use crate::server::receiver::Receiving;
 use crate::server::registration::{Exported, Lease, Registering, Standing};
-use crate::server::state::{Receiver, Shared};
+use crate::server::state::Shared;
 use crate::time::{Duration, Instant};
 
 /// How long a drained server waits for its last replies to be acknowledged: idle clients do so after
 /// [`crate::protocol::Limits::ack_delay`], 100 ms; one that is gone never does.
 const LINGER: Duration = Duration::from_millis(500);
-/// How long [`Running::stop`] waits for a handler that runs in the receiving thread.
+
+/// How long [`Running::stop`] waits for a handler that runs in a receiving thread.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How long a thread takes to send what it has in its hands; tried again until it has.
@@ -28,7 +29,8 @@ const SENT_SOON: Duration = Duration::from_micros(200);
 #[derive(Debug)]
 pub(super) struct Started {
     running: Running,
-    pub(super) receiving: Option<Receiving>,
+    /// One for each lane, until they run.
+    receiving: Vec<Receiving>,
     pub(super) registering: Vec<Registering>,
 }
 
@@ -39,22 +41,36 @@ impl Started {
         urls: Vec<String>,
         registering: Vec<Registering>,
     ) -> Self {
-        let receiving = Some(Receiving::new(&shared));
-        let local = shared.lock().link.as_ref().map(|link| link.local());
+        let receiving = Receiving::all(&shared);
+        let local = shared.lock().lanes.links().next().map(|link| link.local());
         let local = local.expect("a server has its link until it is stopped");
         let running = Running { shared, local, urls, exported, leases: Mutex::default() };
         Self { running, receiving, registering }
     }
 
-    /// Has a thread of its own receive.
+    /// Has threads of their own receive.
     ///
     /// # Errors
     ///
-    /// There is none.
+    /// There are not enough.
     pub(super) fn receive(&mut self) -> Result<(), CallError> {
-        let receiving = self.receiving.take().expect("only one of spawn and serve takes it");
-        let world = &self.running.shared.world;
-        let started = world.spawn("rpc-receive", Box::new(move || receiving.run()));
+        let receiving = self.receive_but_first()?;
+        self.spawn("rpc-receive", receiving)
+    }
+
+    /// The same, but leaves the first lane to the caller's thread.
+    pub(super) fn receive_but_first(&mut self) -> Result<Receiving, CallError> {
+        // What is left of them when one has no thread ends here, so that nobody waits for it.
+        let mut all = std::mem::take(&mut self.receiving).into_iter();
+        let first = all.next().expect("only one of spawn and serve takes them");
+        for (receiving, number) in all.zip(1..) {
+            self.spawn(&format!("rpc-receive-{number}"), receiving)?;
+        }
+        Ok(first)
+    }
+
+    fn spawn(&self, name: &str, receiving: Receiving) -> Result<(), CallError> {
+        let started = self.running.shared.world.spawn(name, Box::new(move || receiving.run()));
         started.map_err(|error| misconfigured(error.to_string()))
     }
 
@@ -138,6 +154,13 @@ impl Running {
         self.leases().iter().map(|lease| lease.standing()).collect()
     }
 
+    /// How many threads receive: as many as the server was told to have, or fewer where its transport has
+    /// no more ways in.
+    #[must_use]
+    pub fn lanes(&self) -> usize {
+        self.shared.lock().lanes.len()
+    }
+
     /// What was counted so far.
     #[must_use]
     pub fn counters(&self) -> ServerCounters {
@@ -147,16 +170,17 @@ impl Running {
     /// What became of the streams by which clients came, where they come by streams.
     #[must_use]
     pub fn streams(&self) -> StreamCounters {
-        let link = self.shared.lock().link.clone();
+        let link = self.shared.lock().lanes.first().link.clone();
         link.map_or_else(StreamCounters::default, |link| link.streams())
     }
 
-    /// Ends gracefully: strikes the server off where it was registered, tells the clients to go
-    /// elsewhere, refuses new calls, waits at most `within` for those that it accepted (for large
+    /// Ends gracefully: tells the binders that it drains, and the clients to go elsewhere, refuses new calls, waits at most `within` for those that it accepted (for large
     /// replies as long as their callers take them, and a moment for the last replies to be
     /// acknowledged: one that is lost can be sent again), and stops.
     pub fn drain(&self, within: Duration) -> Drained {
-        self.deregister();
+        let leases = std::mem::take(&mut *self.leases());
+        leases.iter().for_each(|lease| lease.drain()); // a call to each binder, made without the lock
+        self.leases().extend(leases);
         let shared = &self.shared;
         let until = shared.world.now() + within;
         let mut lingers_until = None;
@@ -169,7 +193,7 @@ impl Running {
             }
             let wake = state.drain(now, shared, &mut errands);
             errands.leave_shut(&shared.drained); // or this thread would wake itself for ever
-            errands.must_wake_receiver |= state.receiver_must_look(wake);
+            state.lanes.wake_first(wake, &mut errands);
             let mut wait_until = until;
             let mut is_over = state.is_stopping || now >= until;
             if state.core.is_pouring() {
@@ -190,36 +214,35 @@ impl Running {
     }
 
     /// Ends at once. Handlers that run are told that they are cancelled; their callers hear nothing.
-    /// The address is free when this returns, unless a handler in the receiving thread does not end.
+    /// The address is free when this returns, unless a handler in a receiving thread does not end.
     pub fn stop(&self) {
         self.deregister();
-        let link = self.shared.lock().link.as_ref().map(Arc::downgrade);
+        let links: Vec<_> = self.shared.lock().lanes.links().map(Arc::downgrade).collect();
         if self.begin_end() {
-            self.await_end(link);
+            self.await_end(&links);
         }
     }
 
-    /// Has all threads end as soon as they can; says whether the caller can wait for the receiving
-    /// one, being another.
+    /// Has all threads end as soon as they can; says whether the caller can wait for those that receive,
+    /// being none of them.
     fn begin_end(&self) -> bool {
         let shared = &self.shared;
         let mut errands = Errands::default();
         let mut state = shared.lock();
-        state.stop(&shared.ended, &mut errands);
-        let is_receiving_thread = state.receiver != Receiver::Gone
-            && state.receiving_thread == Some(std::thread::current().id());
+        state.stop(shared, &mut errands);
+        let is_receiving_thread = state.lanes.is_any_mine();
         drop(state);
         errands.run(shared);
         !is_receiving_thread
     }
 
     /// Waits until nobody receives any more, and nobody sends: a worker may be about to.
-    fn await_end(&self, link: Option<Weak<dyn Link>>) {
+    fn await_end(&self, links: &[Weak<dyn Link>]) {
         let world = &self.shared.world;
         let until = world.now() + STOP_PATIENCE;
         self.await_receiver(Some(until));
         let gate = world.gate();
-        let is_held = || link.as_ref().is_some_and(|link| link.strong_count() > 0);
+        let is_held = || links.iter().any(|link| link.strong_count() > 0);
         while is_held() && world.now() < until {
             gate.wait(Some(world.now() + SENT_SOON)); // nobody tells when it has sent
         }
@@ -229,7 +252,7 @@ impl Running {
     pub(super) fn await_receiver(&self, until: Option<Instant>) {
         let shared = &self.shared;
         let is_late = || until.is_some_and(|until| shared.world.now() >= until);
-        while shared.lock().receiver != Receiver::Gone && !is_late() {
+        while !shared.lock().lanes.are_gone() && !is_late() {
             shared.ended.wait(until);
         }
         shared.ended.open(); // somebody else may wait for the same

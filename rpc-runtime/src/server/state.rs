@@ -6,7 +6,6 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::ThreadId;
 
 use crate::context::CallContext;
 use crate::driver::{Gate, Link, World};
@@ -15,7 +14,7 @@ use crate::protocol::{self, Begin, Execute, Output, ServerCounters, ServerEvent,
 use crate::server::dispatch::{Contexts, Done, Job, Went, Work};
 use crate::server::errands::Errands;
 use crate::server::exports::{Exports, Place};
-use crate::server::lead::Lead;
+use crate::server::lane::Lanes;
 use crate::server::pace::Pace;
 use crate::server::pending::Parked;
 use crate::server::roster::Roster;
@@ -30,7 +29,7 @@ pub(super) struct Shared {
     pub(super) world: Arc<dyn World>,
     pub(super) exports: Exports,
     state: Mutex<State>,
-    /// Opened when the receiving thread has ended.
+    /// Opened when the last receiving thread has ended.
     pub(super) ended: Arc<dyn Gate>,
     /// Opened when a draining server has nothing left to do.
     pub(super) drained: Arc<dyn Gate>,
@@ -38,74 +37,40 @@ pub(super) struct Shared {
     pub(super) bell: Arc<dyn Gate>,
 }
 
-/// What may wait for the receiving thread, in the time that it takes, before workers help.
-const WAITS_HERE_MAX: Duration = Duration::from_micros(200);
-
-/// Acknowledged replies that are worth a transaction of their own.
-const ACKNOWLEDGED_TOGETHER: usize = 256;
-
-/// What a worker asks the store.
-#[derive(Debug)]
-pub(super) struct Question {
-    pub(super) event: Option<ServerEvent>,
-    pub(super) acknowledged: Vec<(ClientId, CallId)>,
-    /// For how long what nobody asks for is kept.
-    pub(super) retention: Duration,
-}
-
 /// What stands behind the lock.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) core: protocol::Server,
     /// The time of the last turn.
-    now: Instant,
-    /// `None` once the server was stopped: the address is free when the last thread let go of it.
-    pub(super) link: Option<Arc<dyn Link>>,
+    pub(super) now: Instant,
     /// Calls for the workers. The core bounds how many can be waiting.
-    queue: VecDeque<Execute>,
-    /// Calls for the receiving thread: of `inline` methods, and of such as have been quick.
-    here: VecDeque<Execute>,
-    /// How many of those are not of `inline` methods.
-    here_by_pace: u32,
+    pub(super) queue: VecDeque<Execute>,
     /// What the methods of the common table take.
-    paces: Vec<Pace>,
+    pub(super) paces: Vec<Pace>,
     /// For the store; the core bounds how many can be waiting.
     pub(super) questions: VecDeque<ServerEvent>,
     /// Durable calls whose replies their clients have: told to the store many at a time.
     pub(super) acknowledged: Vec<(ClientId, CallId)>,
     /// The handlers that threads run, for cancellations.
-    serving: Vec<(Ticket, CallContext)>,
+    pub(super) serving: Vec<(Ticket, CallContext)>,
     /// The async handlers that no thread runs.
-    parked: Parked,
-    storing: Storing,
+    pub(super) parked: Parked,
+    pub(super) storing: Storing,
     /// What a free worker looks for first: by turns.
     first: usize,
     pub(super) roster: Roster,
     /// Threads that are at work for workers' methods, whoever they are, and how many may be.
     pub(super) handling: usize,
-    handling_max: usize,
-    pub(super) lead: Lead,
-    pub(super) receiver: Receiver,
-    pub(super) receiving_thread: Option<ThreadId>,
+    pub(super) handling_max: usize,
+    pub(super) lanes: Lanes,
     pub(super) is_draining: bool,
     pub(super) is_stopping: bool,
-}
-
-/// What the receiving thread does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Receiver {
-    /// It looks at the state before it waits again.
-    Busy,
-    /// It waits for a datagram, or for this time.
-    Waits { until: Option<Instant> },
-    /// It has ended.
-    Gone,
 }
 
 impl Shared {
     pub(super) fn new(
         world: Arc<dyn World>,
-        link: Arc<dyn Link>,
+        links: Vec<Arc<dyn Link>>,
         core: protocol::Server,
         exports: Exports,
         workers_max: usize,
@@ -114,10 +79,7 @@ impl Shared {
         let state = State {
             core,
             now: Instant::START,
-            link: Some(link),
             queue: VecDeque::new(),
-            here: VecDeque::new(),
-            here_by_pace: 0,
             paces: vec![Pace::unknown(); exports.methods()],
             questions: VecDeque::new(),
             acknowledged: Vec::new(),
@@ -128,9 +90,7 @@ impl Shared {
             roster: Roster::new(workers_max),
             handling: 0,
             handling_max: workers_max,
-            lead: Lead::default(),
-            receiver: Receiver::Busy,
-            receiving_thread: None,
+            lanes: Lanes::by(links),
             is_draining: false,
             is_stopping: false,
         };
@@ -240,39 +200,13 @@ impl State {
         if self.is_draining && self.core.is_drained() {
             errands.gates.push(Arc::clone(&shared.drained));
         }
-        if !errands.has_own_link {
-            errands.link.clone_from(&self.link);
+        if errands.lane.is_none() {
+            errands.link.clone_from(&self.lanes.first().link);
         }
         until
     }
 
-    /// A reply need not be kept any more: the store hears of it with others, or when it is looked
-    /// after. That is allowed to be lost.
-    fn acknowledge(&mut self, acknowledged: (ClientId, CallId), errands: &mut Errands) {
-        self.acknowledged.push(acknowledged);
-        if self.acknowledged.len() == ACKNOWLEDGED_TOGETHER {
-            self.roster.call(errands);
-        }
-    }
-
-    /// What to ask the store next.
-    pub(super) fn next_question(&mut self) -> Option<Question> {
-        let event = self.questions.pop_front();
-        let is_time = matches!(event, Some(ServerEvent::Retain { .. }));
-        let acknowledged = if is_time || self.acknowledged.len() >= ACKNOWLEDGED_TOGETHER {
-            std::mem::take(&mut self.acknowledged)
-        } else {
-            Vec::new()
-        };
-        let retention = self.core.limits().retention;
-        (event.is_some() || !acknowledged.is_empty()).then_some(Question {
-            event,
-            acknowledged,
-            retention,
-        })
-    }
-
-    /// A call to execute: to the receiving thread, to a waiting worker, to a fresh one, or to
+    /// A call to execute: to a receiving thread, to a waiting worker, to a fresh one, or to
     /// whichever gets free first.
     fn accept(&mut self, call: Execute, shared: &Shared, errands: &mut Errands) {
         if call.ticket.call_id().space == Space::Durable {
@@ -284,55 +218,27 @@ impl State {
             return;
         }
         match shared.exports.place(call.method) {
-            Place::Receiver => self.here.push_back(call),
-            Place::ByPace if errands.has_own_link && self.takes_here(call.method, errands) => {
-                self.here_by_pace += 1;
-                self.here.push_back(call);
+            Place::Receiver => self.lanes.of(errands).here.push_back(call),
+            Place::ByPace if self.takes_here(call.method, errands) => {
+                let lane = self.lanes.of(errands);
+                lane.here_by_pace += 1;
+                lane.here.push_back(call);
             }
             Place::ByPace | Place::Workers => self.enqueue(call, errands),
         }
     }
 
     /// A call waits for a worker.
-    fn enqueue(&mut self, call: Execute, errands: &mut Errands) {
+    pub(super) fn enqueue(&mut self, call: Execute, errands: &mut Errands) {
         self.queue.push_back(call);
         if self.has_seat() {
             self.roster.call(errands);
         }
     }
 
-    /// Whether the receiving thread is to run the method's handler, now or soon. It does not where
-    /// others that wait for it take so long that workers would have ended sooner.
-    fn takes_here(&mut self, method: usize, errands: &mut Errands) -> bool {
-        let pace = &self.paces[method];
-        if !pace.is_quick() || pace.usual() * self.here_by_pace >= WAITS_HERE_MAX {
-            return false;
-        }
-        self.lead.ask_for_watch(self.now, errands);
-        self.may_handle_here()
-    }
-
-    /// Whether the receiving thread may begin a handler that would be a worker's: somebody has to take
-    /// over if it is long, and it may not take the last worker's place from what waits for one.
-    fn may_handle_here(&self) -> bool {
-        let is_awaited = !self.queue.is_empty()
-            || !self.storing.calls.is_empty()
-            || self.parked.is_anybody_called();
-        let left_over = usize::from(is_awaited);
-        self.lead.is_watched() && self.handling + left_over < self.handling_max && !self.is_full()
-    }
-
     /// Whether one more thread may be at work for workers' methods.
     const fn has_seat(&self) -> bool {
         self.handling < self.handling_max
-    }
-
-    /// The thread that stood by receives from now on, and the handler that it leaves the other one
-    /// to is long.
-    pub(super) fn take_over(&mut self) {
-        let method = self.lead.take_over();
-        self.paces[method].was_long();
-        self.receiver = Receiver::Busy;
     }
 
     /// Calls a worker for what a thread that ends its turn leaves to be done.
@@ -370,41 +276,6 @@ impl State {
                 self.core.generation_opened(now, key, None); // as if the store failed
             }
         }
-    }
-
-    /// Begins the next call of those that wait for the receiving thread. All that `begin` makes the
-    /// core say is for the next drain.
-    pub(super) fn next_here(
-        &mut self,
-        now: Instant,
-        shared: &Shared,
-        contexts: &mut Contexts,
-        errands: &mut Errands,
-    ) -> Option<Job> {
-        let mut turn = Turn { world: &shared.world, contexts };
-        while let Some(call) = self.here.pop_front() {
-            let method = call.method;
-            let is_by_pace = shared.exports.place(method) == Place::ByPace;
-            if is_by_pace {
-                self.here_by_pace -= 1;
-                if !self.paces[method].is_quick() || !self.may_handle_here() {
-                    self.enqueue(call, errands);
-                    continue;
-                }
-            }
-            let Some(job) = self.begin(now, call, &mut turn) else { continue };
-            if is_by_pace {
-                self.handling += 1;
-                self.lead.enter(now, method, errands);
-            }
-            return Some(job);
-        }
-        None
-    }
-
-    /// Whether calls wait for the receiving thread.
-    pub(super) fn has_here(&self) -> bool {
-        !self.here.is_empty()
     }
 
     /// What a worker does next. Calls that begin, async handlers that go on and calls for the store
@@ -477,11 +348,16 @@ impl State {
     }
 
     /// Whether as many calls run as may: async handlers are not bounded by the workers.
-    fn is_full(&self) -> bool {
+    pub(super) fn is_full(&self) -> bool {
         self.core.running() >= self.core.limits().calls_running_max
     }
 
-    fn begin(&mut self, now: Instant, call: Execute, turn: &mut Turn<'_>) -> Option<Job> {
+    pub(super) fn begin(
+        &mut self,
+        now: Instant,
+        call: Execute,
+        turn: &mut Turn<'_>,
+    ) -> Option<Job> {
         match self.core.begin(now, call.ticket) {
             Begin::Run => {}
             Begin::Not => {
@@ -550,47 +426,28 @@ impl State {
         }
     }
 
-    /// Whether a worker's turn left something that the receiving thread must look at.
-    pub(super) fn receiver_must_look(&mut self, until: Wake) -> bool {
-        let Receiver::Waits { until: waits_until } = self.receiver else { return false };
-        let is_earlier = match (until, waits_until) {
-            (Some(until), Some(waits_until)) => until < waits_until,
-            (Some(_), None) => true,
-            (None, _) => false,
-        };
-        let must_look = is_earlier || !self.here.is_empty();
-        if must_look {
-            self.receiver = Receiver::Busy; // once it was woken it looks for itself
-        }
-        must_look
-    }
-
     /// Calls that wait for a worker and calls that run.
     pub(super) fn left(&self) -> (usize, usize) {
-        let waiting = self.queue.len() + self.here.len() + self.storing.calls.len();
+        let waiting = self.queue.len() + self.lanes.waiting() + self.storing.calls.len();
         (waiting, self.serving.len() + self.parked.len())
     }
 
     /// Begins the end: no thread starts a handler any more, those that run are told, those that wait
-    /// are dropped. A receiving thread in a worker's handler is a worker from then on.
-    pub(super) fn stop(&mut self, ended: &Arc<dyn Gate>, errands: &mut Errands) {
-        if self.lead.depose().is_some() {
-            self.receiver = Receiver::Gone;
-            errands.gates.push(Arc::clone(ended));
-        }
+    /// are dropped.
+    pub(super) fn stop(&mut self, shared: &Shared, errands: &mut Errands) {
         self.is_stopping = true;
         self.queue.clear();
-        self.here.clear();
-        self.here_by_pace = 0;
         self.storing.calls.clear();
         errands.cancels.extend(self.serving.iter().map(|(_, context)| context.clone()));
         for pending in self.parked.take_all() {
             errands.cancels.push(pending.context.clone());
             errands.abandoned.push(pending);
         }
-        errands.gates.extend(self.roster.gates().chain(self.lead.gate()).cloned());
-        errands.link = self.link.take();
-        errands.must_wake_receiver = true;
+        errands.gates.extend(self.roster.gates().cloned());
+        self.lanes.stop(errands);
+        if self.lanes.are_gone() {
+            errands.gates.push(Arc::clone(&shared.ended));
+        }
     }
 }
 

@@ -8,9 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use crate::context::CallContext;
-use crate::protocol::{Execute, Ticket};
+use crate::ids::{CallId, ClientId};
+use crate::protocol::{Execute, ServerEvent, Ticket};
 use crate::server::dispatch::{Done, Job, Went, panicked};
-use crate::server::state::Shared;
+use crate::server::errands::Errands;
+use crate::server::state::{Shared, State};
 use crate::service::{Answer, Desk, Dispatched, DurableCall, End, Incoming};
 use crate::store::{BATCH_JOBS_MAX, StoreError, StoreErrorKind};
 use crate::time::{Duration, Instant};
@@ -210,6 +212,46 @@ pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
         ledger.pause();
     }
     Went::Asked(settled)
+}
+
+/// Acknowledged replies that are worth a transaction of their own.
+const ACKNOWLEDGED_TOGETHER: usize = 256;
+
+/// What a worker asks the store.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) event: Option<ServerEvent>,
+    pub(super) acknowledged: Vec<(ClientId, CallId)>,
+    /// For how long what nobody asks for is kept.
+    pub(super) retention: Duration,
+}
+
+impl State {
+    /// A reply need not be kept any more: the store hears of it with others, or when it is looked
+    /// after. That is allowed to be lost.
+    pub(super) fn acknowledge(&mut self, acknowledged: (ClientId, CallId), errands: &mut Errands) {
+        self.acknowledged.push(acknowledged);
+        if self.acknowledged.len() == ACKNOWLEDGED_TOGETHER {
+            self.roster.call(errands);
+        }
+    }
+
+    /// What to ask the store next.
+    pub(super) fn next_question(&mut self) -> Option<Question> {
+        let event = self.questions.pop_front();
+        let is_time = matches!(event, Some(ServerEvent::Retain { .. }));
+        let acknowledged = if is_time || self.acknowledged.len() >= ACKNOWLEDGED_TOGETHER {
+            std::mem::take(&mut self.acknowledged)
+        } else {
+            Vec::new()
+        };
+        let retention = self.core.limits().retention;
+        (event.is_some() || !acknowledged.is_empty()).then_some(Question {
+            event,
+            acknowledged,
+            retention,
+        })
+    }
 }
 
 /// Whether a store that failed like that may yet say what became of a call.

@@ -15,6 +15,7 @@ use crate::time::Duration;
 use crate::wire::{RefuseReason, ReplyStatus, SealedVerdict};
 
 mod addresses;
+mod lanes;
 mod leading;
 mod threads;
 mod peer;
@@ -142,7 +143,13 @@ impl Bench {
         Self::within(&reactor::world(), change)
     }
 
+    /// Its one receiving thread has a name that tests know, unless they want more of them.
     fn within(world: &Arc<dyn World>, change: impl FnOnce(Server) -> Server) -> Self {
+        let server = Server::bind_in(world, "127.0.0.1:0").expect("a free port");
+        Self::at(server.lanes(1), change)
+    }
+
+    fn at(server: Server, change: impl FnOnce(Server) -> Server) -> Self {
         let (sender, seen) = mpsc::channel();
         let (executions, release) = (Arc::<AtomicUsize>::default(), Arc::<Release>::default());
         let probe = Probe {
@@ -150,7 +157,6 @@ impl Bench {
             executions: Arc::clone(&executions),
             release: Arc::clone(&release),
         };
-        let server = Server::bind_in(world, "127.0.0.1:0").expect("a free port");
         let running = change(server.export(probe)).spawn().expect("starts");
         Self { running, seen, executions, release }
     }
@@ -481,6 +487,10 @@ impl Lease for Entry {
     fn standing(&self) -> Standing {
         Standing { directory: "notes".to_owned(), trouble: None }
     }
+
+    fn drain(&self) {
+        self.0.lock().unwrap().push("drains".to_owned());
+    }
 }
 
 impl Drop for Entry {
@@ -496,7 +506,7 @@ fn a_server_is_registered_while_it_serves() {
     let entered = format!("probe at {}", bench.running.url());
     assert_eq!(*notes.0.lock().unwrap(), std::slice::from_ref(&entered));
     assert!(bench.running.drain(Duration::from_secs(10)).is_complete());
-    assert_eq!(*notes.0.lock().unwrap(), [entered, "gone".to_owned()]);
+    assert_eq!(*notes.0.lock().unwrap(), [entered, "drains".to_owned(), "gone".to_owned()]);
 }
 
 #[test]

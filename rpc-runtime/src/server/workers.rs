@@ -12,8 +12,8 @@ use crate::ids::GenerationId;
 use crate::protocol::{DurableTable, OpeningKey, ServerEvent};
 use crate::server::dispatch::Contexts;
 use crate::server::errands::Errands;
-use crate::server::state::{Question, Shared, Turn};
-use crate::server::storing::asked;
+use crate::server::state::{Shared, Turn};
+use crate::server::storing::{Question, asked};
 use crate::time::Duration;
 
 /// Starts the worker `number`, whose place for a gate stands in the state.
@@ -76,7 +76,7 @@ fn work(shared: &Arc<Shared>, number: usize) {
         *has_seat = work.is_some();
         state.call_next(errands);
         let until = state.drain(now, shared, errands);
-        errands.must_wake_receiver |= state.receiver_must_look(until);
+        state.lanes.wake_first(until, errands);
         let must_end = state.is_stopping;
         if work.is_none() && question.is_none() && !must_end {
             state.roster.rest(number, &gate);

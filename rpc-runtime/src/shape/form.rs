@@ -145,19 +145,36 @@ impl Registry {
     }
 }
 
-/// Writes a form: each named type where it is first met, its number `#n` afterwards.
+/// Writes a form: each named type where it is first met, `#n` afterwards. All that has parts is
+/// counted as it is met, from 0, so that whoever reads the text finds the n-th again; newtypes leave
+/// no trace, as on the wire.
 pub(super) struct Printer<'a> {
     registry: &'a Registry,
-    met: Vec<usize>,
+    /// The numbers of the named types written so far.
+    numbers: BTreeMap<usize, usize>,
+    /// How many forms with parts were written.
+    count: usize,
     text: &'a mut String,
 }
 
 impl<'a> Printer<'a> {
     pub(super) const fn new(registry: &'a Registry, text: &'a mut String) -> Self {
-        Self { registry, met: Vec::new(), text }
+        Self { registry, numbers: BTreeMap::new(), count: 0, text }
     }
 
     pub(super) fn form(&mut self, form: &Form) {
+        let mut names = Vec::new();
+        let form = self.held(form, &mut names);
+        if let Some(&number) = names.iter().find_map(|name| self.numbers.get(name)) {
+            self.numbers.extend(names.into_iter().map(|name| (name, number)));
+            self.text.push_str(&format!("#{number}"));
+            return;
+        }
+        if self.has_parts(form) {
+            let number = self.count;
+            self.count += 1;
+            self.numbers.extend(names.into_iter().map(|name| (name, number)));
+        }
         match form {
             Form::Unknown => self.text.push('?'),
             Form::Leaf(name) => self.text.push_str(name),
@@ -178,45 +195,67 @@ impl<'a> Printer<'a> {
                 self.text.push(']');
             }
             Form::Tuple(items) => self.items(items),
-            Form::Named(place) => self.named(*place),
+            Form::Named(place) => match &self.registry.types[*place] {
+                Type::Struct(fields) => self.fields(fields),
+                Type::Newtype(_) => self.text.push('?'), // one that holds nothing but itself
+                Type::Enum(variants) => self.variants(variants),
+            },
+        }
+    }
+
+    /// What newtypes hold, and in `names` every named type on the way.
+    fn held<'f>(&self, mut form: &'f Form, names: &mut Vec<usize>) -> &'f Form
+    where
+        'a: 'f,
+    {
+        while let Form::Named(place) = form {
+            let is_again = names.contains(place);
+            names.push(*place);
+            match &self.registry.types[*place] {
+                Type::Newtype(inner) if !is_again => form = inner,
+                Type::Newtype(_) | Type::Struct(_) | Type::Enum(_) => break,
+            }
+        }
+        form
+    }
+
+    fn has_parts(&self, form: &Form) -> bool {
+        match form {
+            Form::Unknown | Form::Leaf(_) => false,
+            Form::Option(_) | Form::List(_) | Form::Map(..) | Form::Tuple(_) => true,
+            Form::Named(place) => match &self.registry.types[*place] {
+                Type::Struct(fields) => !fields.forms.is_empty(),
+                Type::Newtype(_) => false,
+                Type::Enum(_) => true,
+            },
         }
     }
 
     /// An array and a tuple of equal parts are the same on the wire, and are written alike.
     fn items(&mut self, items: &[Form]) {
-        let mut first = items.first();
-        if items.len() > 1 && items.iter().all(|item| Some(item) == first) {
+        let held = |form| self.held(form, &mut Vec::new());
+        let first = items.first().map(held);
+        if items.len() > 1 && items.iter().all(|item| Some(held(item)) == first) {
             self.text.push('[');
-            self.form(first.take().unwrap_or(&Form::Unknown));
+            self.form(items.first().unwrap_or(&Form::Unknown));
             self.text.push_str(&format!(";{}]", items.len()));
             return;
         }
         self.listed('(', items.iter().map(|item| (None, item)), ')');
     }
 
-    fn named(&mut self, place: usize) {
-        if let Some(number) = self.met.iter().position(|&met| met == place) {
-            self.text.push_str(&format!("#{number}"));
-            return;
-        }
-        self.met.push(place);
-        match &self.registry.types[place] {
-            Type::Struct(fields) => self.fields(fields),
-            Type::Newtype(inner) => self.form(inner),
-            Type::Enum(variants) => {
-                self.text.push('<');
-                for (index, variant) in variants.iter().enumerate() {
-                    self.text.push_str(if index == 0 { "" } else { "|" });
-                    self.text.push_str(variant.name);
-                    match &variant.fields {
-                        Some(fields) if fields.forms.is_empty() => {}
-                        Some(fields) => self.fields(fields),
-                        None => self.text.push('?'),
-                    }
-                }
-                self.text.push('>');
+    fn variants(&mut self, variants: &[Variant]) {
+        self.text.push('<');
+        for (index, variant) in variants.iter().enumerate() {
+            self.text.push_str(if index == 0 { "" } else { "|" });
+            write_name(variant.name, self.text);
+            match &variant.fields {
+                Some(fields) if fields.forms.is_empty() => {}
+                Some(fields) => self.fields(fields),
+                None => self.text.push('?'),
             }
         }
+        self.text.push('>');
     }
 
     fn fields(&mut self, fields: &Fields) {
@@ -238,7 +277,7 @@ impl<'a> Printer<'a> {
         for (index, (name, form)) in items.enumerate() {
             self.text.push_str(if index == 0 { "" } else { "," });
             if let Some(name) = name {
-                self.text.push_str(name);
+                write_name(name, self.text);
                 self.text.push(':');
             }
             self.form(form);
@@ -246,3 +285,17 @@ impl<'a> Printer<'a> {
         self.text.push(close);
     }
 }
+
+/// Writes a field's or a variant's name; what would read as punctuation, as `\u{3f}`.
+pub(super) fn write_name(name: &str, text: &mut String) {
+    for c in name.chars() {
+        if c.is_control() || c.is_whitespace() || PUNCTUATION.contains(c) {
+            text.extend(c.escape_unicode());
+        } else {
+            text.push(c);
+        }
+    }
+}
+
+/// What ends a name, or means something in the text of a shape.
+pub(super) const PUNCTUATION: &str = "?:,|<>(){}[]#=;!\\";

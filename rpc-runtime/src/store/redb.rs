@@ -313,8 +313,9 @@ const fn is_full(kind: io::ErrorKind) -> bool {
     matches!(kind, StorageFull | QuotaExceeded | FileTooLarge)
 }
 
+/// An error of redb's, met in a transaction: for tables of the application's own.
 #[expect(clippy::wildcard_enum_match_arm, reason = "redb's errors are many, and to come")]
-fn failed(error: impl Into<redb::Error>) -> StoreError {
+pub fn failed(error: impl Into<redb::Error>) -> StoreError {
     let error = error.into();
     let kind = match &error {
         redb::Error::Io(error) if is_full(error.kind()) => StoreErrorKind::DiskFull,

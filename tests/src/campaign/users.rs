@@ -98,6 +98,7 @@ impl Script for Caller {
             depth: u8::from(self.rng.chance(0.2)),
             recorded: false,
             ack: None,
+            opens_within: None,
         };
         let spec = journals::ask(spec, self.left);
         let gives_up = self.rng.chance(0.15);

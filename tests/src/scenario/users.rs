@@ -79,6 +79,7 @@ impl Plan {
             depth: 0,
             recorded: self.recorded,
             ack: None,
+            opens_within: None,
         };
         // No two fragments are alike, however they are cut.
         let byte = |n: usize| u8::try_from((n ^ (n >> 8) ^ (n >> 16)) & 0xff).unwrap_or_default();

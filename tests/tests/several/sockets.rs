@@ -58,7 +58,8 @@ fn a_second_server_answers_and_the_first_is_called_off() {
         let server = Server::bind("udp://127.0.0.1:0").unwrap().export(service);
         server.register(&binder).spawn().unwrap()
     });
-    let channel = Channel::import::<StallClient>(&binder).unwrap();
+    let sticky = binder.clone().balance(Balance::Sticky);
+    let channel = Channel::import::<StallClient>(&sticky).unwrap();
     let stall = StallClient::on(&channel);
     let first = stall.who().unwrap(); // all calls go there as long as it lives
     waits.0.store(first, Ordering::SeqCst);
@@ -68,4 +69,64 @@ fn a_second_server_answers_and_the_first_is_called_off() {
     let stats = channel.stats();
     assert_eq!((stats.hedges, stats.hedges_won, stats.hedges_called_off), (1, 1, 1));
     drop(servers);
+}
+
+#[service(name = "post", version = "1.0")]
+trait Post {
+    /// Who serves.
+    fn who(&self) -> Result<u32, CallError>;
+}
+
+struct Clerk(u32);
+
+impl Post for Clerk {
+    fn who(&self) -> Result<u32, CallError> {
+        Ok(self.0)
+    }
+}
+
+/// Three servers: of weights 300, 100 and 0, the second in a zone of its own.
+fn posts(binder: &Binder) -> [rpc_runtime::server::Running; 3] {
+    [(1, 300, "a"), (2, 100, "b"), (3, 0, "a")].map(|(number, weight, zone)| {
+        let server = Server::bind("udp://127.0.0.1:0").unwrap().weight(weight).zone(zone);
+        server.export(PostService::new(Clerk(number))).register(binder).spawn().unwrap()
+    })
+}
+
+fn tally(post: &PostClient, calls: u32) -> BTreeMap<u32, u32> {
+    let mut tally = BTreeMap::new();
+    for _ in 0..calls {
+        *tally.entry(post.who().unwrap()).or_default() += 1;
+    }
+    tally
+}
+
+#[test]
+fn calls_go_by_weight_and_to_the_zone_of_the_caller_as_long_as_somebody_is_there() {
+    let names = daemon::start("udp://127.0.0.1:0", Leases::default()).unwrap();
+    let binder = Binder::at(&names.url()).unwrap();
+    let [one, two, three] = posts(&binder);
+    let weighted = binder.clone().balance(Balance::Weighted);
+    let tally_of = |binder: &Binder| tally(&PostClient::import(binder).unwrap(), 1_000);
+    let by_weight = tally_of(&weighted);
+    assert!((650..850).contains(&by_weight[&1]) && !by_weight.contains_key(&3), "{by_weight:?}");
+
+    let near = weighted.clone().zone("b");
+    assert_eq!(tally_of(&near), [(2, 1_000)].into());
+    let client = PostClient::import(&near).unwrap();
+    assert_eq!(tally(&client, 10), [(2, 10)].into());
+    let leave = |server: &rpc_runtime::server::Running| {
+        assert!(server.drain(Duration::from_secs(5)).is_complete());
+    };
+    leave(&two);
+    assert_eq!(
+        tally(&client, 100),
+        [(1, 100)].into(),
+        "nobody is left there, and three has no weight"
+    );
+    leave(&one);
+    assert_eq!(tally(&client, 100), [(3, 100)].into(), "there is no other");
+    leave(&three);
+    let error = client.with(Options::new().timeout(ms(300))).who().unwrap_err();
+    assert_eq!(error.execution(), Execution::NotExecuted, "{error}");
 }

@@ -84,6 +84,7 @@ impl Script for Sequence {
             depth: 0,
             recorded: false,
             ack: None,
+            opens_within: None,
         };
         Action::Call(Planned { connection: 0, spec, arguments: Vec::new(), cancel_at: None })
     }

@@ -5,7 +5,7 @@ use super::*;
 #[test]
 fn one_seed_gives_one_history() {
     let run = |seed| {
-        let mut registry = Registry::new(Limits::default(), Box::new(Counting(seed)));
+        let mut registry = Kept::new(Limits::default(), seed);
         let lease = registry.register(at(0), bank(1)).unwrap();
         (lease.id, lease.secret)
     };
@@ -15,37 +15,48 @@ fn one_seed_gives_one_history() {
 
 /// Every index names the same records, and every limit holds.
 fn audit(registry: &Registry) {
-    let Registry { limits, records, by_place, by_server, by_lease_end, .. } = registry;
+    let Registry { limits, records, by_place, by_server, looks, gone, changed, .. } = registry;
     assert!(records.len() <= usize::try_from(limits.registrations_max).unwrap());
     assert_eq!(by_place.len(), records.len());
-    assert_eq!(by_lease_end.len(), records.len());
-    assert_eq!(by_server.values().map(BTreeSet::len).sum::<usize>(), records.len());
+    assert_eq!(looks.len(), records.len());
+    assert_eq!(by_server.len(), records.len());
     for (id, record) in records {
         assert_eq!(by_place[&record.place()], *id);
-        assert!(by_lease_end.contains(&(record.lease_end, *id)));
-        let of_server = &by_server[&record.registration.server];
-        assert!(of_server.contains(id));
-        assert!(of_server.len() <= usize::try_from(limits.server_registrations_max).unwrap());
+        assert!(looks.contains(&(record.look, *id)));
+        assert!(record.is_gone || record.look <= record.lease_end.max(record.look));
+        assert_eq!(record.is_gone, gone.contains(&(record.lease_end, *id)));
+        let registration = &record.kept.registration;
+        assert!(by_server.contains(&(registration.server, *id)));
+        assert!(registry.interfaces.get(registration.fingerprint).is_some());
+        assert!(changed.contains_key(&registration.name));
+        let of_server = registry.of_server(registration.server).count();
+        assert!(of_server <= usize::try_from(limits.server_registrations_max).unwrap());
     }
+    let names: BTreeSet<_> = by_place.keys().map(|place| &place.name).collect();
+    assert_eq!(changed.len(), names.len());
 }
 
 /// What clients see: only who is live, one life a server, and methods that fit each other.
 fn audit_live(registry: &Registry, now: Instant) {
-    let live = registry.records.values().filter(|record| record.state(now) == EntryState::Live);
-    let live: Vec<_> = live.collect();
-    for one in &live {
-        assert!(one.lease_end > now && one.is_described());
-        for other in &live {
-            if one.registration.server == other.registration.server {
-                assert_eq!(one.registration.incarnation, other.registration.incarnation);
+    let live = registry.records.values();
+    let live = live.filter(|record| registry.state(now, record) == EntryState::Live);
+    let live: Vec<_> = live.map(|record| (record, &record.kept.registration)).collect();
+    let methods = |fingerprint| registry.interfaces.get(fingerprint).unwrap();
+    for (one, registration) in &live {
+        assert!(one.lease_end > now);
+        for (other, beside) in &live {
+            if registration.server == beside.server {
+                assert_eq!(registration.incarnation, beside.incarnation);
                 continue;
             }
             let candidate = one.place();
-            let candidate = compatibility::Candidate::new(&candidate, one.methods());
-            if one.registration.name == other.registration.name
-                && one.registration.version.major == other.registration.version.major
+            let ours = methods(registration.fingerprint);
+            let candidate = compatibility::Candidate::new(&candidate, ours);
+            if registration.name == beside.name
+                && registration.version.major == beside.version.major
             {
-                assert_eq!(candidate.difference(&other.place(), other.methods()), None);
+                let theirs = methods(beside.fingerprint);
+                assert_eq!(candidate.difference(&other.place(), theirs), None);
             }
         }
     }
@@ -61,29 +72,23 @@ fn whatever_is_asked_in_whatever_order_the_indices_agree_and_the_limits_hold() {
             expired_kept: Duration::from_secs(5),
             ..Limits::default()
         };
-        let mut registry = Registry::new(limits, Box::new(Counting(seed)));
+        let mut registry = Kept::new(limits, seed);
         let mut now = Instant::START;
         let mut leases: Vec<Lease> = Vec::new();
         for _ in 0..400 {
             now = now + Duration::from_millis(rng.below(2_000));
+            let before = registry.revision();
             match (rng.below(8), pick(&leases, &mut rng)) {
-                (0..4, _) | (_, None) => {
-                    let registration = any_registration(&mut rng);
-                    if let Ok(lease) = registry.register(now, registration) {
+                (0..6, _) | (_, None) => {
+                    let (registration, methods) = any_registration(&mut rng);
+                    if let Ok(lease) = offer(&mut registry, now, registration, &methods) {
                         leases.push(lease);
-                    }
-                }
-                (4 | 5, Some(lease)) => {
-                    let signature = ["()", "(u8)"][usize::from(rng.chance(0.2))];
-                    let page = vec![method(&format!("m{}", lease.described), signature)];
-                    let from = lease.described;
-                    if let Ok(later) = registry.describe(now, lease.id, lease.secret, from, page) {
-                        leases.push(later);
                     }
                 }
                 (6, Some(lease)) => drop(registry.renew(now, lease.id, lease.secret)),
                 (_, Some(lease)) => drop(registry.deregister(now, lease.id, lease.secret)),
             }
+            assert!(registry.revision() >= before);
             audit(&registry);
             audit_live(&registry, now);
         }
@@ -96,18 +101,19 @@ fn pick(leases: &[Lease], rng: &mut Scrambled) -> Option<Lease> {
     leases.get(recent + usize::try_from(rng.below(bound)).unwrap()).copied()
 }
 
-fn any_registration(rng: &mut Scrambled) -> Registration {
+fn any_registration(rng: &mut Scrambled) -> (Registration, Vec<MethodDescription>) {
     let mut small = |bound| u16::try_from(rng.below(bound)).unwrap();
-    Registration {
+    let signature = ["()", "()", "()", "(u8)"][usize::from(small(4))];
+    let methods = (0..small(3)).map(|index| method(&format!("m{index}"), signature)).collect();
+    let registration = Registration {
         name: ["bank", "ledger"][usize::from(small(2))].into(),
         version: Version::new(1 + small(2), small(3)),
         server: ServerId(1 + u64::from(small(6))),
         incarnation: Incarnation::new(1 + u32::from(small(3)), 0),
-        fingerprint: small(2).into(),
-        methods: small(3).into(),
         claim: small(2).into(),
         ..bank(1)
-    }
+    };
+    (registration, methods)
 }
 
 /// SplitMix64 (Steele, Lea and Flood, 2014).

@@ -1,30 +1,51 @@
 //! Interfaces: described page by page, and which may be live beside which.
 
+use rpc_runtime::binder::model::FORM_BYTES_MAX;
+
 use super::*;
 
 #[test]
-fn a_server_is_found_once_all_its_methods_are_described() {
+fn an_interface_is_described_once_for_all_servers_that_have_it() {
     let mut registry = registry();
-    let lease = registry.register(at(0), Registration { methods: 2, ..bank(1) }).unwrap();
-    assert_eq!(lease.described, 0);
-    assert_eq!(found(&registry, at(0), "1"), [""; 0]);
-    assert_eq!(listed(&registry, at(0)), ["bank 1.0@1 announced"]);
+    let methods = [method("balance", "(str)->u64")];
+    let fingerprint = fingerprint_of("bank", methods.iter().map(|method| method.fingerprint));
+    let bare = |server| Registration { fingerprint, ..bank(server) };
+    let unknown = Err(BinderError::UnknownInterface);
+    assert_eq!(registry.offer(at(0), bare(1), None), unknown);
+    assert!(registry.is_empty());
+    let one = registry.offer(at(0), bare(1), Some(&methods)).unwrap();
+    let two = registry.offer(at(0), bare(2), None).unwrap();
+    assert_eq!(found(&registry, at(0), "1"), ["1.0@1", "1.0@2"]);
+    registry.deregister(at(1), one.id, one.secret).unwrap();
+    assert_eq!(registry.methods(fingerprint, 0).unwrap().methods, methods);
+    registry.deregister(at(1), two.id, two.secret).unwrap();
+    assert_eq!(registry.methods(fingerprint, 0), Err(BinderError::UnknownInterface));
+    assert_eq!(registry.registry.unneeded(), [fingerprint]);
+    assert_eq!(registry.offer(at(2), bare(1), None), unknown);
+}
 
-    let one = vec![method("balance", "(str)->u64")];
-    let lease = registry.describe(at(0), lease.id, lease.secret, 0, one.clone()).unwrap();
-    assert_eq!(lease.described, 1);
-    assert_eq!(found(&registry, at(0), "1"), [""; 0]);
-    // The reply was lost, the page comes again: nothing changes.
-    let lease = registry.describe(at(0), lease.id, lease.secret, 0, one).unwrap();
-    assert_eq!(lease.described, 1);
+#[test]
+fn a_fingerprint_that_is_not_the_interfaces_own_is_refused() {
+    let mut registry = registry();
+    let methods = [method("balance", "(str)->u64")];
+    let lie = Registration { fingerprint: 7, ..bank(1) };
+    assert_eq!(
+        refusal(registry.offer(at(0), lie, Some(&methods))),
+        "the fingerprint is not that of the interface described"
+    );
+}
 
-    let two = vec![method("transfer", "(str,str,u64)->()")];
-    let lease = registry.describe(at(0), lease.id, lease.secret, 1, two.clone()).unwrap();
-    assert_eq!(lease.described, 2);
-    assert_eq!(found(&registry, at(0), "1"), ["1.0@1"]);
-    let place = registry.list(at(0), None).entries[0].place();
-    let methods = registry.methods(at(0), &place, 1, 1).unwrap();
-    assert_eq!((methods.methods, methods.total), (two, 2));
+#[test]
+fn a_method_larger_than_a_page_comes_alone() {
+    let mut registry = registry();
+    let large = MethodDescription { form: "u".repeat(FORM_BYTES_MAX), ..method("large", "()") };
+    let all = [method("a", "()"), large, method("z", "()")];
+    offer(&mut registry, at(0), bank(1), &all).unwrap();
+    let fingerprint = registry.list(at(0), None).entries[0].fingerprint;
+    let page = |from| registry.methods(fingerprint, from).unwrap().methods;
+    let names = |from| page(from).into_iter().map(|method| method.name).collect::<Vec<_>>();
+    assert_eq!([names(0), names(1), names(2)], [["a"], ["large"], ["z"]]);
+    assert_eq!(names(3), [""; 0]);
 }
 
 #[test]
@@ -32,19 +53,17 @@ fn methods_come_in_pages() {
     let mut registry = registry();
     let methods: Vec<_> = (0..30).map(|i| method(&format!("m{i}"), &"(u64)".repeat(20))).collect();
     offer(&mut registry, at(0), bank(1), &methods).unwrap();
-    let place = registry.list(at(0), None).entries[0].place();
+    let fingerprint = registry.list(at(0), None).entries[0].fingerprint;
     let mut read = Vec::new();
     while read.len() < 30 {
         let from = u32::try_from(read.len()).unwrap();
-        let page = registry.methods(at(0), &place, 1, from).unwrap();
+        let page = registry.methods(fingerprint, from).unwrap();
         assert_eq!(page.total, 30);
         assert!(!page.methods.is_empty() && page.methods.len() < 10);
         read.extend(page.methods);
     }
     assert_eq!(read, methods);
-    assert!(registry.methods(at(0), &place, 1, u32::MAX).unwrap().methods.is_empty());
-    assert_eq!(registry.methods(at(0), &place, 2, 0), Err(BinderError::UnknownServer));
-    assert_eq!(registry.methods(at(10), &place, 1, 0), Err(BinderError::UnknownServer));
+    assert!(registry.methods(fingerprint, u32::MAX).unwrap().methods.is_empty());
 }
 
 #[test]
@@ -135,12 +154,25 @@ fn a_server_may_change_its_own_interface_when_it_restarts() {
 }
 
 #[test]
-fn an_interface_whose_rival_went_live_meanwhile_is_refused_at_its_last_method() {
+fn two_interfaces_that_ask_at_once_are_judged_one_after_the_other() {
     let mut registry = registry();
-    let announced = Registration { methods: 1, ..version(1, 0, 1) };
-    let slow = registry.register(at(0), announced).unwrap();
-    offer(&mut registry, at(1), version(1, 0, 2), &[method("a", "()")]).unwrap();
-    let late = registry.describe(at(2), slow.id, slow.secret, 0, vec![method("b", "()")]);
-    assert!(matches!(late, Err(BinderError::Incompatible { .. })));
-    assert_eq!(listed(&registry, at(2)), ["bank 1.0@2 live"]);
+    let request = |server, methods: &[MethodDescription]| {
+        let fingerprints = methods.iter().map(|method| method.fingerprint);
+        let fingerprint = fingerprint_of("bank", fingerprints);
+        let registration = Registration { fingerprint, ..version(1, 0, server) };
+        Request::Register { registration, methods: Some(methods.into()) }
+    };
+    let mut batch = Batch::default();
+    let registry = &mut registry.registry;
+    let a = [method("a", "()")];
+    let Planned::Plan(first) = registry.plan(at(0), request(1, &a), &mut batch) else { panic!() };
+    let Planned::Plan(same) = registry.plan(at(0), request(2, &a), &mut batch) else { panic!() };
+    let rival = request(3, &[method("b", "()")]);
+    let Planned::NotYet(rival) = registry.plan(at(0), rival, &mut batch) else { panic!() };
+    let again = request(1, &a);
+    let Planned::NotYet(_) = registry.plan(at(0), again, &mut batch) else { panic!() };
+    registry.apply(at(0), first);
+    registry.apply(at(0), same);
+    let late = registry.plan(at(0), rival, &mut Batch::default());
+    assert!(matches!(late, Planned::Refused(BinderError::Incompatible { .. })));
 }

@@ -4,6 +4,10 @@ use rpc_runtime::binder::model::{ADDRESS_BYTES_MAX, ADDRESSES_MAX};
 
 use super::*;
 
+fn zone(name: &str) -> Traits {
+    Traits { zone: name.into(), ..Traits::default() }
+}
+
 #[test]
 fn a_malformed_registration_is_refused_with_what_is_wrong() {
     let mut registry = registry();
@@ -62,16 +66,33 @@ fn every_limit_is_reached_and_named() {
             "the limit of 8 addresses of one server is reached",
         ),
         (
-            Registration { methods: 257, ..bank(1) },
-            "the limit of 256 methods of one interface is reached",
+            Registration { traits: Traits { weight: 10_001, ..Traits::default() }, ..bank(1) },
+            "a weight is at most 10000, and 10001 was given",
+        ),
+        (
+            Registration { traits: zone("eu\n"), ..bank(1) },
+            "a zone has no control characters, and '\\n' was given",
         ),
     ] {
         assert_eq!(refusal(registry.register(at(0), registration)), why);
     }
-    let fat: Vec<_> = (0..40).map(|i| method(&format!("m{i}"), &"s".repeat(512))).collect();
+    let fat: Vec<_> = (0..256).map(|i| method(&format!("m{i}"), &"s".repeat(384))).collect();
     assert_eq!(
         refusal(offer(&mut registry, at(0), bank(1), &fat)),
-        "the limit of 16384 bytes of one interface's description is reached"
+        "the limit of 65536 bytes of one interface's description is reached"
+    );
+    let many: Vec<_> = (0..257).map(|i| method(&format!("m{i}"), "")).collect();
+    assert_eq!(
+        refusal(offer(&mut registry, at(0), bank(1), &many)),
+        "the limit of 256 methods of one interface is reached"
+    );
+    let limits = Limits { descriptions_bytes_max: 100, ..Limits::default() };
+    let mut registry = Kept::new(limits, 0);
+    offer(&mut registry, at(0), bank(1), &[method("a", "(u64)")]).unwrap();
+    let ledger = Registration { name: "ledger".into(), ..bank(1) };
+    assert_eq!(
+        refusal(offer(&mut registry, at(0), ledger, &[method("b", &"(u64)".repeat(20))])),
+        "the limit of 100 bytes of all interfaces' descriptions at this binder is reached"
     );
 }
 
@@ -106,26 +127,18 @@ fn the_registrations_of_one_server_are_limited() {
 #[test]
 fn a_malformed_description_is_refused_and_changes_nothing() {
     let mut registry = registry();
-    let lease = registry.register(at(0), Registration { methods: 2, ..bank(1) }).unwrap();
     let long = method(&"n".repeat(65), "()");
-    for (page, why) in [
-        (vec![method("", "()")], "a method's name has 1 to 64 bytes, and \"\" has 0"),
-        (
-            vec![long],
-            &*format!("a method's name has 1 to 64 bytes, and {:?} has 65", "n".repeat(64)),
-        ),
-        (vec![method("a", "\n")], "control characters in the description of \"a\""),
-        (vec![method("a", &"s".repeat(385))], "the signature of \"a\" has more than 384 bytes"),
-        (
-            vec![method("a", "()"), method("b", "()"), method("c", "()")],
-            "2 methods were announced, and more are described",
-        ),
+    for (wrong, why) in [
+        (method("", "()"), "a method's name has 1 to 64 bytes, and \"\" has 0"),
+        (long, &*format!("a method's name has 1 to 64 bytes, and {:?} has 65", "n".repeat(64))),
+        (method("a", "\n"), "control characters in the description of \"a\""),
+        (method("a", &"s".repeat(385)), "the signature of \"a\" has more than 384 bytes"),
     ] {
-        assert_eq!(refusal(registry.describe(at(0), lease.id, lease.secret, 0, page)), why);
+        assert_eq!(refusal(offer(&mut registry, at(0), bank(1), &[wrong])), why);
     }
-    let twice = vec![method("a", "()"), method("a", "(u8)")];
+    let twice = [method("a", "()"), method("a", "(u8)")];
     assert_eq!(
-        refusal(registry.describe(at(0), lease.id, lease.secret, 0, twice)),
+        refusal(offer(&mut registry, at(0), bank(1), &twice)),
         "the interface has two methods named \"a\""
     );
 }

@@ -116,6 +116,7 @@ impl StartedCall {
                 depth: 0,
                 recorded: true,
                 ack: None,
+                opens_within: None,
             },
             digest: self.digest,
             in_doubt: self.in_doubt,

@@ -108,6 +108,7 @@ impl Call {
             depth: 0,
             recorded: false,
             ack: None,
+            opens_within: None,
         };
         Self { id, ..Self::new(now, spec, Stage::Resolving, hellos) }
     }

@@ -359,6 +359,10 @@ impl Client {
         let (stage, overdue) = (call.stage, now >= call.spec.deadline);
         let (probing, timer, deadline) = (call.probing, call.timer, call.spec.deadline);
         let is_leaving = call.outgoing.is_some();
+        // One that was under way in a former session waits for the next until its deadline.
+        let waits_until =
+            if call.in_doubt { deadline } else { self.waits_until(call.started, &call.spec) };
+        let overdue = overdue || (stage == Stage::Waiting && now >= waits_until);
         match (stage, overdue) {
             (Stage::Waiting, true) => {
                 let outcome = self.overdue(key);

@@ -279,6 +279,7 @@ impl Bench {
             depth: 0,
             recorded: false,
             ack: None,
+            opens_within: None,
         }
     }
 

@@ -3,8 +3,8 @@
 //! The descriptor of a link stays blocking, and whoever waits blocks in the receive call itself:
 //! waiting for readiness first costs one more system call for each datagram. Sending passes
 //! `MSG_DONTWAIT` and never waits; many datagrams for one peer cost one system call ([`segments`]). How long the kernel waits is decided in [`patience`], how another
-//! thread ends a wait in [`bell`]; an endpoint at several addresses is in [`several`]. RFC 768, RFC
-//! 8085; `udp(7)`, `socket(7)`.
+//! thread ends a wait in [`bell`]; an endpoint at several addresses is in [`several`], and how several
+//! threads receive at one in [`ways`]. RFC 768, RFC 8085; `udp(7)`, `socket(7)`.
 //!
 //! Does not know what datagrams hold.
 
@@ -27,6 +27,7 @@ mod path;
 mod patience;
 mod segments;
 pub mod several;
+mod ways;
 
 use bell::Bell;
 use patience::{Patience, Timeout};
@@ -98,9 +99,14 @@ impl Udp {
     ///
     /// What the system says when it is asked for one more socket, by which the link is woken.
     pub fn on(socket: UdpSocket) -> io::Result<Self> {
+        let bell = Bell::for_socket(socket.local_addr()?)?;
+        Self::woken_by(bell, socket)
+    }
+
+    fn woken_by(bell: Bell, socket: UdpSocket) -> io::Result<Self> {
         let local = socket.local_addr()?;
         enlarge_buffers(&socket);
-        let (patience, bell) = (Patience::new(), Bell::for_socket(local)?);
+        let patience = Patience::new();
         let segments = Segments::on(&socket);
         let is_unbroken = path::forbid_fragments(&socket, &local);
         let errors = AtomicU64::new(0);
@@ -160,6 +166,10 @@ impl Link for Udp {
         self.segments.send_all(&self.socket, datagrams, |to, datagram| {
             let _ = self.send(to, datagram);
         });
+    }
+
+    fn further_ways(&self, count: usize) -> Vec<Arc<dyn Link>> {
+        ways::of_one(self, count)
     }
 
     fn receive(&self, buffer: &mut [u8], until: Option<Instant>) -> Received {

@@ -2,7 +2,8 @@
 
 use std::thread;
 
-use rpc_runtime::{CallError, service};
+use rpc_runtime::ids::ClientId;
+use rpc_runtime::{CallError, Channel, service};
 
 use super::*;
 
@@ -86,8 +87,11 @@ impl Stage {
     }
 
     fn within(world: &Arc<dyn World>, change: impl FnOnce(Server) -> Server) -> Self {
+        Self::at(Server::bind_in(world, "127.0.0.1:0").expect("a free port"), change)
+    }
+
+    fn at(server: Server, change: impl FnOnce(Server) -> Server) -> Self {
         let coat = Coat::default();
-        let server = Server::bind_in(world, "127.0.0.1:0").expect("a free port");
         let running = server.export(TurncoatService::new(coat.clone()));
         let running = change(running).spawn().expect("starts");
         *coat.url.lock().unwrap() = running.url();
@@ -162,6 +166,34 @@ fn a_handler_that_blocks_for_ever_stops_nobody() {
         stage.coat.release.open();
     });
     stage.client.turn(RETURN).unwrap();
+}
+
+#[test]
+fn a_handler_that_blocks_for_ever_stops_nobody_in_whichever_lane_it_is() {
+    let server = Server::bind("tcp://127.0.0.1:0").expect("a free port");
+    let mut stage = Stage::at(server.lanes(2), |server| server);
+    let mut threads = Vec::new();
+    for number in 1..=3 {
+        // Another stream, which the lane has that has the fewest.
+        let url = stage.running.url();
+        let channel = Channel::connect_as(&url, ClientId(number)).expect("a good URL");
+        stage.client = TurncoatClient::on(&channel);
+        stage.warm();
+        let client = stage.client.clone();
+        let held = thread::Builder::new().spawn(move || client.turn(HOLD).unwrap());
+        threads.push(held.expect("a thread"));
+        while stage.coat.held.load(Ordering::SeqCst) < threads.len() {
+            thread::yield_now();
+        }
+        for _ in 0..50 {
+            stage.client.quick().unwrap();
+            stage.client.heavy().unwrap();
+        }
+        assert!(threads.iter().all(|thread| !thread.is_finished()));
+    }
+    stage.coat.release.open();
+    let names: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(names, ["rpc-receive", "rpc-receive-1", "rpc-standby"]);
 }
 
 #[test]

@@ -53,6 +53,7 @@ pub(super) struct Peer {
     /// What came and was not asked for yet.
     heard: Vec<(SlotIndex, Sequence, Answer)>,
     goaways: usize,
+    reports: usize,
 }
 
 impl Peer {
@@ -68,7 +69,7 @@ impl Peer {
         Self::open_wide(world, place, 16)
     }
 
-    /// Opens a session of so many slots, proving the address if asked to.
+    /// Opens a session of so many slots.
     pub(super) fn open_wide(world: Arc<dyn World>, place: &str, slots: u32) -> Self {
         let (link, to) = world.dial(place).expect("reachable");
         let mut peer = Self {
@@ -81,13 +82,20 @@ impl Peer {
             server: Incarnation::NONE,
             heard: Vec::new(),
             goaways: 0,
+            reports: 0,
         };
+        peer.greet(slots);
+        peer
+    }
+
+    /// Opens a session, or goes on with the one that there is, proving the address if asked to.
+    fn greet(&mut self, slots: u32) {
         let mut hello = Hello {
-            client: peer.client,
+            client: self.client,
             nonce: Nonce(77),
             server: ServerId::NONE,
             server_incarnation: Incarnation::NONE,
-            resume: SessionId::NONE,
+            resume: self.session,
             slots,
             datagram_bytes: 1232,
             version_min: PROTOCOL_VERSION,
@@ -97,9 +105,10 @@ impl Peer {
             cookie: [0; wire::COOKIE_BYTES],
             generation: GenerationId::NONE,
         };
-        peer.send(Space::Session, &Pdu::Hello(hello));
-        while !peer.session.is_some() {
-            peer.hear(&mut |peer, envelope, pdu| match pdu {
+        self.send(Space::Session, &Pdu::Hello(hello));
+        let mut is_welcome = false;
+        while !is_welcome {
+            self.hear(&mut |peer, envelope, pdu| match pdu {
                 Pdu::Cookie(cookie) => {
                     hello.has_cookie = 1;
                     hello.cookie = cookie.cookie;
@@ -108,11 +117,17 @@ impl Peer {
                 Pdu::Welcome(_) => {
                     peer.session = envelope.session;
                     peer.server = envelope.incarnation;
+                    is_welcome = true;
                 }
                 other => panic!("{other:?} in answer to HELLO"),
             });
         }
-        peer
+    }
+
+    /// Goes on by another socket, or stream.
+    pub(super) fn dial_again(&mut self, place: &str) {
+        (self.link, self.to) = self.world.dial(place).expect("reachable");
+        self.greet(16);
     }
 
     pub(super) fn client(&self) -> ClientId {
@@ -240,6 +255,13 @@ impl Peer {
         }
     }
 
+    /// Waits until the server says, unasked, that a call is under way.
+    pub(super) fn await_report(&mut self) {
+        while self.reports == 0 {
+            self.hear(&mut |peer, _, pdu| peer.on_answer(pdu));
+        }
+    }
+
     fn on_answer(&mut self, pdu: Pdu<'_>) {
         let heard = match pdu {
             Pdu::Reply(reply) => {
@@ -253,7 +275,8 @@ impl Peer {
             Pdu::Sealed(sealed) => (sealed.slot, sealed.sequence, Answer::Sealed(sealed.verdict)),
             Pdu::NoSession(none) => (none.slot, none.sequence, Answer::NoSession),
             Pdu::Goaway(_) => return self.goaways += 1,
-            Pdu::Working(_) | Pdu::Ack(_) | Pdu::Welcome(_) => return,
+            Pdu::Working(_) => return self.reports += 1,
+            Pdu::Ack(_) | Pdu::Welcome(_) => return,
             other => panic!("{other:?} from the server"),
         };
         self.heard.push(heard);

@@ -143,6 +143,7 @@ pub(crate) fn spec(method: usize, deadline: Instant) -> CallSpec {
         depth,
         recorded,
         ack: None,
+        opens_within: None,
     }
 }
 

@@ -157,6 +157,7 @@ impl Script for User {
             depth: 0,
             recorded: false,
             ack: None,
+            opens_within: None,
         };
         Action::Call(Planned { connection: 0, spec, arguments: Vec::new(), cancel_at: None })
     }

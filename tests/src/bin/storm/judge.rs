@@ -13,8 +13,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::parts::{ENTRY_BYTES, EXECUTED, NOT_EXECUTED, OK};
-use crate::processes::{self, Moments};
 use crate::{LATE_MAX, Storm};
+use rpc_tests::processes::{self, Moments};
 
 /// What the storm showed.
 #[derive(Debug, Default, Serialize)]

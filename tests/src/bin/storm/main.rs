@@ -11,17 +11,17 @@
 
 mod judge;
 mod parts;
-mod processes;
 mod service;
 mod transfers;
+mod transport;
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use processes::Transport;
 use transfers::StoreKind;
+use transport::Transport;
 
 /// Kill a real server again and again, and hold the clients' verdicts against its journal.
 #[derive(Parser, Debug)]

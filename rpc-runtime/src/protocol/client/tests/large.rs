@@ -100,6 +100,7 @@ impl Pair {
             depth: 0,
             recorded: self.records.is_some(),
             ack: None,
+            opens_within: None,
         };
         let key = self.client.start(self.now, spec, arguments);
         self.drain();

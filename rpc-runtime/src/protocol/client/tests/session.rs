@@ -210,6 +210,27 @@ fn no_room_makes_the_call_wait_as_long_as_the_server_asks_for() {
 }
 
 #[test]
+fn what_may_be_made_elsewhere_waits_for_a_session_only_so_long() {
+    let within = Duration::from_millis(250);
+    let mut bench = Bench::new();
+    let movable = CallSpec { opens_within: Some(within), ..bench.spec() };
+    bench.start(movable);
+    bench.pass(within - Duration::from_millis(1));
+    assert!(bench.ended.is_empty());
+    bench.pass(Duration::from_millis(1));
+    let outcome = bench.outcome();
+    assert_eq!(outcome, Outcome::NotSent(NotSentCause::Unreachable));
+    assert_eq!(outcome.execution(), Execution::NotExecuted);
+
+    let mut bench = Bench::new();
+    let movable = CallSpec { opens_within: Some(within), ..bench.spec() };
+    let (_, said) = bench.start(movable);
+    bench.welcome_hello(&said);
+    bench.pass(within * 2);
+    assert!(bench.ended.is_empty(), "it is under way: only its own end is one");
+}
+
+#[test]
 fn no_room_to_the_deadline_is_not_executed_and_says_so() {
     let mut bench = Bench::new();
     let (_, mut said) = bench.call();

@@ -371,7 +371,16 @@ impl World {
         self.facts.push(Fact::new(semantics, deadline));
         let method = MethodFingerprint(100 + method as u64);
         let recorded = false;
-        let spec = CallSpec { method, name: 10, semantics, deadline, depth, recorded, ack: None };
+        let spec = CallSpec {
+            method,
+            name: 10,
+            semantics,
+            deadline,
+            depth,
+            recorded,
+            ack: None,
+            opens_within: None,
+        };
         let arguments = number.to_le_bytes().to_vec();
         let key = self.client.start(self.now, spec, arguments);
         self.waits.insert(key, Wait { number, until: deadline });

@@ -1,5 +1,6 @@
-//! The end of streams that is called: listeners and all their streams, which one thread waits for,
-//! through mio.
+//! The end of streams that is called: listeners and their streams, which one thread waits for, through
+//! mio; or several threads, each for streams of its own. Then the first takes all that are new, and gives
+//! each to whoever has fewest.
 //!
 //! A poll tells once when a socket gets ready, so it is noted until a read has emptied the socket. A
 //! note may be about a stream that is gone, or about the one in its place: all sockets are read and
@@ -11,24 +12,26 @@
 //!
 //! Peers are held to [`Bounds`]: so many streams, so long until a PDU is whole, so long until they read
 //! on. Whoever keeps to none of them loses its own stream, and nobody else notices. What a slow reader
-//! has no room for is lost as on any network, and nothing more is read from it until it has read. When
-//! there are as many streams as may be, hosts share them evenly: `crowd.rs`.
+//! has no room for is lost as on any network, and nothing more is read from it until it has read. How
+//! many streams there may be, and who gives way to whom, is in `crowd.rs`.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mio::{Events, Interest, Poll, Token, Waker};
 use slab::Slab;
 use socket2::Socket;
 
-use super::super::system;
-use super::crowd::caller;
-use super::peers::{Come, Place, Reading, Room, Stream, Written};
+use super::crowd::{
+    Bounds, Crowd, ENDED, Letterbox, Letters, MALFORMED, OPENED, OVERRUN, REFUSED, STALLED, Why,
+    caller,
+};
+use super::peers::{Come, Place, Reading, Stream, Written};
 use super::unix::Name;
-use super::{BLOCKED, QUEUE_BYTES_MAX, READ_BYTES_MAX, prepare, unwatch, watch};
-use crate::address::{Address, Host};
+use super::{BLOCKED, READ_BYTES_MAX, prepare, unwatch, watch};
+use crate::address::Address;
 use crate::driver::{Link, Received, Sent, StreamCounters};
 use crate::reactor::clock;
 use crate::time::{Duration, Instant};
@@ -39,41 +42,14 @@ const BELL: Token = Token(usize::MAX);
 /// Streams read from until the others are asked for: the news of a busy one must not hide theirs.
 const READ_BEFORE_POLL_MAX: usize = 32;
 
+/// Entries of streams that are gone, before they are thrown out.
+const WATCHED_SLACK: usize = 1_024;
+
 /// Streams taken from a listener at once.
 const ACCEPTED_TOGETHER_MAX: usize = 64;
 
 /// How long no stream is taken after the system had no descriptor left for one.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(10);
-
-/// By which part of this process's descriptors the streams of a listener are bounded: others need some
-/// too, and a process that has none left is hurt everywhere.
-const DESCRIPTORS_SHARE: usize = 2;
-
-/// What peers are held to.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
-    /// Streams at a time; of hosts that have many, the one that is idle longest gives way to another, or
-    /// that is closed as soon as it is there.
-    pub(super) streams_max: usize,
-    /// How long the first PDU of a stream may take, or the rest of any; and how long a peer may leave
-    /// unread what waits for it.
-    pub(super) patience: Duration,
-    /// What may wait to be written to one stream.
-    pub(super) stream_bytes_max: usize,
-    /// What may wait to be written to all of them; beyond, nothing more waits.
-    pub(super) all_bytes_max: usize,
-}
-
-impl Default for Bounds {
-    fn default() -> Self {
-        Self {
-            streams_max: 16_384.min(system::descriptors_max() / DESCRIPTORS_SHARE),
-            patience: Duration::from_secs(10),
-            stream_bytes_max: QUEUE_BYTES_MAX,
-            all_bytes_max: 64 * QUEUE_BYTES_MAX,
-        }
-    }
-}
 
 /// A socket at which streams come in.
 #[derive(Debug)]
@@ -90,41 +66,30 @@ impl Listener {
     }
 }
 
-/// Listeners and their streams as one link.
+/// Listeners and their streams as one link, or one of several for as many threads.
 #[derive(Debug)]
 pub struct Listening {
     locals: Vec<Address>,
+    pub(super) crowd: Arc<Crowd>,
+    /// Which of the threads this is for.
+    way: usize,
     polling: Mutex<Polling>,
-    /// The streams by who calls.
-    streams: RwLock<BTreeMap<Address, Arc<Stream>>>,
-    room: Room,
-    /// Streams for whose peers something began to wait.
-    backlogs: Mutex<Vec<Place>>,
-    counters: Mutex<StreamCounters>,
-    bell: Waker,
+    letterbox: Arc<Letterbox>,
     is_rung: AtomicBool,
 }
-
-/// The counter for what became of a stream.
-type Why = fn(&mut StreamCounters) -> &mut u64;
-
-const STALLED: Why = |counters| &mut counters.stalled;
-const OVERRUN: Why = |counters| &mut counters.overrun;
 
 /// What only the receiving thread uses.
 #[derive(Debug)]
 pub(super) struct Polling {
     poll: Poll,
     events: Events,
-    pub(super) bounds: Bounds,
+    patience: Duration,
     listeners: Vec<Listener>,
     /// Listeners at which streams may wait, and when to take them.
     accepts: Vec<Option<Instant>>,
-    pub(super) peers: Slab<Peer>,
-    /// Streams of each host; none that has none.
-    pub(super) hosts: BTreeMap<Host, usize>,
+    peers: Slab<Peer>,
     /// When the poll told something last.
-    pub(super) polled: Instant,
+    polled: Instant,
     /// Those of them that may hold something, in the order of their turns.
     ready: VecDeque<usize>,
     /// Reads since the last poll.
@@ -133,19 +98,15 @@ pub(super) struct Polling {
     hot: Option<usize>,
     /// Until when a stream's peer must have done what is awaited of it, the earliest first.
     pub(super) watched: VecDeque<(Instant, Place)>,
-    /// Numbers streams.
-    accepted: u64,
 }
 
 #[derive(Debug)]
-pub(super) struct Peer {
-    pub(super) stream: Arc<Stream>,
+struct Peer {
+    stream: Arc<Stream>,
     reading: Reading,
     is_ready: bool,
     is_ending: bool,
     is_watched: bool,
-    /// When something came last.
-    pub(super) heard: Instant,
 }
 
 impl Peer {
@@ -159,6 +120,11 @@ impl Peer {
 
 impl Listening {
     pub(super) fn on(listeners: Vec<Listener>, bounds: Bounds) -> io::Result<Self> {
+        let locals = listeners.iter().map(|listener| listener.local).collect();
+        Self::of(Arc::new(Crowd::new(bounds)), locals, listeners)
+    }
+
+    fn of(crowd: Arc<Crowd>, locals: Vec<Address>, listeners: Vec<Listener>) -> io::Result<Self> {
         let poll = Poll::new()?;
         let bell = Waker::new(poll.registry(), BELL)?;
         for (index, listener) in listeners.iter().enumerate() {
@@ -169,37 +135,20 @@ impl Listening {
         let polling = Polling {
             poll,
             events: Events::with_capacity(256),
-            bounds,
+            patience: crowd.bounds.patience,
             accepts: vec![Some(Instant::START); listeners.len()],
             peers: Slab::new(),
-            hosts: BTreeMap::new(),
             polled: Instant::START,
             ready: VecDeque::new(),
             reads: 0,
             hot: None,
             watched: VecDeque::new(),
-            accepted: 0,
             listeners,
         };
-        let room = Room {
-            queued_bytes: AtomicUsize::new(0),
-            stream_bytes_max: bounds.stream_bytes_max,
-            all_bytes_max: bounds.all_bytes_max,
-        };
-        Ok(Self {
-            locals: polling.listeners.iter().map(|listener| listener.local).collect(),
-            polling: Mutex::new(polling),
-            streams: RwLock::default(),
-            room,
-            backlogs: Mutex::default(),
-            counters: Mutex::default(),
-            bell,
-            is_rung: AtomicBool::new(false),
-        })
-    }
-
-    fn count(&self, why: Why) {
-        *why(&mut self.counters.lock().unwrap_or_else(PoisonError::into_inner)) += 1;
+        let letterbox = Arc::new(Letterbox::new(bell));
+        let way = crowd.join(&letterbox);
+        let (polling, is_rung) = (Mutex::new(polling), AtomicBool::new(false));
+        Ok(Self { locals, crowd, way, polling, letterbox, is_rung })
     }
 
     pub(super) fn polling(&self) -> MutexGuard<'_, Polling> {
@@ -217,7 +166,7 @@ impl Listening {
         let peer = polling.peers.get_mut(index)?;
         peer.is_ready = false;
         let Peer { stream, reading, .. } = peer;
-        let is_choked = stream.flush(&self.room);
+        let is_choked = stream.flush(&self.crowd.room);
         if is_choked && !peer.is_ending {
             polling.guard(index); // the poll tells when it has read
             return None;
@@ -228,34 +177,28 @@ impl Listening {
             Come::Pdus(len, is_more) => (len, is_more),
             Come::Nothing(is_more) => (0, is_more),
             Come::Malformed(len) => {
-                self.close(polling, index, |counters| &mut counters.malformed);
+                self.close(polling, index, MALFORMED);
                 return (len > 0).then_some(Received::Datagram { len, from });
             }
             Come::End => {
-                self.close(polling, index, |counters| &mut counters.ended);
+                self.close(polling, index, ENDED);
                 return None;
             }
         };
+        stream.hear(polling.polled);
         if is_more {
             polling.note(index);
         }
         polling.guard(index);
-        polling.hear(index);
         polling.hot = (len > 0).then_some(index);
         (len > 0).then_some(Received::Datagram { len, from })
     }
 
     fn close(&self, polling: &mut Polling, index: usize, why: Why) {
         let Some(peer) = polling.peers.try_remove(index) else { return };
-        self.count(why);
-        polling.forget(peer.stream.address.host());
+        self.crowd.leave(&peer.stream, why);
         unwatch(polling.poll.registry(), &peer.stream.socket);
-        peer.stream.close(&self.room);
-        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        let address = peer.stream.address;
-        if streams.get(&address).is_some_and(|found| Arc::ptr_eq(found, &peer.stream)) {
-            streams.remove(&address);
-        }
+        peer.stream.close(&self.crowd.room);
     }
 
     /// Takes the streams that wait at listeners.
@@ -286,46 +229,60 @@ impl Listening {
 
     fn accept(&self, polling: &mut Polling, socket: Socket, from: Option<Address>) {
         let address = from.unwrap_or_else(|| caller(&socket));
-        if polling.peers.len() >= polling.bounds.streams_max
-            && let Some(idle) = polling.who_gives_way(address.host(), clock::now())
-        {
-            self.close(polling, idle, |counters| &mut counters.crowded);
+        let crowd = &self.crowd;
+        if crowd.is_full() {
+            crowd.make_room(address.host(), clock::now());
         }
-        let is_welcome = polling.peers.len() < polling.bounds.streams_max
+        let is_welcome = !crowd.is_full()
             && prepare(&socket).is_ok()
             && socket.set_read_timeout(Some(BLOCKED)).is_ok();
-        let entry = polling.peers.vacant_entry();
-        let place = (entry.key(), polling.accepted + 1);
-        let stream = Arc::new(Stream::new(socket, address, place));
-        let (index, interest) = (entry.key(), Interest::READABLE.add(Interest::WRITABLE));
-        let registry = polling.poll.registry();
-        if !is_welcome || watch(registry, &stream.socket, Token(index), interest).is_err() {
-            self.count(|counters| &mut counters.refused);
+        if !is_welcome {
+            crowd.count(REFUSED);
             return;
         }
-        self.count(|counters| &mut counters.opened);
-        polling.accepted += 1;
+        let stream = crowd.enter(socket, address, clock::now());
+        if stream.way == self.way {
+            self.take_in(polling, stream);
+        } else {
+            crowd.letterbox(stream.way).post(|letters| letters.newcomers.push(stream));
+        }
+    }
+
+    /// Receives by the stream from now on.
+    fn take_in(&self, polling: &mut Polling, stream: Arc<Stream>) {
+        let entry = polling.peers.vacant_entry();
+        let (index, interest) = (entry.key(), Interest::READABLE.add(Interest::WRITABLE));
+        if watch(polling.poll.registry(), &stream.socket, Token(index), interest).is_err() {
+            self.crowd.leave(&stream, REFUSED);
+            return;
+        }
+        self.crowd.count(OPENED);
+        stream.stands_at(index);
+        let reading = Reading::since(clock::now());
         entry.insert(Peer {
-            stream: Arc::clone(&stream),
-            reading: Reading::since(clock::now()),
+            stream,
+            reading,
             is_ready: false,
             is_ending: false,
             is_watched: false,
-            heard: clock::now(),
         });
-        *polling.hosts.entry(address.host()).or_default() += 1;
         polling.guard(index);
-        let mut streams = self.streams.write().unwrap_or_else(PoisonError::into_inner);
-        streams.insert(stream.address, stream);
     }
 
-    /// Sees to it that those read on for whom something began to wait.
-    fn watch_backlogs(&self, polling: &mut Polling) {
-        let mut backlogs = self.backlogs.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Looks after what other threads have told: streams that are this one's, and such as have something
+    /// to write, whose peers must read on.
+    fn take_letters(&self, polling: &mut Polling) {
+        let mut letters = self.letterbox.letters();
+        let Letters { newcomers, backlogs } = &mut *letters;
         for place in backlogs.drain(..) {
             if polling.peer(place).is_some() {
                 polling.guard(place.0);
             }
+        }
+        if !newcomers.is_empty() {
+            let newcomers = std::mem::take(newcomers);
+            drop(letters);
+            newcomers.into_iter().for_each(|stream| self.take_in(polling, stream));
         }
     }
 
@@ -337,7 +294,7 @@ impl Listening {
                 return Some(until);
             }
             polling.watched.pop_front();
-            let patience = polling.bounds.patience;
+            let patience = polling.patience;
             let Some(peer) = polling.peer(place) else { continue };
             peer.is_watched = false;
             match peer.awaited_since() {
@@ -394,7 +351,7 @@ impl Polling {
 
     /// The stream, if it is still the one that was there.
     fn peer(&mut self, place: Place) -> Option<&mut Peer> {
-        self.peers.get_mut(place.0).filter(|peer| peer.stream.place == place)
+        self.peers.get_mut(place.0).filter(|peer| peer.stream.number == place.1)
     }
 
     /// Sees to it that what is awaited of a stream's peer does not take for ever.
@@ -403,10 +360,20 @@ impl Polling {
         let Some((since, _)) = peer.awaited_since() else { return };
         if !std::mem::replace(&mut peer.is_watched, true) {
             // One that began before the last that is watched is looked at with it, a little late.
-            let until = since + self.bounds.patience;
+            let until = since + self.patience;
             let until = self.watched.back().map_or(until, |(last, _)| until.max(*last));
-            self.watched.push_back((until, peer.stream.place));
+            self.watched.push_back((until, peer.stream.place()));
             self.thin_out();
+        }
+    }
+
+    /// Streams that came and went leave little behind.
+    fn thin_out(&mut self) {
+        let Self { watched, peers, .. } = self;
+        if watched.len() > WATCHED_SLACK + 2 * peers.len() {
+            watched.retain(|(_, (index, number))| {
+                peers.get(*index).is_some_and(|peer| peer.stream.number == *number)
+            });
         }
     }
 }
@@ -430,16 +397,18 @@ impl Link for Listening {
     }
 
     fn send(&self, to: Address, datagram: &[u8]) -> Sent {
-        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
-        let stream = streams.get(&to).cloned();
-        drop(streams);
-        let Some(stream) = stream else { return Sent::Failed };
-        let written = stream.write(datagram, &self.room);
+        let Some(stream) = self.crowd.find(to) else { return Sent::Failed };
+        let written = stream.write(datagram, &self.crowd.room);
         if written == Written::Waits {
-            self.backlogs.lock().unwrap_or_else(PoisonError::into_inner).push(stream.place);
-            let _ = self.bell.wake(); // fails only if it is rung already
+            let letterbox = self.crowd.letterbox(stream.way);
+            letterbox.post(|letters| letters.backlogs.push(stream.place()));
         }
         written.into()
+    }
+
+    fn further_ways(&self, count: usize) -> Vec<Arc<dyn Link>> {
+        let way = || Self::of(Arc::clone(&self.crowd), self.locals.clone(), Vec::new());
+        (0..count).map_while(|_| Some(Arc::new(way().ok()?) as Arc<dyn Link>)).collect()
     }
 
     fn receive(&self, buffer: &mut [u8], until: Option<Instant>) -> Received {
@@ -464,7 +433,7 @@ impl Link for Listening {
                 continue;
             }
             self.accept_all(polling);
-            self.watch_backlogs(polling);
+            self.take_letters(polling);
             let stalls = self.close_stalled(polling);
             if !polling.ready.is_empty() {
                 self.poll(polling, Some(Instant::START));
@@ -483,6 +452,7 @@ impl Link for Listening {
         let polling = &mut *self.polling();
         self.poll(polling, Some(Instant::START));
         self.accept_all(polling);
+        self.take_letters(polling);
         let index = polling.ready.pop_front();
         let received = index.and_then(|index| self.pick_up(polling, index, buffer, false));
         received.unwrap_or(Received::Nothing)
@@ -494,12 +464,12 @@ impl Link for Listening {
     }
 
     fn streams(&self) -> StreamCounters {
-        *self.counters.lock().unwrap_or_else(PoisonError::into_inner)
+        self.crowd.counters()
     }
 
     fn wake(&self) {
         if !self.is_rung.swap(true, Ordering::SeqCst) {
-            let _ = self.bell.wake(); // fails only if it is rung already
+            let _ = self.letterbox.bell.wake(); // fails only if it is rung already
         }
     }
 }

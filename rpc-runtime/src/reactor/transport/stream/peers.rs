@@ -3,7 +3,7 @@
 //! Writing is for any thread, and each stream has its own lock for it, held while the socket takes
 //! what it can without waiting. Reading is for the one that receives. Knows one stream at a time.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use socket2::Socket;
@@ -20,7 +20,7 @@ use crate::wire;
 /// it: who does not read cannot ask for more.
 const CHOKED_SHARE: usize = 4;
 
-/// Where the receiving thread has a stream, and its number.
+/// Where the stream's thread has it, and its number.
 pub(super) type Place = (usize, u64);
 
 /// The end of a stream that is written to.
@@ -29,7 +29,13 @@ pub(super) struct Stream {
     pub(super) socket: Socket,
     /// Who calls by it.
     pub(super) address: Address,
-    pub(super) place: Place,
+    /// Which of the threads that receive has it, and its number among all streams.
+    pub(super) way: usize,
+    pub(super) number: u64,
+    /// Where that thread has it, once it has.
+    index: AtomicUsize,
+    /// When something came last, in microseconds.
+    heard: AtomicU64,
     backlog: Mutex<Backlog>,
 }
 
@@ -73,8 +79,34 @@ impl From<Written> for Sent {
 }
 
 impl Stream {
-    pub(super) fn new(socket: Socket, address: Address, place: Place) -> Self {
-        Self { socket, address, place, backlog: Mutex::default() }
+    /// A stream that begins now, of this thread and number.
+    pub(super) fn new(
+        socket: Socket,
+        address: Address,
+        (way, number): (usize, u64),
+        now: Instant,
+    ) -> Self {
+        let (index, heard) = (AtomicUsize::new(usize::MAX), AtomicU64::new(now.as_micros()));
+        Self { socket, address, way, number, index, heard, backlog: Mutex::default() }
+    }
+
+    pub(super) fn place(&self) -> Place {
+        (self.index.load(Ordering::Relaxed), self.number)
+    }
+
+    /// Its thread has it there.
+    pub(super) fn stands_at(&self, index: usize) {
+        self.index.store(index, Ordering::Relaxed);
+    }
+
+    /// When something came last.
+    pub(super) fn heard(&self) -> Instant {
+        Instant::from_micros(self.heard.load(Ordering::Relaxed))
+    }
+
+    /// Something came.
+    pub(super) fn hear(&self, now: Instant) {
+        self.heard.store(now.as_micros(), Ordering::Relaxed);
     }
 
     fn backlog(&self) -> MutexGuard<'_, Backlog> {
@@ -129,7 +161,7 @@ impl Stream {
     }
 
     /// Nothing comes or leaves any more: the receiving thread finds the end.
-    fn shut(&self) {
+    pub(super) fn shut(&self) {
         let _ = self.socket.shutdown(std::net::Shutdown::Both);
     }
 

@@ -8,8 +8,9 @@ use socket2::{Domain, Socket, Type};
 
 use super::super::{bind_first, cannot_listen, resolve_target};
 use super::Way;
+use super::crowd::Bounds;
 use super::dialled::Dialled;
-use super::listening::{Bounds, Listener, Listening};
+use super::listening::{Listener, Listening};
 use crate::address::Address;
 use crate::driver::{Link, LinkError};
 

@@ -4,7 +4,8 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
 
-use super::listening::{Bounds, Listener, Listening};
+use super::crowd::Bounds;
+use super::listening::{Listener, Listening};
 use super::*;
 use crate::driver::{Link, LinkError, Received, Sent};
 use crate::reactor::clock;

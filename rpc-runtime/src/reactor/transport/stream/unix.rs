@@ -18,8 +18,9 @@ use socket2::{Domain, SockAddr, Socket, Type};
 
 use super::super::{cannot_listen, number_of};
 use super::Way;
+use super::crowd::Bounds;
 use super::dialled::Dialled;
-use super::listening::{Bounds, Listener, Listening};
+use super::listening::{Listener, Listening};
 use crate::address::Address;
 use crate::driver::{Link, LinkError};
 use crate::reactor::clock;

@@ -8,6 +8,9 @@
 //! The datagram only ends the wait; that somebody rang is said by a flag. So a bell rung while
 //! nobody waits costs no system call, and one whose datagram finds the receive buffer full is heard
 //! all the same: a full buffer keeps nobody waiting.
+//!
+//! Where several sockets share an address the kernel picks one for each sender. So the datagram says which
+//! socket it is for, and a filter of the group sends it there ([`ways`](super::ways)).
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -16,13 +19,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use crate::random::Rng as _;
 use crate::reactor::random::SystemRng;
 
+/// Bytes of what a bell sends: a secret, and the number of the socket that it is for.
+const TOKEN_BYTES: usize = 8 + 4;
+
 /// A bell for the one thread that may wait on a socket.
 #[derive(Debug)]
 pub(super) struct Bell {
     clapper: UdpSocket,
     from: SocketAddr,
     to: SocketAddr,
-    token: [u8; 8],
+    token: [u8; TOKEN_BYTES],
     is_rung: AtomicBool,
     is_waited_on: AtomicBool,
 }
@@ -30,6 +36,15 @@ pub(super) struct Bell {
 impl Bell {
     /// A bell for the socket bound to `waited_on`.
     pub(super) fn for_socket(waited_on: SocketAddr) -> io::Result<Self> {
+        Self::of_group(waited_on, SystemRng::new().next_u64().to_be_bytes(), 0)
+    }
+
+    /// A bell for the socket of this number, of those bound to `waited_on` that share a secret.
+    pub(super) fn of_group(
+        waited_on: SocketAddr,
+        secret: [u8; 8],
+        number: u32,
+    ) -> io::Result<Self> {
         let host = match waited_on.ip() {
             IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
             IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -41,14 +56,23 @@ impl Bell {
         place.set_port(0);
         let clapper = UdpSocket::bind(place)?;
         clapper.set_nonblocking(true)?;
+        let mut token = [0; TOKEN_BYTES];
+        let (first, last) = token.split_at_mut(secret.len());
+        first.copy_from_slice(&secret);
+        last.copy_from_slice(&number.to_be_bytes());
         Ok(Self {
             from: clapper.local_addr()?,
             clapper,
             to,
-            token: SystemRng::new().next_u64().to_le_bytes(),
+            token,
             is_rung: AtomicBool::new(false),
             is_waited_on: AtomicBool::new(false),
         })
+    }
+
+    /// What the bells of a group have in common.
+    pub(super) fn secret(&self) -> [u8; 8] {
+        *self.token.first_chunk().expect("it begins with that")
     }
 
     /// Ends the present wait, or the next one.

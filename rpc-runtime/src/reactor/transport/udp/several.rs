@@ -8,12 +8,12 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use mio::net::UdpSocket;
 use mio::{Events, Interest, Poll, Token, Waker};
 
-use super::{classify_send, enlarge_buffers, is_of_the_network, longest_datagram, path};
+use super::{classify_send, enlarge_buffers, is_of_the_network, longest_datagram, path, ways};
 use crate::address::Address;
 use crate::driver::{Link, Received, Sent};
 use crate::reactor::clock;
@@ -34,7 +34,8 @@ pub struct Several {
     polling: Mutex<Polling>,
     bell: Waker,
     is_rung: AtomicBool,
-    routes: Mutex<Routes>,
+    /// Shared by all ways into the endpoint.
+    routes: Arc<Mutex<Routes>>,
     /// Whether the system leaves datagrams of all of them in one piece.
     is_unbroken: bool,
     errors: AtomicU64,
@@ -54,6 +55,13 @@ struct Polling {
 impl Several {
     /// Joins bound sockets; there must be at least one.
     pub(super) fn join(sockets: Vec<std::net::UdpSocket>) -> io::Result<Self> {
+        Self::with_routes(sockets, Arc::new(Mutex::new(Routes::new())))
+    }
+
+    fn with_routes(
+        sockets: Vec<std::net::UdpSocket>,
+        routes: Arc<Mutex<Routes>>,
+    ) -> io::Result<Self> {
         let poll = Poll::new()?;
         let bell = Waker::new(poll.registry(), BELL)?;
         let mut joined = Vec::with_capacity(sockets.len());
@@ -77,7 +85,7 @@ impl Several {
             polling: Mutex::new(Polling { poll, events, is_ready, next: 0 }),
             bell,
             is_rung: AtomicBool::new(false),
-            routes: Mutex::new(Routes::new()),
+            routes,
             is_unbroken,
             errors: AtomicU64::new(0),
         })
@@ -143,6 +151,14 @@ impl Link for Several {
             Ok(_) => Sent::Yes,
             Err(error) => classify_send(&error),
         }
+    }
+
+    fn further_ways(&self, count: usize) -> Vec<Arc<dyn Link>> {
+        let way = |sockets| Self::with_routes(sockets, Arc::clone(&self.routes));
+        ways::of_several(&self.sockets, &self.locals, count)
+            .into_iter()
+            .map_while(|sockets| Some(Arc::new(way(sockets).ok()?) as Arc<dyn Link>))
+            .collect()
     }
 
     fn take(&self, buffer: &mut [u8]) -> Received {

@@ -17,7 +17,7 @@ use serde::Serialize;
 use super::log::{self, Word};
 use super::{ACCOUNTS, BALANCE, StoreKind, bank, postgres};
 use crate::Storm;
-use crate::processes::{self, Moments};
+use rpc_tests::processes::{self, Moments};
 
 /// What the storm showed.
 #[derive(Debug, Default, Serialize)]

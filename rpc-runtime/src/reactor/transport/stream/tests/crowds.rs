@@ -47,6 +47,67 @@ fn a_host_that_has_all_streams_gives_those_it_uses_least_to_who_comes_later() {
     assert_eq!((server.streams().crowded, second.len()), (2, 2));
 }
 
+/// Lets all ways look after their sockets until `is_done`.
+fn until_all(ways: &[&dyn Link], is_done: impl Fn() -> bool) {
+    let end = clock::now() + Duration::from_secs(10);
+    while !is_done() {
+        assert!(clock::now() < end, "it never happens: {:?}", ways[0].streams());
+        for way in ways {
+            let _ = way.receive(&mut [0; 2_048], Some(clock::now() + Duration::from_millis(1)));
+        }
+    }
+}
+
+#[test]
+fn streams_are_spread_over_all_ways_and_held_together_to_what_there_may_be() {
+    let (server, address) = held_to(Bounds { streams_max: 4, ..Bounds::default() });
+    let other = &*server.further_ways(1)[0];
+    let ways: [&dyn Link; 2] = [&*server, other];
+    let mut first = Vec::new();
+    for number in 0..4 {
+        let mut stream = from_host(1, address);
+        until_all(&ways, || server.streams().opened > number);
+        stream.write_all(&pdu(number)).unwrap();
+        let way = ways[usize::from(number % 2 == 1)];
+        let (heard, from) = hear(way);
+        assert_eq!(heard, [number], "whoever has fewest has the next");
+        for (count, way) in ways.iter().enumerate() {
+            assert_eq!(way.send(from, &pdu(5)), Sent::Yes);
+            stream.read_exact(&mut vec![0; pdu(5).len()]).expect(["the same", "another"][count]);
+        }
+        first.push(stream);
+    }
+    first[0].write_all(&pdu(7)).unwrap(); // so that the second is idle longest: the other way has it
+    assert_eq!(hear(ways[0]).0, [7]);
+    let mut late = from_host(2, address);
+    until_all(&ways, || server.streams().opened == 5);
+    assert_eq!((server.streams().crowded, other.streams().crowded), (1, 1));
+    assert_eq!(first[1].read(&mut [0; 8]).unwrap_or(0), 0);
+    late.write_all(&pdu(8)).unwrap();
+    assert_eq!(hear(other).0, [8], "there is one fewer");
+    drop((first, late));
+    until_all(&ways, || server.streams().ended == 4);
+    assert!(server.crowd.hosts().is_empty());
+    assert_eq!(server.streams().crowded, 1);
+}
+
+#[test]
+fn what_waits_for_a_slow_reader_is_watched_by_the_thread_that_has_it() {
+    let patience = Duration::from_millis(60);
+    let (server, address) = held_to(Bounds { patience, ..Bounds::default() });
+    let other = &*server.further_ways(1)[0];
+    let ways: [&dyn Link; 2] = [&*server, other];
+    let _first = from_host(1, address);
+    until_all(&ways, || server.streams().opened == 1);
+    let mut slow = from_host(1, address);
+    until_all(&ways, || server.streams().opened == 2);
+    slow.write_all(&pdu(1)).unwrap();
+    let from = hear(other).1;
+    while server.send(from, &pdu(2).repeat(17)) == Sent::Yes {}
+    until_all(&ways, || server.streams().overrun == 1);
+    assert_eq!(server.send(from, &pdu(2)), Sent::Failed);
+}
+
 #[test]
 fn a_host_s_own_idle_stream_gives_way_to_another_of_it() {
     let patience = Duration::from_millis(40);
@@ -72,7 +133,7 @@ fn streams_that_come_and_go_leave_nothing_behind() {
     }
     let watched = server.polling().watched.len();
     assert!(watched < 1_100, "{watched}");
-    assert_eq!(server.polling().hosts.values().sum::<usize>(), 1);
+    assert_eq!(server.crowd.hosts().values().sum::<usize>(), 1);
 }
 
 #[test]

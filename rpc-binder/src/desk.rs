@@ -1,0 +1,336 @@
+//! The front desk: takes requests, has their outcomes kept, and tells those who wait.
+//!
+//! ```text
+//!   handlers ──ask──► queue ──batch──► keeping thread ──► store
+//!      ▲                                    │
+//!      └──────── answered, changed ◄──apply─┘
+//! ```
+//!
+//! One thread keeps: all that waits goes to the store in one piece (group commit), and only then is
+//! seen and answered. Whoever waits is a future, which holds no thread. Renewals and lookups go past
+//! the queue. Does not know what a request means, or how a store keeps it.
+
+mod answer;
+mod watchers;
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rpc_runtime::binder::{BinderError, Lease, Limit, RegistrationId, Revision};
+use rpc_runtime::driver::{Gate, World};
+use rpc_runtime::store::StoreError;
+use rpc_runtime::time::{Duration, Instant};
+
+use crate::registry::plan::{Batch, Change, Plan, Planned, Request};
+use crate::registry::{Limits, Registry};
+use crate::store::{Found, Store};
+use answer::Answer;
+use watchers::Watchers;
+
+pub use answer::Answered;
+pub use watchers::Watching;
+
+/// Requests that may wait for the store.
+const QUEUE_MAX: usize = 16_384;
+/// Requests whose outcomes are kept together. Nothing is looked up while they are planned.
+const BATCH_MAX: usize = 256;
+/// How long nothing is tried that nobody waits for, after the store has failed.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// Takes requests. Ends its thread when it is dropped.
+#[derive(Debug)]
+pub struct Desk {
+    shared: Arc<Shared>,
+}
+
+/// What handlers and the keeping thread share.
+#[derive(Debug)]
+struct Shared {
+    world: Arc<dyn World>,
+    gate: Arc<dyn Gate>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    registry: Registry,
+    queue: VecDeque<(Request, Arc<Answer>)>,
+    watchers: Watchers,
+    is_ended: bool,
+}
+
+impl Desk {
+    /// Opens, with what `store` had kept; without one nothing lasts.
+    #[must_use]
+    pub fn open(
+        world: &Arc<dyn World>,
+        limits: Limits,
+        kept: Option<(Box<dyn Store>, Found)>,
+    ) -> Self {
+        let now = world.now();
+        let (store, found) =
+            kept.map_or_else(|| (None, Found::default()), |(store, found)| (Some(store), found));
+        let before = match &store {
+            Some(_) => Revision(u64::from(found.life) << 32),
+            None => Revision(world.unix_ms() << 20), // later lives come later, as long as the clock is right
+        };
+        let mut registry = Registry::new(limits, world.rng(), before);
+        let doubtful = registry.restore(now, found.interfaces, found.registrations);
+        let inner = Inner {
+            registry,
+            queue: VecDeque::new(),
+            watchers: Watchers::default(),
+            is_ended: false,
+        };
+        let (world, gate) = (Arc::clone(world), world.gate());
+        let shared = Arc::new(Shared { world, gate, inner: Mutex::new(inner) });
+        let keeping = Keeping { shared: Arc::clone(&shared), store, doubtful, retry_at: now };
+        // Without a thread every request is refused when its time is over; there is always one at start.
+        let started = shared.world.spawn("rpc-binder-keep", Box::new(move || keeping.run()));
+        if started.is_err() {
+            shared.end();
+        }
+        Self { shared }
+    }
+
+    /// Has an outcome of `request` kept.
+    ///
+    /// # Errors
+    ///
+    /// Too many wait already.
+    pub fn ask(&self, request: Request) -> Result<Answered, BinderError> {
+        let mut inner = self.shared.lock();
+        if inner.is_ended {
+            return Err(ended());
+        }
+        if inner.queue.len() >= QUEUE_MAX {
+            let max = u32::try_from(QUEUE_MAX).unwrap_or(u32::MAX);
+            return Err(BinderError::Limit { of: Limit::Requests, max });
+        }
+        let answer = Arc::<Answer>::default();
+        inner.queue.push_back((request, Arc::clone(&answer)));
+        let is_first = inner.queue.len() == 1;
+        drop(inner);
+        if is_first {
+            self.shared.gate.open();
+        }
+        Ok(Answered::new(answer))
+    }
+
+    /// Looks at the registry, or does what need not be kept.
+    pub fn with<T>(&self, work: impl FnOnce(Instant, &mut Registry) -> T) -> T {
+        let mut inner = self.shared.lock();
+        work(self.shared.world.now(), &mut inner.registry)
+    }
+
+    /// As [`Desk::with`], for what changes what clients see under a name: those who wait are told.
+    pub fn changing<T>(
+        &self,
+        work: impl FnOnce(Instant, &mut Registry) -> (T, Option<String>),
+    ) -> T {
+        let mut inner = self.shared.lock();
+        let (done, changed) = work(self.shared.world.now(), &mut inner.registry);
+        let woken = changed.map(|name| inner.watchers.of(&name));
+        drop(inner);
+        woken.into_iter().flatten().for_each(std::task::Waker::wake);
+        done
+    }
+
+    /// Waits until something has changed under `name` since `known`, or until `until`.
+    #[must_use]
+    pub fn watch(&self, name: &str, known: Revision, until: Instant) -> Watching {
+        Watching::new(Arc::clone(&self.shared), name.to_owned(), known, until)
+    }
+
+    /// Takes nothing more, and lets all who wait go.
+    pub fn end(&self) {
+        self.shared.end();
+        self.shared.gate.open();
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn end(&self) {
+        let mut inner = self.lock();
+        inner.is_ended = true;
+        let queue = std::mem::take(&mut inner.queue);
+        let watching = inner.watchers.all();
+        drop(inner);
+        queue.into_iter().for_each(|(_, answer)| answer.give(Err(ended())));
+        watching.into_iter().for_each(std::task::Waker::wake);
+    }
+}
+
+/// What goes to the store together.
+#[derive(Debug, Default)]
+struct Work {
+    plans: Vec<(Plan, Option<Arc<Answer>>)>,
+    /// Puts right what a failure left in doubt; changes nothing that is seen.
+    repairs: Vec<Plan>,
+    unneeded: Vec<u128>,
+    refused: Vec<(BinderError, Arc<Answer>)>,
+}
+
+impl Inner {
+    /// What waits, as far as it can be kept together; with what time has ended and what is to be put right,
+    /// unless the store has failed just now.
+    fn work(&mut self, now: Instant, doubtful: &BTreeSet<RegistrationId>, is_time: bool) -> Work {
+        // First of all: what is planned from here on may rely on what is let go of from here on.
+        let mut work = Work { unneeded: self.registry.unneeded(), ..Work::default() };
+        let mut batch = Batch::default();
+        let mut put_off = Vec::new();
+        while work.plans.len() < BATCH_MAX
+            && put_off.len() < BATCH_MAX
+            && let Some((request, answer)) = self.queue.pop_front()
+        {
+            match self.registry.plan(now, request, &mut batch) {
+                Planned::Plan(plan) => work.plans.push((plan, Some(answer))),
+                Planned::Refused(refusal) => work.refused.push((refusal, answer)),
+                Planned::NotYet(request) => put_off.push((request, answer)),
+            }
+        }
+        for waiting in put_off.into_iter().rev() {
+            self.queue.push_front(waiting);
+        }
+        if is_time {
+            let due = self.registry.due(now, &batch);
+            work.plans.extend(due.map(|plan| (plan, None)));
+        }
+        if is_time || !work.is_empty() {
+            work.repairs = doubtful.iter().map(|id| self.registry.repair(*id)).collect();
+        }
+        work
+    }
+
+    fn next_wake(&self) -> Option<Instant> {
+        self.registry.next_look().into_iter().chain(self.watchers.next_end()).min()
+    }
+}
+
+impl Work {
+    fn is_empty(&self) -> bool {
+        self.plans.is_empty() && self.unneeded.is_empty() && self.repairs.is_empty()
+    }
+
+    /// All that is to be kept, in the order in which it must be.
+    fn changes(&self) -> Vec<Change<'_>> {
+        let unneeded = self.unneeded.iter().map(|print| Change::Forget(*print));
+        let plans = self.plans.iter().map(|(plan, _)| plan);
+        unneeded.chain(self.repairs.iter().chain(plans).flat_map(Plan::changes)).collect()
+    }
+}
+
+/// The thread that keeps.
+struct Keeping {
+    shared: Arc<Shared>,
+    store: Option<Box<dyn Store>>,
+    /// Registrations of which the store may hold something else than what is seen.
+    doubtful: BTreeSet<RegistrationId>,
+    /// After a failure: until when nothing is tried that nobody waits for.
+    retry_at: Instant,
+}
+
+impl Drop for Keeping {
+    /// Nobody waits for a thread that is gone, however it went.
+    fn drop(&mut self) {
+        self.shared.end();
+    }
+}
+
+impl Keeping {
+    fn run(mut self) {
+        let shared = Arc::clone(&self.shared);
+        loop {
+            let mut inner = shared.lock();
+            let now = shared.world.now();
+            if inner.is_ended {
+                return;
+            }
+            let is_time = now >= self.retry_at;
+            let work = inner.work(now, &self.doubtful, is_time);
+            let late = inner.watchers.due(now);
+            let mut until = inner.next_wake();
+            if !is_time {
+                until = Some(until.map_or(self.retry_at, |until| until.max(self.retry_at)));
+            }
+            drop(inner);
+            late.into_iter().for_each(std::task::Waker::wake);
+            if work.is_empty() && work.refused.is_empty() {
+                shared.gate.wait(until);
+            } else {
+                self.keep(work);
+            }
+        }
+    }
+
+    fn keep(&mut self, mut work: Work) {
+        for (refusal, answer) in work.refused.drain(..) {
+            answer.give(Err(refusal));
+        }
+        if work.is_empty() {
+            return;
+        }
+        let kept = match &mut self.store {
+            None => Ok(()),
+            Some(store) => store.keep(&work.changes()),
+        };
+        match kept {
+            Ok(()) => {
+                self.doubtful.clear();
+                self.apply(work);
+            }
+            Err(error) => self.give_up(work, &error),
+        }
+    }
+
+    /// Lets everybody see what was kept.
+    fn apply(&self, work: Work) {
+        let now = self.shared.world.now();
+        let mut answers: Vec<(Option<Lease>, Arc<Answer>)> = Vec::new();
+        let mut woken = Vec::new();
+        let mut inner = self.shared.lock();
+        for (plan, answer) in work.plans {
+            let names = inner.registry.names_of(&plan);
+            let lease = inner.registry.apply(now, plan);
+            answers.extend(answer.map(|answer| (lease, answer)));
+            for name in names {
+                woken.extend(inner.watchers.of(&name));
+            }
+        }
+        drop(inner);
+        answers.into_iter().for_each(|(lease, answer)| answer.give(Ok(lease)));
+        woken.into_iter().for_each(std::task::Waker::wake);
+    }
+
+    /// Nothing of it happened, as far as anybody sees.
+    fn give_up(&mut self, work: Work, error: &StoreError) {
+        self.retry_at = self.shared.world.now() + RETRY;
+        if error.is_doubtful() {
+            self.doubtful.extend(work.plans.iter().flat_map(|(plan, _)| plan.touches()));
+        }
+        let mut inner = self.shared.lock();
+        inner.registry.keep_describing(work.unneeded);
+        work.plans.iter().for_each(|(plan, _)| inner.registry.was_not_kept(plan));
+        drop(inner);
+        for answer in work.plans.into_iter().filter_map(|(_, answer)| answer) {
+            answer.give(Err(BinderError::NotKept { reason: error.to_string() }));
+        }
+    }
+}
+
+fn ended() -> BinderError {
+    BinderError::NotKept { reason: "it is about to end".into() }
+}
+
+#[cfg(test)]
+mod tests;

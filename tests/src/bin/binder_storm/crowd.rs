@@ -1,0 +1,225 @@
+//! Servers that register under one name, renew, leave, and fall silent; and what is known of each.
+
+#![expect(clippy::disallowed_methods, reason = "leases run in real time")]
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use rpc_runtime::binder::{
+    Binder, BinderError, Directory as _, DirectoryClient, Lease, Registration, Report, Traits,
+    Version, VersionRequirement,
+};
+use rpc_runtime::ids::{Incarnation, ServerId};
+use rpc_runtime::interface::fingerprint_of;
+use rpc_runtime::{CallError, Error, Options};
+use rpc_tests::processes::Moments;
+
+use crate::judge::{Counts, LEASE};
+
+/// Servers of a crowd that are registered at a time, at most.
+const REGISTERED_MAX: usize = 40;
+
+/// How long the binder is asked: it may be down.
+const PATIENCE: Duration = Duration::from_millis(800);
+
+/// One name's servers.
+pub(crate) struct Crowd<'c> {
+    name: String,
+    directory: DirectoryClient,
+    binder: Binder,
+    moments: Moments,
+    counts: &'c Counts,
+    servers: BTreeMap<u64, Fate>,
+    /// Which life of a server it is, where it is not the first.
+    lives: BTreeMap<u64, u32>,
+    last: u64,
+}
+
+/// What is known of one of them.
+enum Fate {
+    /// Registered, for its lease from this time on at least.
+    Registered(Lease, Instant),
+    /// As before; nobody renews it any more.
+    Silent(Instant),
+    /// What was asked for it last was not answered.
+    Doubtful,
+    /// It is registered no more.
+    Gone,
+}
+
+impl<'c> Crowd<'c> {
+    pub(crate) fn new(
+        url: &str,
+        number: u32,
+        seed: u64,
+        counts: &'c Counts,
+    ) -> Result<Self, CallError> {
+        let options = Options::new().timeout(PATIENCE).circuit_breaker(false);
+        Ok(Self {
+            name: format!("crowd-{number}"),
+            directory: DirectoryClient::connect(url)?.with(options),
+            binder: Binder::at(url)?.patience(PATIENCE),
+            moments: Moments::new(seed.wrapping_add(u64::from(number) * 7_919)),
+            counts,
+            servers: BTreeMap::new(),
+            lives: BTreeMap::new(),
+            last: u64::from(number) << 32,
+        })
+    }
+
+    pub(crate) fn run(mut self) {
+        while !self.counts.is_over.load(Ordering::Relaxed) {
+            self.renew_all();
+            match self.moments.below(10) {
+                0..4 => self.register(),
+                4..6 => self.deregister(),
+                6 => self.silence(),
+                _ => self.look(),
+            }
+            self.forget();
+        }
+    }
+
+    fn register(&mut self) {
+        let server = match self.any_registered().filter(|_| self.moments.below(4) == 0) {
+            // A later life, which takes the place of this one.
+            Some((server, _)) => server,
+            None if self.registered().count() >= REGISTERED_MAX => return,
+            None => {
+                self.last += 1;
+                self.last
+            }
+        };
+        let life = self.lives.entry(server).and_modify(|life| *life += 1).or_insert(1);
+        let registration = Registration {
+            name: self.name.clone(),
+            version: Version::new(1, 0),
+            server: ServerId(server),
+            incarnation: Incarnation::new(*life, 1),
+            addresses: vec!["udp://127.0.0.1:9".into()],
+            fingerprint: fingerprint_of(&self.name, std::iter::empty()),
+            traits: Traits::default(),
+            claim: server,
+        };
+        let asked = Instant::now();
+        let mut registered = self.directory.start().register(&registration, None).wait();
+        if let Err(Error::App(BinderError::UnknownInterface)) = registered {
+            let methods = Some(Vec::new());
+            registered = self.directory.start().register(&registration, methods).wait();
+        }
+        let fate = match registered {
+            Ok(lease) => {
+                count(&self.counts.confirmed);
+                Fate::Registered(lease, asked)
+            }
+            Err(_) => Fate::Doubtful,
+        };
+        self.servers.insert(server, fate);
+    }
+
+    fn deregister(&mut self) {
+        let Some((server, lease)) = self.any_registered() else { return };
+        let ended = self.directory.start().deregister(lease.id, lease.secret).wait();
+        let fate = match ended {
+            // An earlier try of the same call may have ended it.
+            Ok(()) | Err(Error::App(BinderError::UnknownRegistration)) => {
+                count(&self.counts.ended);
+                Fate::Gone
+            }
+            Err(_) => Fate::Doubtful,
+        };
+        self.servers.insert(server, fate);
+    }
+
+    /// One is renewed no more.
+    fn silence(&mut self) {
+        if let Some((server, _)) = self.any_registered()
+            && let Some(Fate::Registered(_, since)) = self.servers.get(&server)
+        {
+            let since = *since;
+            self.servers.insert(server, Fate::Silent(since));
+        }
+    }
+
+    fn renew_all(&mut self) {
+        for (server, fate) in &mut self.servers {
+            let Fate::Registered(lease, since) = *fate else { continue };
+            if since.elapsed() < LEASE / 4 {
+                continue;
+            }
+            let asked = Instant::now();
+            match self.directory.renew(lease.id, lease.secret, &Report::default()) {
+                Ok(_) => {
+                    count(&self.counts.renewed);
+                    *fate = Fate::Registered(lease, asked);
+                }
+                Err(Error::App(refusal)) => {
+                    if since.elapsed() < LEASE {
+                        eprintln!(
+                            "{server:x}: its renewal was refused within its lease: {refusal}"
+                        );
+                        count(&self.counts.lost);
+                    }
+                    *fate = Fate::Gone;
+                }
+                Err(Error::Call(_)) => {} // it goes on as long as its lease does
+            }
+        }
+    }
+
+    /// Holds what the binder shows against what is known.
+    fn look(&mut self) {
+        let Ok(entries) = self.binder.lookup(&self.name, &VersionRequirement::any()) else {
+            return;
+        };
+        let now = Instant::now();
+        count(&self.counts.looks);
+        for (server, fate) in &mut self.servers {
+            let is_there = entries.iter().any(|entry| entry.server == ServerId(*server));
+            match (&*fate, is_there) {
+                (Fate::Registered(_, since) | Fate::Silent(since), false) => {
+                    if now.duration_since(*since) < LEASE {
+                        eprintln!("{server:x}: registered, within its lease, and not found");
+                        count(&self.counts.lost);
+                    } else {
+                        count(&self.counts.expired);
+                    }
+                    *fate = Fate::Gone;
+                }
+                (Fate::Gone, true) => {
+                    eprintln!("{server:x}: gone, and found again");
+                    count(&self.counts.resurrected);
+                    *fate = Fate::Doubtful; // told once
+                }
+                (Fate::Registered(..) | Fate::Silent(_) | Fate::Doubtful, true)
+                | (Fate::Doubtful | Fate::Gone, false) => {}
+            }
+        }
+    }
+
+    /// Some that are gone are watched for a while only.
+    fn forget(&mut self) {
+        while self.servers.len() > 50 * REGISTERED_MAX {
+            let forgotten = self.servers.pop_first();
+            forgotten.map(|(server, _)| self.lives.remove(&server));
+        }
+    }
+
+    fn registered(&self) -> impl Iterator<Item = (u64, Lease)> {
+        self.servers.iter().filter_map(|(server, fate)| match fate {
+            Fate::Registered(lease, _) => Some((*server, *lease)),
+            Fate::Silent(_) | Fate::Doubtful | Fate::Gone => None,
+        })
+    }
+
+    fn any_registered(&mut self) -> Option<(u64, Lease)> {
+        let registered: Vec<_> = self.registered().collect();
+        let bound = u64::try_from(registered.len()).ok().filter(|count| *count > 0)?;
+        registered.get(usize::try_from(self.moments.below(bound)).ok()?).copied()
+    }
+}
+
+fn count(counter: &AtomicU64) {
+    counter.fetch_add(1, Ordering::Relaxed);
+}

@@ -1,0 +1,103 @@
+//! A server that dies without a word, and another one that takes over its address while the binder
+//! still names the first: clients that follow the binder must notice, and must not call it.
+
+#![expect(clippy::disallowed_methods, reason = "lives and calls take real time")]
+
+use std::error::Error;
+use std::net::UdpSocket;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use rpc_runtime::binder::{
+    Binder, Directory as _, DirectoryClient, Registration, Report, Traits, Version, describe,
+};
+use rpc_runtime::ids::ServerId;
+use rpc_runtime::server::Running;
+use rpc_runtime::{CallError, Options, Server, service};
+
+use crate::judge::{Counts, LEASE};
+
+/// Says who answers.
+#[service(name = "impostor", version = "1.0")]
+trait Post {
+    /// Does nothing but run.
+    fn run(&self) -> Result<(), CallError>;
+}
+
+/// Counts how often it was called.
+struct Counting(Arc<AtomicU64>);
+
+impl Post for Counting {
+    fn run(&self) -> Result<(), CallError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// Lives of a server, with another server in its place in between.
+pub(crate) fn run(url: &str, counts: &Counts) {
+    let result = lives(url, counts);
+    if let Err(error) = result {
+        eprintln!("binder_storm: the servers at one address failed: {error}");
+        counts.stale_called.fetch_add(1, Ordering::Relaxed); // nothing was shown
+    }
+}
+
+fn lives(url: &str, counts: &Counts) -> Result<(), Box<dyn Error>> {
+    let place = format!("udp://{}", UdpSocket::bind("127.0.0.1:0")?.local_addr()?);
+    let patience = Options::new().timeout(Duration::from_millis(500)).circuit_breaker(false);
+    let directory = DirectoryClient::connect(url)?.with(patience);
+    let (rightly, wrongly) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+    let mut number = 1_u64 << 60;
+    while !counts.is_over.load(Ordering::Relaxed) {
+        number += 1;
+        let server = server(&place, number, &rightly)?;
+        let registration = Registration {
+            name: "impostor".into(),
+            version: Version::new(1, 0),
+            server: ServerId(number),
+            incarnation: server.incarnation(),
+            addresses: vec![place.clone()],
+            fingerprint: POST_INTERFACE.fingerprint(),
+            traits: Traits::default(),
+            claim: number,
+        };
+        let methods = Some(describe(&POST_INTERFACE));
+        let lease = directory.start().register(&registration, methods).wait();
+        for _ in 0..4 {
+            thread::sleep(LEASE / 5);
+            if let Ok(lease) = &lease {
+                let _late = directory.renew(lease.id, lease.secret, &Report::default());
+            }
+        }
+        drop(server); // without a word to the binder
+        number += 1;
+        let other = self::server(&place, number, &wrongly)?;
+        thread::sleep(LEASE / 2);
+        drop(other);
+        counts.stale_called.store(wrongly.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+fn server(place: &str, number: u64, called: &Arc<AtomicU64>) -> Result<Running, CallError> {
+    let post = PostService::new(Counting(Arc::clone(called)));
+    Server::bind(place)?.id(ServerId(number)).export(post).spawn()
+}
+
+/// Calls whoever the binder names.
+pub(crate) fn call(url: &str, counts: &Counts) {
+    while !counts.is_over.load(Ordering::Relaxed) {
+        let binder = Binder::at(url).map(|binder| binder.patience(LEASE));
+        let Ok(client) = binder.and_then(|binder| PostClient::import(&binder)) else { continue };
+        let client = client.with(Options::new().timeout(LEASE / 2));
+        for _ in 0..200 {
+            if client.run().is_ok() {
+                counts.called.fetch_add(1, Ordering::Relaxed);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
