@@ -15,6 +15,7 @@
 mod admission;
 mod compatibility;
 mod interfaces;
+mod offers;
 pub mod plan;
 mod record;
 
@@ -31,6 +32,7 @@ use rpc_runtime::random::Rng;
 use rpc_runtime::time::{Duration, Instant};
 
 use interfaces::Interfaces;
+use offers::Offers;
 use record::Record;
 
 pub use record::Kept;
@@ -85,6 +87,8 @@ pub struct Registry {
     /// Those that are only shown, the first to be forgotten first.
     gone: BTreeSet<(Instant, RegistrationId)>,
     interfaces: Interfaces,
+    /// What those have that are not only shown.
+    offers: Offers,
     /// The last change under each name that anybody is registered under.
     changed: BTreeMap<String, Revision>,
     /// When the last name was let go of.
@@ -105,6 +109,7 @@ impl Registry {
             looks: BTreeSet::new(),
             gone: BTreeSet::new(),
             interfaces: Interfaces::default(),
+            offers: Offers::default(),
             changed: BTreeMap::new(),
             forgotten: before.next(),
             revision: before.next(),
@@ -280,6 +285,7 @@ impl Registry {
         }
         self.looks.insert((end, id));
         self.by_server.insert((place.server, id));
+        self.offers.add(&place, record.kept.registration.fingerprint);
         self.touch(place.name.clone());
         self.by_place.insert(place, id);
         self.records.insert(id, record);
@@ -295,6 +301,7 @@ impl Registry {
         self.by_place.remove(&place);
         self.interfaces.release(record.kept.registration.fingerprint);
         if !record.is_gone {
+            self.offers.remove(&place, record.kept.registration.fingerprint);
             self.touch(place.name.clone());
         }
         let is_last = self.by_place.range(first_place(&place.name)..).next();

@@ -35,7 +35,8 @@ use proc_macro::TokenStream;
 /// `inline`, `worker`. The last two say which thread of a server runs the method's handlers: always the
 /// one that receives, which must never wait, or always one of the workers; where neither stands, the first
 /// as long as they are quick, from which another thread takes over should one last. On an `at_least_once` method also `hedge = "20ms"`: a call that has no answer
-/// after that time is made at another server of the channel too, and the first answer counts. A method may be an `async fn`, unless one of the trait is `exactly_once`; it
+/// after that time is made at another server of the channel too, and the first answer counts. `#[rpc(key)]` before a
+/// parameter has calls of equal values go to one server, where a channel spreads its calls so (`Balance::Hash`). A method may be an `async fn`, unless one of the trait is `exactly_once`; it
 /// becomes `fn .. -> impl Future<Output = ..> + Send` in the trait, and implementations write
 /// `async fn`.
 #[proc_macro_attribute]

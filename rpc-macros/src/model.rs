@@ -149,6 +149,8 @@ pub(crate) struct Argument {
     pub(crate) written: Type,
     /// The type inside the reference or option, or as written.
     pub(crate) inner: Type,
+    /// Whether calls of equal values may go to one server.
+    pub(crate) is_key: bool,
 }
 
 /// How a parameter travels.

@@ -27,10 +27,7 @@ const RPC_OPTIONS: &[&str] = &[
 ];
 
 /// Words of the grammar whose mechanism does not exist yet, and what to use until it does.
-const NOT_YET: &[(&str, &str)] = &[
-    ("broadcast", "use `maybe` for each server"),
-    ("key", "leave it out: calls are not spread by a key"),
-];
+const NOT_YET: &[(&str, &str)] = &[("broadcast", "use `maybe` for each server")];
 
 /// One option: `word` or `word = value`.
 struct OptionItem {
@@ -101,6 +98,11 @@ pub(crate) fn service(
         if let TraitItem::Fn(function) = item {
             let method = method(function, diagnostics);
             function.attrs.retain(|attribute| !is_rpc(attribute));
+            for input in &mut function.sig.inputs {
+                if let FnArg::Typed(typed) = input {
+                    typed.attrs.retain(|attribute| !is_rpc(attribute));
+                }
+            }
             service.methods.extend(method);
         }
     }
@@ -271,7 +273,14 @@ fn method(function: &TraitItemFn, diagnostics: &mut Diagnostics) -> Option<Metho
         if let FnArg::Typed(typed) = input
             && let syn::Pat::Ident(name) = &*typed.pat
         {
-            method.arguments.push(argument(name.ident.clone(), &typed.ty));
+            for attribute in typed.attrs.iter().filter(|one| is_rpc(one) && !is_key(one)) {
+                diagnostics.over(
+                    attribute,
+                    "a parameter has one option, by which calls of equal values go to one server: `#[rpc(key)]`",
+                );
+            }
+            let is_key = typed.attrs.iter().any(is_key);
+            method.arguments.push(Argument { is_key, ..argument(name.ident.clone(), &typed.ty) });
         }
     }
     Some(method)
@@ -347,6 +356,10 @@ fn rpc_option(method: &mut Method, option: &OptionItem, diagnostics: &mut Diagno
             method.no_cancel = true;
             method.no_cancel_span = Some(option.word.span());
         }
+        "key" => diagnostics.at(
+            &option.word,
+            "`key` is said of a parameter, by whose value calls are spread: write `#[rpc(key)]` before one",
+        ),
         _ => match NOT_YET.iter().find(|(known, _)| *known == word) {
             Some((_, instead)) => {
                 diagnostics.at(&option.word, format!("`{word}` is not built yet: {instead}"));
@@ -461,7 +474,12 @@ fn argument(name: Ident, written: &Type) -> Argument {
         Type::Path(path) => by_path(path, written),
         _ => (Kind::Owned, written.clone()),
     };
-    Argument { name, kind, written: written.clone(), inner }
+    Argument { name, kind, written: written.clone(), inner, is_key: false }
+}
+
+/// Whether a parameter's attributes are `#[rpc(key)]`.
+fn is_key(attribute: &Attribute) -> bool {
+    is_rpc(attribute) && attribute.parse_args::<Ident>().is_ok_and(|word| word == "key")
 }
 
 fn referenced(inner: &Type) -> (Kind, Type) {

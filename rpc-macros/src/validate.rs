@@ -7,7 +7,6 @@ mod types;
 
 use crate::diagnostics::Diagnostics;
 use crate::model::{Method, Orphan, Semantics, Service};
-use crate::parse;
 
 /// Names that every client stub has methods of.
 const RESERVED: &[&str] = &["start", "with", "resolve", "channel"];
@@ -131,12 +130,6 @@ fn conditional(attribute: &syn::Attribute, diagnostics: &mut Diagnostics) {
 fn attributes(attributes: &[syn::Attribute], diagnostics: &mut Diagnostics) {
     for attribute in attributes {
         conditional(attribute, diagnostics);
-        if parse::is_rpc(attribute) {
-            diagnostics.over(
-                attribute,
-                "a parameter has no options yet: leave #[rpc(..)] out, calls are not spread by a key",
-            );
-        }
     }
 }
 

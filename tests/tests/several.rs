@@ -45,6 +45,9 @@ trait Shop {
     /// May happen again, and at two shops at a time.
     #[rpc(at_least_once, timeout = "2s", hedge = "20ms")]
     fn find(&self, call: u64) -> Result<String, CallError>;
+    /// Says who serves a customer.
+    #[rpc(timeout = "2s")]
+    fn serve(&self, #[rpc(key)] customer: &str, call: u64) -> Result<String, CallError>;
 }
 
 /// What is known of all shops from outside: it survives them.
@@ -108,7 +111,7 @@ struct Keeper {
 }
 
 impl Keeper {
-    fn serve(&self, call: u64) -> Result<String, CallError> {
+    fn attend(&self, call: u64) -> Result<String, CallError> {
         let takes = {
             let mut pages = self.books.open();
             pages.began.push((call, self.name));
@@ -136,15 +139,19 @@ impl Shop for Keeper {
     }
 
     fn sell(&self, call: u64) -> Result<String, CallError> {
-        self.serve(call)
+        self.attend(call)
     }
 
     fn look(&self, call: u64) -> Result<String, CallError> {
-        self.serve(call)
+        self.attend(call)
     }
 
     fn find(&self, call: u64) -> Result<String, CallError> {
-        self.serve(call)
+        self.attend(call)
+    }
+
+    fn serve(&self, _customer: &str, _call: u64) -> Result<String, CallError> {
+        Ok(self.name.to_owned())
     }
 }
 

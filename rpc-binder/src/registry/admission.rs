@@ -3,18 +3,18 @@
 //!
 //! Does not touch leases; of what is only shown, something makes room.
 
-use std::collections::BTreeSet;
-
 use rpc_runtime::binder::model::{
     self, ADDRESS_BYTES_MAX, ADDRESSES_MAX, FORM_BYTES_MAX, NAME_BYTES_MAX, PARAMETERS_BYTES_MAX,
     SIGNATURE_BYTES_MAX, check_name, cut,
 };
 use rpc_runtime::binder::{
-    BinderError, Limit, MethodDescription, Place, Registration, RegistrationId, Version,
+    BinderError, Limit, MethodDescription, Place, Registration, RegistrationId,
 };
+use rpc_runtime::ids::ServerId;
 use rpc_runtime::interface::fingerprint_of;
 use rpc_runtime::time::Instant;
 
+use super::offers::Offer;
 use super::plan::Batch;
 use super::{Limits, Registry, compatibility, first_place, interfaces, millis, record};
 
@@ -130,36 +130,40 @@ impl Registry {
         Ok(())
     }
 
-    /// Whether an interface may be live beside what is.
+    /// Whether an interface may be live beside what others offer.
     pub(super) fn check_fit(
         &self,
-        now: Instant,
         place: &Place,
         methods: &[MethodDescription],
     ) -> Result<(), BinderError> {
-        let major = place.version.major;
-        let first = Place { version: Version::new(major, 0), ..first_place(&place.name) };
-        let same = self.by_place.range(first..);
-        let same =
-            same.take_while(|(other, _)| other.name == place.name && other.version.major == major);
-        let live = same
-            .filter(|(other, _)| other.server != place.server)
-            .map(|(other, id)| (other, &self.records[id]))
-            .filter(|(_, record)| !record.is_over(now));
-        let mut seen = BTreeSet::new();
+        let own = self.of_server(place.server).map(|(_, record)| record);
+        let own = own.filter(|record| !record.is_gone).map(|record| &record.kept.registration);
+        let own = own.filter(|own| own.name == place.name);
+        let own = own.map(|own| (own.version, own.fingerprint));
         let candidate = compatibility::Candidate::new(place, methods);
-        for (other, record) in live {
-            let fingerprint = record.kept.registration.fingerprint;
-            if !seen.insert((other.version, fingerprint)) {
-                continue;
-            }
+        for (version, fingerprint) in self.offers.of_others(place, own) {
             let methods = self.interfaces.get(fingerprint).map_or(&[][..], |methods| methods);
-            if let Some(difference) = candidate.difference(other, methods) {
+            let other = || self.one_of((version, fingerprint), place);
+            if let Some(difference) = candidate.difference(version, methods, other) {
                 let difference = cut(&difference, model::REASON_BYTES_MAX).to_owned();
                 return Err(BinderError::Incompatible { difference });
             }
         }
         Ok(())
+    }
+
+    /// A server that offers that under the name of `place`, and is not the one there.
+    fn one_of(&self, (version, fingerprint): Offer, place: &Place) -> ServerId {
+        let first = Place { version, ..first_place(&place.name) };
+        let same = self.by_place.range(first..);
+        let same =
+            same.take_while(|(other, _)| other.name == place.name && other.version == version);
+        let mut others = same.filter(|(other, id)| {
+            let record = &self.records[id];
+            let is_that = record.kept.registration.fingerprint == fingerprint;
+            other.server != place.server && !record.is_gone && is_that
+        });
+        others.next().map_or(ServerId::NONE, |(other, _)| other.server)
     }
 }
 

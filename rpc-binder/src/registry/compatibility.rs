@@ -8,7 +8,8 @@
 use std::collections::BTreeMap;
 
 use rpc_runtime::binder::compatibility::form;
-use rpc_runtime::binder::{BinderError, MethodDescription, Place};
+use rpc_runtime::binder::{BinderError, MethodDescription, Place, Version};
+use rpc_runtime::ids::ServerId;
 
 /// An interface that asks to be admitted.
 pub(super) struct Candidate<'a> {
@@ -23,27 +24,34 @@ impl<'a> Candidate<'a> {
     }
 
     /// The first thing that keeps it from being live beside `live`, if anything does.
-    pub(super) fn difference(&self, live: &Place, methods: &[MethodDescription]) -> Option<String> {
+    /// `server` names one that has it.
+    pub(super) fn difference(
+        &self,
+        theirs: Version,
+        methods: &[MethodDescription],
+        server: impl Fn() -> ServerId,
+    ) -> Option<String> {
         let Place { name, version: ours, .. } = self.place;
-        let theirs = live.version;
-        let beside = format!("{name} {theirs} (live at server {})", live.server);
+        let beside = || format!("{name} {theirs} (live at server {})", server());
         for old in methods {
             match self.by_name.get(old.name.as_str()) {
                 Some(new) if new.fingerprint == old.fingerprint => {}
                 Some(new) => {
                     return Some(format!(
-                        "{name} {ours} has {:?} as {}, and {beside} as {}: keep the signature, \
-                         or raise the major version",
+                        "{name} {ours} has {:?} as {}, and {} as {}: keep the signature, or raise \
+                         the major version",
                         old.name,
                         form(new, old),
+                        beside(),
                         form(old, new),
                     ));
                 }
                 None if *ours >= theirs => {
                     return Some(format!(
-                        "{name} {ours} lacks the method {:?} of {beside}: keep it, or raise the \
-                         major version",
-                        old.name
+                        "{name} {ours} lacks the method {:?} of {}: keep it, or raise the major \
+                         version",
+                        old.name,
+                        beside()
                     ));
                 }
                 None => {}
@@ -55,8 +63,9 @@ impl<'a> Candidate<'a> {
         let live = by_name(methods);
         let added = self.methods.iter().find(|method| !live.contains_key(method.name.as_str()))?;
         Some(format!(
-            "{name} {ours} has the method {:?}, which {beside} lacks: raise the minor version",
-            added.name
+            "{name} {ours} has the method {:?}, which {} lacks: raise the minor version",
+            added.name,
+            beside()
         ))
     }
 }

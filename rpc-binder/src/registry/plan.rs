@@ -146,7 +146,7 @@ impl Registry {
         let is_new = known.is_none();
         let methods = known.or(methods).ok_or(BinderError::UnknownInterface)?;
         let here = place(&registration);
-        self.check_fit(now, &here, &methods)?;
+        self.check_fit(&here, &methods)?;
         let same = self.by_place.get(&here).filter(|id| self.records[id].is_of(now, &registration));
         let (id, secret) = match same {
             Some(id) => (*id, self.records[id].kept.secret),
@@ -223,10 +223,11 @@ impl Registry {
             record.is_gone = true;
             self.gone.insert((record.lease_end, id));
             let (old, next) = (record.look, record.lease_end + self.limits.expired_kept);
-            let name = record.kept.registration.name.clone();
+            let (place, fingerprint) = (record.place(), record.kept.registration.fingerprint);
+            self.offers.remove(&place, fingerprint);
             self.looks.remove(&(old, id));
             self.look_again(next, id);
-            self.touch(name);
+            self.touch(place.name);
         }
         if let Some(Described { fingerprint, methods, .. }) = plan.interface {
             self.interfaces.add(fingerprint, &methods);

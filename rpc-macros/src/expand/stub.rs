@@ -167,7 +167,7 @@ fn start_call(service: &Service, method: &Method, index: usize) -> TokenStream {
 }
 
 fn parameter(argument: &Argument) -> TokenStream {
-    let Argument { name, kind, written, inner } = argument;
+    let Argument { name, kind, written, inner, .. } = argument;
     if *kind == Kind::InOut { quote!(#name: &#inner) } else { quote!(#name: #written) }
 }
 
@@ -178,7 +178,7 @@ fn marshal(argument: &Argument) -> TokenStream {
     let place = located(inner);
     let mut name = name.clone();
     name.set_span(name.span().located_at(place));
-    match kind {
+    let step = match kind {
         Kind::Bytes => quote_spanned!(place=> .bytes(#name)),
         Kind::Slice => quote_spanned!(place=> .slice(#name)),
         Kind::OptionReference => quote_spanned!(place=> .opt(#name)),
@@ -186,5 +186,6 @@ fn marshal(argument: &Argument) -> TokenStream {
         Kind::CowStr => quote_spanned!(place=> .arg(&&*#name)),
         Kind::CowBytes => quote_spanned!(place=> .bytes(&#name)),
         Kind::Str | Kind::Owned | Kind::OptionBorrowed => quote_spanned!(place=> .arg(&#name)),
-    }
+    };
+    if argument.is_key { quote_spanned!(place=> #step.as_key()) } else { step }
 }

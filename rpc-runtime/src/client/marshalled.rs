@@ -45,6 +45,8 @@ pub struct Marshalled<'c> {
     buffer: Vec<u8>,
     arguments: u32,
     refused: Option<(u32, postcard::Error)>,
+    /// Where the last argument begins.
+    last: usize,
     /// Calls of one key go to one server, where they are spread by key.
     key: Option<u64>,
 }
@@ -54,18 +56,17 @@ impl<'c> Marshalled<'c> {
         let connection = channel.connection();
         let buffer = connection.take_buffer();
         probe::stamp(Mark::Prepared);
-        let (arguments, refused, key) = (0, None, None);
-        Self { channel, connection, interface, method, buffer, arguments, refused, key }
+        let (arguments, last, refused, key) = (0, 0, None, None);
+        Self { channel, connection, interface, method, buffer, arguments, refused, last, key }
     }
 
-    /// Marshals a parameter by which calls are spread: those of equal ones go to one server.
-    pub fn key<'de, T: Param<'de>>(self, value: &T) -> Self {
-        let start = self.buffer.len();
-        let mut marshalled = self.append(value);
-        let mut hasher = Hasher::new(SipKey([marshalled.key.unwrap_or_default(), 0]));
-        hasher.write(marshalled.buffer.get(start..).unwrap_or_default());
-        marshalled.key = Some(hasher.finish());
-        marshalled
+    /// Has calls be spread by the parameter that was marshalled last: those of equal ones go to one server,
+    /// where the channel spreads them so.
+    pub fn as_key(mut self) -> Self {
+        let mut hasher = Hasher::new(SipKey([self.key.unwrap_or_default(), 0]));
+        hasher.write(self.buffer.get(self.last..).unwrap_or_default());
+        self.key = Some(hasher.finish());
+        self
     }
 
     /// Marshals a parameter.
@@ -106,6 +107,7 @@ impl<'c> Marshalled<'c> {
 
     fn append<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
         self.arguments += 1;
+        self.last = self.buffer.len();
         if let Err(error) = marshal::append(&mut self.buffer, value)
             && self.refused.is_none()
         {

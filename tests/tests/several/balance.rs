@@ -229,3 +229,31 @@ fn calls_that_a_full_shop_refuses_are_made_at_another_one() {
     let carls = (100..160).filter(|call| books.began(*call).contains(&"carl")).count();
     assert!(carls < 10, "{carls} calls waited for carl");
 }
+
+#[test]
+fn calls_of_one_key_go_to_one_shop_and_move_only_if_that_is_gone() {
+    let plan = |control: &mut Control, town: &Town| {
+        town.books.point_at("anna");
+        let town = town.clone();
+        control.at(at(2_000), move |control| town.crash(control));
+    };
+    town(10, &SHOPS, plan, |_| {
+        let shop = ShopClient::on(&channel_by(Balance::Hash));
+        let customers: Vec<_> = (0..60).map(|number| format!("customer {number}")).collect();
+        let serves = |call| -> Vec<_> {
+            customers.iter().map(|name| shop.serve(name, call).unwrap()).collect()
+        };
+        let before = serves(1);
+        assert_eq!(before, serves(2), "whatever else a call says");
+        for name in SHOPS {
+            let count = before.iter().filter(|serves| *serves == name).count();
+            assert!((8..35).contains(&count), "{name} serves {count} of 60");
+        }
+        sleep_until(at(15_000)); // its lease is over
+        let after = serves(3);
+        for (before, after) in before.iter().zip(&after) {
+            assert!(before == after || before == "anna", "{before} serves, and {after} then");
+            assert_ne!(after, "anna");
+        }
+    });
+}
