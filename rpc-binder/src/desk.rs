@@ -31,7 +31,7 @@ pub use answer::Answered;
 pub use watchers::Watching;
 
 /// Requests that may wait for the store.
-const QUEUE_MAX: usize = 16_384;
+const QUEUE_MAX: usize = 4_096;
 /// Requests whose outcomes are kept together. Nothing is looked up while they are planned.
 const BATCH_MAX: usize = 256;
 /// How long nothing is tried that nobody waits for, after the store has failed.

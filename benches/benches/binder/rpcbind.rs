@@ -27,8 +27,9 @@ pub(crate) struct Rpcbind {
 impl Rpcbind {
     pub(crate) fn start() -> Result<Self, Trouble> {
         let mut command = Command::new("rpcbind");
-        // In the foreground, at loopback addresses only.
-        command.args(["-f", "-h", "127.0.0.1"]).stdin(Stdio::null()).stderr(Stdio::null());
+        // In the foreground, at loopback addresses only: 127.0.0.1 it adds by itself, and falls over it when
+        // it is named.
+        command.args(["-f", "-h", "127.0.0.2"]).stdin(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn()?;
         let socket = UdpSocket::bind("127.0.0.1:0")?;
         socket.connect("127.0.0.1:111")?;
