@@ -65,3 +65,11 @@ pub fn start_server(arguments: &[&str]) -> Result<Child, Box<dyn Error>> {
     }
     Ok(server)
 }
+
+/// Where a later life finds the place of a former one free: no other process has the address, and the
+/// system gives the port to nobody who does not ask for it.
+#[must_use]
+pub fn lasting_place(port: u16) -> String {
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    format!("udp://127.{}.{middle}.{low}:{port}", high | 128)
+}

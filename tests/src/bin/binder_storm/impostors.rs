@@ -4,7 +4,6 @@
 #![expect(clippy::disallowed_methods, reason = "lives and calls take real time")]
 
 use std::error::Error;
-use std::net::UdpSocket;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -16,6 +15,7 @@ use rpc_runtime::binder::{
 use rpc_runtime::ids::ServerId;
 use rpc_runtime::server::Running;
 use rpc_runtime::{CallError, Options, Server, service};
+use rpc_tests::processes;
 
 use crate::judge::{Counts, LEASE};
 
@@ -46,7 +46,7 @@ pub(crate) fn run(url: &str, counts: &Counts) {
 }
 
 fn lives(url: &str, counts: &Counts) -> Result<(), Box<dyn Error>> {
-    let place = format!("udp://{}", UdpSocket::bind("127.0.0.1:0")?.local_addr()?);
+    let place = processes::lasting_place(7_001);
     let patience = Options::new().timeout(Duration::from_millis(500)).circuit_breaker(false);
     let directory = DirectoryClient::connect(url)?.with(patience);
     let (rightly, wrongly) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());

@@ -3,7 +3,6 @@
 #![expect(clippy::disallowed_methods, reason = "the moments of killing are real time")]
 
 use std::error::Error;
-use std::net::UdpSocket;
 use std::path::Path;
 use std::process::{Child, ExitCode};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -62,7 +61,7 @@ struct Verdict {
 /// Runs the storm and prints its verdict; fails if a promise was broken.
 pub(crate) fn run(storm: &Storm) -> Result<ExitCode, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let url = format!("udp://{}", UdpSocket::bind("127.0.0.1:0")?.local_addr()?);
+    let url = processes::lasting_place(7_000);
     let mut binder = start(&url, folder.path())?;
     let counts = Counts::default();
     thread::scope(|threads| -> Result<(), Box<dyn Error>> {
