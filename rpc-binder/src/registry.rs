@@ -7,7 +7,8 @@
 //! Knows leases, lives of servers, secrets, limits and which interfaces may be live side by side.
 //! Does not know any clock, socket, thread or disk: the time and the randomness are arguments, so
 //! every run can be replayed. What is to last is *planned* first ([`plan`]), and *applied* once a
-//! store has it: nobody sees a registration, or the end of one, that a crash could take back.
+//! store has it: nobody sees a registration, or the end of one, that a crash could take back. Only the
+//! end of a lease is seen all the same after [`Limits::settles`], should the store not take it.
 //! Renewals are not kept: after a restart every registration has one whole lease to be renewed in.
 //!
 //! An expired registration is shown for a while in listings and never handed to a client.
