@@ -6,6 +6,7 @@
 //! own protocol over UDP (RFC 1833, version 2: `GETPORT`), etcd through its JSON gateway over 64
 //! connections, each put flushed by its own means. Where one of them is not installed, or may not be
 //! started, it is left out and the line says so. Contestants take turns; figures are medians of rounds.
+//! `lookups`, `registrations`, `leases` or `watchers` behind the `--` show these parts only.
 
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock and owns its threads")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
@@ -69,6 +70,24 @@ fn main() -> Result<(), Trouble> {
         return ours::serve(Path::new(store));
     }
     let json = words.contains(&"--json");
+    let parts = ["lookups", "registrations", "leases", "watchers"];
+    let is_wanted = |part| words.contains(&part) || !words.iter().any(|word| parts.contains(word));
+    if is_wanted("lookups") {
+        show_lookups(json)?;
+    }
+    if is_wanted("registrations") {
+        show_registrations(json)?;
+    }
+    if is_wanted("leases") {
+        leases::show(json)?;
+    }
+    if is_wanted("watchers") {
+        watchers::show(json)?;
+    }
+    Ok(())
+}
+
+fn show_lookups(json: bool) -> Result<(), Trouble> {
     let rpcbind = left_out("rpcbind", rpcbind::Rpcbind::start());
     for entries in TABLES {
         let row = lookups(entries, rpcbind.as_ref())?;
@@ -83,7 +102,10 @@ fn main() -> Result<(), Trouble> {
             );
         }
     }
-    drop(rpcbind);
+    Ok(())
+}
+
+fn show_registrations(json: bool) -> Result<(), Trouble> {
     let row = registrations()?;
     if json {
         println!("{}", serde_json::to_string(&row)?);
@@ -95,8 +117,7 @@ fn main() -> Result<(), Trouble> {
             row.registrations_per_second, row.renewals_per_second, row.lookups_per_call
         );
     }
-    leases::show(json)?;
-    watchers::show(json)
+    Ok(())
 }
 
 fn times(ratio: Option<f64>, whose: &str) -> String {

@@ -1,5 +1,7 @@
 //! The bank of the README: an interface, an error, an implementation.
 
+pub mod changed;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 

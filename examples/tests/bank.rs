@@ -94,6 +94,26 @@ fn command(words: &[&str]) -> (u8, String, String) {
 }
 
 #[test]
+fn a_bank_that_its_callers_cannot_use_is_refused_in_words() {
+    let town = Town::with(BankService::new(MyBank::with(&[("ann", 100)])));
+    let url = town.binder.url();
+    let entries = Binder::at(&url).unwrap().list().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bank_server"));
+    let output = command.args(["--changed", "--binder", &url]).output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    assert_eq!((output.status.code(), text(output.stdout).as_str()), (Some(78), ""));
+    assert_eq!(
+        text(output.stderr),
+        format!(
+            "error: not executed: the binder at {url} refuses \"bank\" 1.1: \"transfer\" differs: \
+             parameter cents is i64 here and u64 in bank 1.0 (live at server {}): keep it as it is \
+             there, or raise the major version\n",
+            entries[0].server
+        )
+    );
+}
+
+#[test]
 fn anybody_can_call_the_bank_from_the_command_line() {
     let town = Town::with(BankService::new(MyBank::with(&[("ann", 100), ("bob", 0)])));
     let url = town.binder.url();

@@ -142,7 +142,7 @@ impl Found {
         let entry = find::server(&binder, &call.target.service, &call.which)?;
         let methods = binder.methods(&entry)?;
         let method = find::method(&entry, &methods, &call.target.method)?.clone();
-        let form = find::form(&method).map_err(|why| {
+        let form = find::form(&entry.name, &method).map_err(|why| {
             let target = &call.target;
             let method = format!("{}.{}", target.service, target.method);
             Exit::failure(NO, format!("{method} cannot be called from here: {why}"))

@@ -3,6 +3,7 @@
 //! Knows words, defaults and how a duration is written; does not know how anything is done.
 
 use std::ffi::OsString;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -12,6 +13,8 @@ use rpc_runtime::binder::VersionRequirement;
 use rpc_runtime::binder::model::check_name;
 use rpc_runtime::ids::ServerId;
 use rpc_runtime::time::Duration;
+
+use crate::page;
 
 /// Where a binder listens and is looked for unless told otherwise.
 pub const DEFAULT_URL: &str = "udp://127.0.0.1:7000";
@@ -63,6 +66,15 @@ pub enum Command {
         #[arg(long, value_name = "FOLDER", env = "RPC_BINDER_STORE", hide_env_values = true)]
         #[arg(value_parser = parse_place)]
         store: Option<Lasting>,
+
+        /// The rules that say who may register under which names, and who may drain; read again on
+        /// SIGHUP
+        #[arg(long, value_name = "FILE", env = "RPC_BINDER_ACCESS", hide_env_values = true)]
+        access: Option<PathBuf>,
+
+        /// What is shown, and to whom.
+        #[command(flatten)]
+        shown: Shown,
     },
     /// Show all registrations
     List {
@@ -98,6 +110,34 @@ pub enum Command {
         #[command(flatten)]
         ask: Ask,
     },
+    /// Print who comes, leaves, drains or changes, one line each, until Ctrl-C
+    Watch(Watch),
+    /// Show what servers do, as top does: calls a second, latency, failures
+    Top(Top),
+    /// Have a server drain: clients leave it, it ends its calls, refuses new ones, and stops
+    Drain {
+        /// The server's id, as `list` shows it
+        #[arg(value_parser = parse_server)]
+        id: ServerId,
+
+        /// Only have clients of this service leave it, and let the server go on
+        #[arg(long, value_name = "NAME", value_parser = parse_name)]
+        service: Option<String>,
+
+        /// The file of a key that may drain, where the binder's access rules want one
+        #[arg(long, value_name = "FILE", env = "RPC_BINDER_KEY", hide_env_values = true)]
+        key: Option<PathBuf>,
+
+        /// Whom to ask.
+        #[command(flatten)]
+        ask: Ask,
+    },
+    /// Make keys by which servers prove who they are
+    Key {
+        /// What to do with it.
+        #[command(subcommand)]
+        act: KeyAct,
+    },
     /// Call a method, and print what it returns as JSON
     #[command(after_help = CALL_EXIT_CODES)]
     Call(Call),
@@ -106,6 +146,83 @@ pub enum Command {
         /// The shell
         shell: Shell,
     },
+}
+
+/// What is to be seen as it comes.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Watch {
+    /// The service's name; all services if it is left out, which are looked at once a second
+    #[arg(value_parser = parse_name)]
+    pub name: Option<String>,
+
+    /// End after this time
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_duration)]
+    pub time: Option<Duration>,
+
+    /// End after so many changes
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub changes: Option<u64>,
+
+    /// Whom to ask.
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
+/// What is to be seen of servers at work.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Top {
+    /// The service's name; all services if it is left out
+    #[arg(value_parser = parse_name)]
+    pub name: Option<String>,
+
+    /// How often to look; servers tell the binder what they do three times in a lease
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = parse_duration)]
+    pub interval: Duration,
+
+    /// Print once and end, as where stdout is no terminal
+    #[arg(long)]
+    pub once: bool,
+
+    /// Whom to ask.
+    #[command(flatten)]
+    pub ask: Ask,
+}
+
+/// What to do with a key.
+#[derive(Clone, Debug, PartialEq, Eq, Subcommand)]
+pub enum KeyAct {
+    /// Make one, in a new file that only its owner may read
+    New {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// What a binder shows, and to whom.
+#[derive(Clone, Debug, PartialEq, Eq, Args)]
+pub struct Shown {
+    /// Serve a page that shows all of it in a browser, and /metrics and /healthz, at this address; a port
+    /// alone is one of 127.0.0.1 [default: no page]
+    #[arg(long, value_name = "ADDRESS", env = "RPC_BINDER_HTTP", hide_env_values = true)]
+    #[arg(value_parser = parse_http)]
+    pub http: Option<SocketAddr>,
+
+    /// A name by which browsers may ask for the page, besides localhost and addresses; may be repeated
+    #[arg(long, value_name = "NAME")]
+    pub http_name: Vec<String>,
+
+    /// How long a server is shown whose lease is over
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = parse_duration)]
+    pub show_expired: Duration,
+}
+
+impl Shown {
+    /// Where the page is to be, if there is to be one.
+    #[must_use]
+    pub fn page(&self) -> Option<page::Place> {
+        let names = self.http_name.clone();
+        self.http.map(|address| page::Place { address, names })
+    }
 }
 
 /// Which of a service's servers.
@@ -213,6 +330,16 @@ fn parse_place(text: &str) -> Result<Lasting, String> {
     Ok(if text == "none" { Lasting::Nowhere } else { Lasting::In(text.into()) })
 }
 
+fn parse_http(text: &str) -> Result<SocketAddr, String> {
+    let text = text.strip_prefix("http://").unwrap_or(text).trim_end_matches('/');
+    let local = text.strip_prefix("localhost:").unwrap_or(text);
+    if let Ok(port) = local.parse() {
+        return Ok(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    }
+    text.parse()
+        .map_err(|_| "write an address and a port, such as 127.0.0.1:7080, or a port".into())
+}
+
 fn parse_name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned())
 }
@@ -291,7 +418,11 @@ mod tests {
     fn serve_listens_at_the_default_place_with_leases_of_ten_seconds() {
         let cli = parse(&["serve"]).unwrap();
         let lease = Duration::from_secs(10);
-        assert_eq!(cli.command, Command::Serve { listen: DEFAULT_URL.into(), lease, store: None });
+        let shown =
+            Shown { http: None, http_name: Vec::new(), show_expired: Duration::from_secs(60) };
+        let listen = DEFAULT_URL.into();
+        let expected = Command::Serve { listen, lease, store: None, access: None, shown };
+        assert_eq!(cli.command, expected);
         assert!(!cli.json);
         let store = |words: &[&str]| {
             let Command::Serve { store, .. } = parse(words).unwrap().command else { panic!() };
@@ -299,6 +430,31 @@ mod tests {
         };
         assert_eq!(store(&["serve", "--store", "none"]), Some(Lasting::Nowhere));
         assert_eq!(store(&["serve", "--store", "a/b"]), Some(Lasting::In("a/b".into())));
+    }
+
+    #[test]
+    fn the_page_is_on_this_machine_unless_told() {
+        let page = |words: &[&str]| {
+            let Command::Serve { shown, .. } = parse(words).unwrap().command else { panic!() };
+            shown.page()
+        };
+        assert_eq!(page(&["serve"]), None);
+        for (said, meant) in [
+            ("7080", "127.0.0.1:7080"),
+            ("localhost:7080", "127.0.0.1:7080"),
+            ("http://127.0.0.1:7080/", "127.0.0.1:7080"),
+            ("[::1]:0", "[::1]:0"),
+            ("0.0.0.0:80", "0.0.0.0:80"),
+        ] {
+            let place = page(&["serve", "--http", said, "--http-name", "a", "--http-name", "b"]);
+            let names = vec!["a".to_owned(), "b".to_owned()];
+            assert_eq!(place, Some(page::Place { address: meant.parse().unwrap(), names }));
+        }
+        assert_eq!(
+            complaint(&["serve", "--http", "binder:7080"]),
+            "error: invalid value 'binder:7080' for '--http <ADDRESS>': write an address and a \
+             port, such as 127.0.0.1:7080, or a port"
+        );
     }
 
     #[test]
@@ -327,6 +483,10 @@ mod tests {
             other @ (Command::Serve { .. }
             | Command::List { .. }
             | Command::Describe { .. }
+            | Command::Watch(_)
+            | Command::Top(_)
+            | Command::Drain { .. }
+            | Command::Key { .. }
             | Command::Call(_)
             | Command::Completions { .. }) => panic!("{other:?}"),
         };
@@ -371,6 +531,10 @@ mod tests {
             | Command::List { .. }
             | Command::Lookup { .. }
             | Command::Describe { .. }
+            | Command::Watch(_)
+            | Command::Top(_)
+            | Command::Drain { .. }
+            | Command::Key { .. }
             | Command::Completions { .. }) => panic!("{other:?}"),
         };
         let plain = call(&["rpc.binder.list"]);
@@ -410,9 +574,35 @@ mod tests {
         insta::assert_snapshot!(help);
         let mut command = Cli::command().term_width(100);
         command.build();
-        for name in ["serve", "list", "lookup", "describe", "call", "completions"] {
+        for name in [
+            "serve",
+            "list",
+            "lookup",
+            "describe",
+            "watch",
+            "top",
+            "drain",
+            "key",
+            "call",
+            "completions",
+        ] {
             let part = command.find_subcommand_mut(name).unwrap().render_help().to_string();
             insta::assert_snapshot!(format!("{name}_help"), part);
+        }
+        let key = command.find_subcommand_mut("key").unwrap();
+        let part = key.find_subcommand_mut("new").unwrap().render_help().to_string();
+        insta::assert_snapshot!("key_new_help", part);
+    }
+
+    #[test]
+    fn every_shell_completes_every_command() {
+        for shell in [Shell::Bash, Shell::Elvish, Shell::Fish, Shell::PowerShell, Shell::Zsh] {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "rpc-binder", &mut script);
+            let script = String::from_utf8(script).unwrap();
+            for word in ["watch", "top", "drain", "key", "changes", "interval", "access"] {
+                assert!(script.contains(word), "{shell}: {word}");
+            }
         }
     }
 }

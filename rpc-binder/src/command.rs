@@ -5,15 +5,17 @@
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::path::Path;
 
 use rpc_runtime::Exit;
-use rpc_runtime::binder::{Binder, Entry, VersionRequirement};
+use rpc_runtime::binder::{Binder, Entry, Health, Key, VersionRequirement};
+use rpc_runtime::ids::ServerId;
 use rpc_runtime::time::Duration;
 
 use clap::CommandFactory as _;
 
-use crate::cli::{Ask, Cli, Command, Lasting};
-use crate::{call, daemon, describe, render};
+use crate::cli::{Ask, Cli, Command, KeyAct, Lasting, Shown};
+use crate::{call, daemon, describe, keys, render, top, watch};
 
 /// Done.
 pub const DONE: u8 = 0;
@@ -27,14 +29,27 @@ pub const NO: u8 = 1;
 /// Neither the result nor the complaint could be written.
 pub fn run(cli: &Cli, out: &mut dyn Write, complaints: &mut dyn Write) -> io::Result<u8> {
     let done = match &cli.command {
-        Command::Serve { listen, lease, store } => serve(cli, listen, *lease, store.as_ref(), out),
-        Command::List { ask } => list(ask).and_then(|entries| print(cli, &entries, out)),
+        Command::Serve { listen, lease, store, access, shown } => {
+            let access = access.as_deref();
+            let told = (*lease, store.as_ref(), access, shown);
+            serve(cli, listen, told, (out, &mut *complaints))
+        }
+        Command::List { ask } => list(ask, cli.json).and_then(|text| write(&text, out)),
         Command::Lookup { name, version, ask } => {
             lookup(ask, name, version).and_then(|entries| print(cli, &entries, out))
         }
         Command::Describe { name, which, ask } => binder(ask)
             .and_then(|binder| describe::text(&binder, name, which, cli.json))
             .and_then(|text| write(&text, out)),
+        Command::Watch(asked) => return watch::run(asked, cli.json, out, complaints),
+        Command::Top(asked) => return top::run(asked, cli.json, out, complaints),
+        Command::Drain { id, service, key, ask } => {
+            drain(ask, (*id, service.as_deref()), key.as_deref(), cli.json)
+                .and_then(|text| write(&text, out))
+        }
+        Command::Key { act: KeyAct::New { file } } => {
+            keys::new(file, cli.json).and_then(|text| write(&text, out))
+        }
         Command::Call(asked) => return call::run(asked, cli.json, out, complaints),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -56,9 +71,8 @@ pub(crate) type Outcome<T> = Result<T, Exit>;
 fn serve(
     cli: &Cli,
     listen: &str,
-    lease: Duration,
-    store: Option<&Lasting>,
-    out: &mut dyn Write,
+    (lease, store, access, shown): (Duration, Option<&Lasting>, Option<&Path>, &Shown),
+    said: (&mut dyn Write, &mut dyn Write),
 ) -> Outcome<()> {
     let by_default = || Lasting::by_default(|name| std::env::var_os(name));
     let lasting = store.cloned().map_or_else(by_default, Ok);
@@ -67,12 +81,34 @@ fn serve(
         Lasting::Nowhere => None,
     };
     let folder = folder.as_deref();
-    daemon::serve(listen, lease, folder, out, |url| render::listening(url, lease, folder, cli.json))
-        .map_err(Exit::from)
+    let told = daemon::Told { lease, folder, access, shown };
+    let ready =
+        |url: &str, page: Option<&str>| render::listening(url, lease, folder, page, cli.json);
+    daemon::serve(listen, told, said, ready).map_err(Exit::from)
 }
 
-fn list(ask: &Ask) -> Outcome<Vec<Entry>> {
-    Ok(binder(ask)?.list()?)
+fn list(ask: &Ask, json: bool) -> Outcome<String> {
+    let reports = binder(ask)?.reports()?;
+    let rows: Vec<(Entry, Option<Health>)> = reports
+        .into_iter()
+        .map(|one| (one.entry, one.report.map(|report| report.health)))
+        .collect();
+    Ok(if json { render::json_with_health(&rows) } else { render::table_with_health(&rows) })
+}
+
+fn drain(
+    ask: &Ask,
+    (server, name): (ServerId, Option<&str>),
+    key: Option<&Path>,
+    json: bool,
+) -> Outcome<String> {
+    let mut binder = binder(ask)?;
+    if let Some(path) = key {
+        let key = Key::from_file(path).map_err(|error| Exit::failure(NO, error.to_string()))?;
+        binder = binder.key(key);
+    }
+    let count = binder.drain(server, name)?;
+    Ok(render::drains(server, name, count, json))
 }
 
 fn lookup(ask: &Ask, name: &str, version: &VersionRequirement) -> Outcome<Vec<Entry>> {
@@ -84,7 +120,7 @@ fn lookup(ask: &Ask, name: &str, version: &VersionRequirement) -> Outcome<Vec<En
     Ok(entries)
 }
 
-fn binder(ask: &Ask) -> Outcome<Binder> {
+pub(crate) fn binder(ask: &Ask) -> Outcome<Binder> {
     Ok(Binder::at(&ask.binder)?.patience(ask.timeout))
 }
 

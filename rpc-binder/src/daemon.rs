@@ -7,23 +7,29 @@ use std::io::{self, Read as _};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use rpc_runtime::binder::model::check_name;
 use rpc_runtime::binder::{
     BinderError, Directory, DirectoryService, Entries, Lease, MethodDescription, Methods, Place,
-    Registration, RegistrationId, Report, Revision, Secret, VersionRequirement,
+    Proof, Registration, RegistrationId, Report, Reports, Revision, Secret, VersionRequirement,
 };
 use rpc_runtime::driver::World;
+use rpc_runtime::ids::ServerId;
 use rpc_runtime::server::Running;
 use rpc_runtime::time::Duration;
-use rpc_runtime::{CallError, Error, Result, Server, scheme};
+use rpc_runtime::{CallError, Error, Result, Server, context, scheme};
 
+use crate::access::rules::Rules;
+use crate::access::{self, Access, Asker};
+use crate::cli::Shown;
 use crate::desk::Desk;
-use crate::registry::Limits;
+use crate::page::Page;
+use crate::poll::Poller;
 use crate::registry::plan::Request;
+use crate::registry::{Limits, check_described};
 use crate::store::{Embedded, Found, Store};
 
 /// The longest that a client waits for a change by one call.
@@ -41,6 +47,8 @@ pub struct Daemon {
     world: Arc<dyn World>,
     limits: Limits,
     desk: Arc<Desk>,
+    access: Arc<Access>,
+    poller: Poller,
 }
 
 impl Daemon {
@@ -56,7 +64,49 @@ impl Daemon {
             limits.settles = limits.settles.max(SETTLES);
         }
         let desk = Arc::new(Desk::open(&world, limits.clone(), kept));
-        Self { world, limits, desk }
+        let access = Arc::new(Access::new(&mut *world.rng()));
+        let poller = Poller::new(&world, &desk);
+        Self { world, limits, desk, access, poller }
+    }
+
+    /// The same, where these rules say who may what.
+    #[must_use]
+    pub fn access(self, rules: Rules) -> Self {
+        self.access.set(rules);
+        self
+    }
+
+    fn asker<'a>(&self, proof: Option<&'a Proof>) -> Asker<'a> {
+        let from = context::current().map(|call| call.caller().address);
+        Asker { now: self.world.now(), from, proof }
+    }
+
+    /// Whether the request is well formed, and its server may register.
+    fn admit(
+        &self,
+        registration: &Registration,
+        methods: Option<&[MethodDescription]>,
+        proof: Option<&Proof>,
+    ) -> std::result::Result<(), BinderError> {
+        self.limits.check(registration, methods)?;
+        check_described(&registration.name, methods.unwrap_or_default())?;
+        if self.access.is_open() {
+            return Ok(());
+        }
+        let (server, life) = (registration.server, registration.incarnation);
+        let former = self.desk.with(|now, registry| registry.former_names(now, server, life));
+        self.access.register(self.asker(proof), registration, &former)
+    }
+
+    async fn enter(
+        &self,
+        registration: &Registration,
+        methods: Option<Vec<MethodDescription>>,
+    ) -> Result<Lease, BinderError> {
+        let (registration, methods) = (registration.clone(), methods.map(Arc::from));
+        let answered = self.desk.ask(Request::Register { registration, methods })?;
+        let lease = answered.await?;
+        lease.ok_or_else(|| Error::App(BinderError::UnknownRegistration))
     }
 }
 
@@ -66,11 +116,18 @@ impl Directory for Daemon {
         registration: &Registration,
         methods: Option<Vec<MethodDescription>>,
     ) -> Result<Lease, BinderError> {
-        self.limits.check(registration, methods.as_deref())?;
-        let (registration, methods) = (registration.clone(), methods.map(Arc::from));
-        let answered = self.desk.ask(Request::Register { registration, methods })?;
-        let lease = answered.await?;
-        lease.ok_or_else(|| Error::App(BinderError::UnknownRegistration))
+        self.admit(registration, methods.as_deref(), None)?;
+        self.enter(registration, methods).await
+    }
+
+    async fn register_proven(
+        &self,
+        registration: &Registration,
+        methods: Option<Vec<MethodDescription>>,
+        proof: &Proof,
+    ) -> Result<Lease, BinderError> {
+        self.admit(registration, methods.as_deref(), Some(proof))?;
+        self.enter(registration, methods).await
     }
 
     fn renew(
@@ -79,10 +136,15 @@ impl Directory for Daemon {
         secret: Secret,
         report: &Report,
     ) -> Result<Lease, BinderError> {
-        Ok(self.desk.changing(|now, registry| match registry.renew(now, id, secret, report) {
-            Ok((lease, changed)) => (Ok(lease), changed),
-            Err(refusal) => (Err(refusal), None),
-        })?)
+        let renewed =
+            self.desk.changing(|now, registry| match registry.renew(now, id, secret, report) {
+                Ok((lease, changed)) => (Ok(lease), changed),
+                Err(refusal) => (Err(refusal), None),
+            });
+        if renewed.is_ok() && report.poll_ms > 0 {
+            self.poller.look();
+        }
+        Ok(renewed?)
     }
 
     async fn deregister(&self, id: RegistrationId, secret: Secret) -> Result<(), BinderError> {
@@ -117,6 +179,26 @@ impl Directory for Daemon {
         Ok(self.desk.with(|now, registry| registry.list(now, after)))
     }
 
+    fn reports(&self, after: Option<&Place>) -> std::result::Result<Reports, CallError> {
+        Ok(self.desk.with(|now, registry| registry.reports_after(now, after)))
+    }
+
+    fn drain(
+        &self,
+        server: ServerId,
+        name: Option<&str>,
+        proof: Option<&Proof>,
+    ) -> Result<u32, BinderError> {
+        let malformed = |reason| BinderError::Malformed { reason };
+        name.map_or(Ok(()), check_name).map_err(malformed)?;
+        let names = self.desk.with(|now, registry| registry.names_of_server(now, server));
+        self.access.drain(self.asker(proof), &names, (server, name))?;
+        Ok(self.desk.changing(|now, registry| match registry.drain(now, server, name) {
+            Ok((count, changed)) => (Ok(count), changed),
+            Err(refusal) => (Err(refusal), std::collections::BTreeSet::new()),
+        })?)
+    }
+
     fn methods(&self, fingerprint: u128, from: u32) -> Result<Methods, BinderError> {
         Ok(self.desk.with(|_, registry| registry.methods(fingerprint, from))?)
     }
@@ -128,7 +210,20 @@ impl Directory for Daemon {
 ///
 /// The URL cannot be used, or its address is taken.
 pub fn start(url: &str, limits: Limits) -> std::result::Result<Running, CallError> {
-    Ok(open(url, limits, None)?.0)
+    Ok(open(url, limits, None)?.running)
+}
+
+/// As [`start`], where these rules say who may what.
+///
+/// # Errors
+///
+/// As [`start`].
+pub fn start_with(
+    url: &str,
+    limits: Limits,
+    rules: Rules,
+) -> std::result::Result<Running, CallError> {
+    Ok(open_with(url, limits, None, Some(rules))?.running)
 }
 
 /// As [`start`], with registrations that last in `folder`.
@@ -142,24 +237,55 @@ pub fn start_in(
     folder: &Path,
 ) -> std::result::Result<Running, Box<dyn std::error::Error>> {
     let (store, found) = Embedded::open(folder)?;
-    Ok(open(url, limits, Some((Box::new(store), found)))?.0)
+    Ok(open(url, limits, Some((Box::new(store), found)))?.running)
+}
+
+/// A daemon that runs, and what of it is not reached by way of its interface.
+struct Opened {
+    running: Running,
+    desk: Arc<Desk>,
+    access: Arc<Access>,
 }
 
 fn open(
     url: &str,
     limits: Limits,
     kept: Option<(Box<dyn Store>, Found)>,
-) -> std::result::Result<(Running, Arc<Desk>), CallError> {
+) -> std::result::Result<Opened, CallError> {
+    open_with(url, limits, kept, None)
+}
+
+fn open_with(
+    url: &str,
+    limits: Limits,
+    kept: Option<(Box<dyn Store>, Found)>,
+    rules: Option<Rules>,
+) -> std::result::Result<Opened, CallError> {
     let (world, _place) = scheme::open(url)?;
-    let daemon = Daemon::new(world, limits, kept);
-    let desk = Arc::clone(&daemon.desk);
-    Ok((Server::bind(url)?.export(DirectoryService::new(daemon)).spawn()?, desk))
+    let mut daemon = Daemon::new(world, limits, kept);
+    if let Some(rules) = rules {
+        daemon = daemon.access(rules);
+    }
+    let (desk, access) = (Arc::clone(&daemon.desk), Arc::clone(&daemon.access));
+    let running = Server::bind(url)?.export(DirectoryService::new(daemon)).spawn()?;
+    Ok(Opened { running, desk, access })
 }
 
 /// SIGTERM and SIGINT, taken over from the moment this is made.
 #[derive(Debug)]
 pub struct Signals {
     arrived: UnixStream,
+    raised: UnixStream,
+    is_reload: Arc<AtomicBool>,
+}
+
+/// What a signal asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Raised {
+    /// To read again what is written in files.
+    Reload,
+    /// To end.
+    End,
 }
 
 impl Signals {
@@ -177,43 +303,110 @@ impl Signals {
             signal_hook::flag::register(signal, Arc::clone(&asked))?;
             signal_hook::low_level::pipe::register(signal, raised.try_clone()?)?;
         }
-        Ok(Self { arrived })
+        Ok(Self { arrived, raised, is_reload: Arc::default() })
+    }
+
+    /// Takes SIGHUP over too, which asks for a reload.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses.
+    pub fn and_reload(self) -> io::Result<Self> {
+        signal_hook::flag::register(SIGHUP, Arc::clone(&self.is_reload))?;
+        signal_hook::low_level::pipe::register(SIGHUP, self.raised.try_clone()?)?;
+        Ok(self)
     }
 
     /// Blocks until one of them came.
-    pub fn wait(&mut self) {
+    pub fn wait(&mut self) -> Raised {
         let mut byte = [0];
         while matches!(&self.arrived.read(&mut byte), Err(e) if e.kind() == io::ErrorKind::Interrupted)
         {
         }
+        if self.is_reload.swap(false, Ordering::AcqRel) { Raised::Reload } else { Raised::End }
     }
 }
 
-/// Serves until a signal comes: `ready` is printed once clients can call.
+/// What a daemon is told besides where it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// How long a registration is believed without a renewal.
+    pub lease: Duration,
+    /// Where registrations last, if they do.
+    pub folder: Option<&'a Path>,
+    /// The file that says who may what.
+    pub access: Option<&'a Path>,
+    /// What is shown, and to whom.
+    pub shown: &'a Shown,
+}
+
+/// Serves until a signal comes: `ready` is printed once clients can call, of the binder's URL and its
+/// page's.
 ///
 /// # Errors
 ///
-/// The address cannot be used, or the system refuses to hand over its signals.
+/// An address cannot be used, the access rules cannot be read, or the system refuses to hand over its
+/// signals.
 pub fn serve(
     url: &str,
-    lease: Duration,
-    folder: Option<&Path>,
-    out: &mut dyn io::Write,
-    ready: impl FnOnce(&str) -> String,
+    told: Told<'_>,
+    (out, complaints): (&mut dyn io::Write, &mut dyn io::Write),
+    ready: impl FnOnce(&str, Option<&str>) -> String,
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let mut signals = Signals::take()?;
-    let limits = Limits { lease, ..Limits::default() };
-    let (running, desk) = match folder {
-        None => open(url, limits, None)?,
+    let mut rules = None;
+    if let Some(path) = told.access {
+        signals = signals.and_reload()?;
+        let (read, warnings) = access::read(path)?;
+        for warning in warnings {
+            writeln!(complaints, "rpc-binder: {warning}")?;
+        }
+        rules = Some(read);
+    }
+    let expired_kept = told.shown.show_expired;
+    let limits = Limits { lease: told.lease, expired_kept, ..Limits::default() };
+    let kept = match told.folder {
+        None => None,
         Some(folder) => {
             let (store, found) = Embedded::open(folder)?;
-            open(url, limits, Some((Box::new(store), found)))?
+            Some((Box::new(store) as Box<dyn Store>, found))
         }
     };
-    out.write_all(ready(&running.url()).as_bytes())?;
+    let Opened { running, desk, access } = open_with(url, limits, kept, rules)?;
+    let url = running.url();
+    let page = told.shown.page().map(|place| {
+        let (world, _place) = scheme::open(&url)?;
+        Page::open(&place, Arc::clone(&desk), url.clone(), &world)
+            .map_err(Box::<dyn std::error::Error>::from)
+    });
+    let page = page.transpose()?;
+    let page_url = page.as_ref().map(Page::url);
+    out.write_all(ready(&url, page_url.as_deref()).as_bytes())?;
     out.flush()?;
-    signals.wait();
+    while signals.wait() == Raised::Reload {
+        if let Some(path) = told.access {
+            let said = reload(path, &access);
+            let _nobody_reads = writeln!(complaints, "rpc-binder: {said}");
+        }
+    }
     desk.end(); // nobody need wait for those who wait for changes
     let _drained = running.drain(DRAIN);
+    drop(page); // until here it says that the binder ends
     Ok(())
 }
+
+/// Reads the rules again; says what came of it.
+fn reload(path: &Path, access: &Access) -> String {
+    match access::read(path) {
+        Ok((rules, warnings)) => {
+            let (keys, count) = rules.size();
+            access.set(rules);
+            let read = format!("access rules read again: {keys} keys, {count} rules");
+            warnings.into_iter().fold(read, |said, warning| said + "\nrpc-binder: " + &warning)
+        }
+        Err(flaw) => format!("the access rules stay as they were: {flaw}"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ fn paragraphs(entry: &Entry, methods: &[MethodDescription]) -> String {
     let mut text = format!("{} {}\n", entry.name, entry.version);
     for method in methods {
         let promise = method.semantics.word();
-        let form = find::form(method);
+        let form = find::form(&entry.name, method);
         let _infallible = match &form {
             Ok(form) => write!(text, "\n{}\n    {promise}\n", clean(&signature(method, form))),
             Err(why) => {
@@ -55,7 +55,7 @@ fn signature(method: &MethodDescription, form: &MethodSchema) -> String {
 fn objects(entry: &Entry, methods: &[MethodDescription]) -> String {
     let mut text = String::new();
     for method in methods {
-        let form = find::form(method);
+        let form = find::form(&entry.name, method);
         let output = form.as_ref().ok().and_then(|form| form.output.as_ref());
         let row = Row {
             service: &entry.name,
@@ -112,7 +112,8 @@ struct Parameter<'a> {
 mod tests {
     use rpc_runtime::Semantics;
     use rpc_runtime::binder::{EntryState, Traits, Version};
-    use rpc_runtime::ids::{Incarnation, MethodFingerprint, ServerId};
+    use rpc_runtime::ids::{Incarnation, ServerId};
+    use rpc_runtime::interface::method_fingerprint_of;
 
     use super::*;
 
@@ -131,13 +132,14 @@ mod tests {
     }
 
     fn method(name: &str, names: &[&str], form: &str, semantics: Semantics) -> MethodDescription {
+        let signature = "(as,written)->R";
         MethodDescription {
             name: name.into(),
-            signature: "(as,written)->R".into(),
+            signature: signature.into(),
             parameters: names.iter().map(|&name| name.to_owned()).collect(),
             form: form.into(),
             semantics,
-            fingerprint: MethodFingerprint(0xabc),
+            fingerprint: method_fingerprint_of(("bank", name), semantics, (form, signature)),
             is_exterminated: false,
         }
     }
@@ -157,6 +159,10 @@ mod tests {
             MethodDescription {
                 is_exterminated: true,
                 ..method("job", &["it"], "(u8)->()!<>", Semantics::AtMostOnce)
+            },
+            MethodDescription {
+                form: "(u16)->()!<>".into(),
+                ..method("lie", &["it"], "(u8)->()!<>", Semantics::AtMostOnce)
             },
             method("evil", &["\u{1b}"], "(u8)->()!<>", Semantics::AtMostOnce),
         ]

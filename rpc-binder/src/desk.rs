@@ -11,11 +11,14 @@
 //! the queue. Does not know what a request means, or how a store keeps it.
 
 mod answer;
+mod gathering;
+mod shares;
 mod watchers;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use rpc_runtime::address::Host;
 use rpc_runtime::binder::{BinderError, Lease, Limit, RegistrationId, Revision};
 use rpc_runtime::driver::{Gate, World};
 use rpc_runtime::store::StoreError;
@@ -25,6 +28,8 @@ use crate::registry::plan::{Batch, Change, Plan, Planned, Request};
 use crate::registry::{Limits, Registry};
 use crate::store::{Found, Store};
 use answer::Answer;
+use gathering::Gathering;
+use shares::{Shares, asking_host};
 use watchers::Watchers;
 
 pub use answer::Answered;
@@ -34,6 +39,9 @@ pub use watchers::Watching;
 const QUEUE_MAX: usize = 4_096;
 /// Requests whose outcomes are kept together. Nothing is looked up while they are planned.
 const BATCH_MAX: usize = 256;
+/// What a life's revisions begin with at random, so that another history is told from this one. Far below the
+/// changes of a life.
+const HISTORY_MASK: u64 = 0xff_ffff;
 /// How long nothing is tried that nobody waits for, after the store has failed.
 const RETRY: Duration = Duration::from_secs(1);
 
@@ -51,12 +59,25 @@ struct Shared {
     inner: Mutex<Inner>,
 }
 
+/// A request that waits for the store.
+#[derive(Debug)]
+struct Waiting {
+    request: Request,
+    answer: Arc<Answer>,
+    /// Who asked.
+    host: Option<Host>,
+}
+
 #[derive(Debug)]
 struct Inner {
     registry: Registry,
-    queue: VecDeque<(Request, Arc<Answer>)>,
+    queue: VecDeque<Waiting>,
+    queued: Shares,
+    gathering: Gathering,
     watchers: Watchers,
     is_ended: bool,
+    /// What the store said when it failed, until it has kept something again.
+    trouble: Option<String>,
 }
 
 impl Desk {
@@ -71,7 +92,10 @@ impl Desk {
         let (store, found) =
             kept.map_or_else(|| (None, Found::default()), |(store, found)| (Some(store), found));
         let before = match &store {
-            Some(_) => Revision(u64::from(found.life) << 32),
+            // Another history than that of a store that was here and is gone, whose lives were counted too.
+            Some(_) => {
+                Revision(u64::from(found.life) << 32 | world.rng().next_u64() & HISTORY_MASK)
+            }
             None => Revision(world.unix_ms() << 20), // later lives come later, as long as the clock is right
         };
         let mut registry = Registry::new(limits, world.rng(), before);
@@ -79,8 +103,11 @@ impl Desk {
         let inner = Inner {
             registry,
             queue: VecDeque::new(),
+            queued: Shares::new(QUEUE_MAX, Limit::Requests, Limit::RequestsOfHost),
+            gathering: Gathering::new(),
             watchers: Watchers::default(),
             is_ended: false,
+            trouble: None,
         };
         let (world, gate) = (Arc::clone(world), world.gate());
         let shared = Arc::new(Shared { world, gate, inner: Mutex::new(inner) });
@@ -103,15 +130,14 @@ impl Desk {
         if inner.is_ended {
             return Err(ended());
         }
-        if inner.queue.len() >= QUEUE_MAX {
-            let max = u32::try_from(QUEUE_MAX).unwrap_or(u32::MAX);
-            return Err(BinderError::Limit { of: Limit::Requests, max });
-        }
+        let host = asking_host();
+        inner.queued.take(host)?;
         let answer = Arc::<Answer>::default();
-        inner.queue.push_back((request, Arc::clone(&answer)));
-        let is_first = inner.queue.len() == 1;
+        inner.queue.push_back(Waiting { request, answer: Arc::clone(&answer), host });
+        let waiting = inner.queue.len();
+        let is_awaited = waiting == 1 || inner.gathering.is_complete(waiting);
         drop(inner);
-        if is_first {
+        if is_awaited {
             self.shared.gate.open();
         }
         Ok(Answered::new(answer))
@@ -124,15 +150,15 @@ impl Desk {
     }
 
     /// As [`Desk::with`], for what changes what clients see under a name: those who wait are told.
-    pub fn changing<T>(
+    pub fn changing<T, N: IntoIterator<Item = String>>(
         &self,
-        work: impl FnOnce(Instant, &mut Registry) -> (T, Option<String>),
+        work: impl FnOnce(Instant, &mut Registry) -> (T, N),
     ) -> T {
         let mut inner = self.shared.lock();
         let (done, changed) = work(self.shared.world.now(), &mut inner.registry);
-        let woken = changed.map(|name| inner.watchers.of(&name));
+        let woken: Vec<_> = changed.into_iter().flat_map(|name| inner.watchers.of(&name)).collect();
         drop(inner);
-        woken.into_iter().flatten().for_each(std::task::Waker::wake);
+        woken.into_iter().for_each(std::task::Waker::wake);
         done
     }
 
@@ -140,6 +166,17 @@ impl Desk {
     #[must_use]
     pub fn watch(&self, name: &str, known: Revision, until: Instant) -> Watching {
         Watching::new(Arc::clone(&self.shared), name.to_owned(), known, until)
+    }
+
+    /// Why nothing is registered now, in words: the store failed when it was asked last, or the desk has ended.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        let inner = self.shared.lock();
+        if inner.is_ended {
+            Some("the binder is about to end".into())
+        } else {
+            inner.trouble.clone()
+        }
     }
 
     /// Takes nothing more, and lets all who wait go.
@@ -166,7 +203,7 @@ impl Shared {
         let queue = std::mem::take(&mut inner.queue);
         let watching = inner.watchers.all();
         drop(inner);
-        queue.into_iter().for_each(|(_, answer)| answer.give(Err(ended())));
+        queue.into_iter().for_each(|waiting| waiting.answer.give(Err(ended())));
         watching.into_iter().for_each(std::task::Waker::wake);
     }
 }
@@ -191,15 +228,17 @@ impl Inner {
         let mut put_off = Vec::new();
         while work.plans.len() < BATCH_MAX
             && put_off.len() < BATCH_MAX
-            && let Some((request, answer)) = self.queue.pop_front()
+            && let Some(Waiting { request, answer, host }) = self.queue.pop_front()
         {
+            self.queued.give_back(host);
             match self.registry.plan(now, request, &mut batch) {
                 Planned::Plan(plan) => work.plans.push((plan, Some(answer))),
                 Planned::Refused(refusal) => work.refused.push((refusal, answer)),
-                Planned::NotYet(request) => put_off.push((request, answer)),
+                Planned::NotYet(request) => put_off.push(Waiting { request, answer, host }),
             }
         }
         for waiting in put_off.into_iter().rev() {
+            self.queued.retake(waiting.host);
             self.queue.push_front(waiting);
         }
         if is_time {
@@ -257,18 +296,28 @@ impl Keeping {
                 return;
             }
             let is_time = now >= self.retry_at;
-            let work = inner.work(now, &self.doubtful, is_time);
+            let gathers_until = inner.gathering.goes_on_until(inner.queue.len(), now);
+            let work = match gathers_until {
+                None => inner.work(now, &self.doubtful, is_time),
+                Some(_) => Work::default(),
+            };
             let late = inner.watchers.due(now);
             let mut until = inner.next_wake();
             if !is_time {
-                until = Some(until.map_or(self.retry_at, |until| until.max(self.retry_at)));
+                until = Some(self.retry_at);
             }
+            if gathers_until.is_some() {
+                until = gathers_until;
+            }
+            let is_in_doubt = is_time && inner.trouble.is_some();
             drop(inner);
             late.into_iter().for_each(std::task::Waker::wake);
-            if work.is_empty() && work.refused.is_empty() {
-                shared.gate.wait(until);
-            } else {
+            if !work.is_empty() || !work.refused.is_empty() {
                 self.keep(work);
+            } else if is_in_doubt {
+                self.try_store();
+            } else {
+                shared.gate.wait(until);
             }
         }
     }
@@ -280,6 +329,7 @@ impl Keeping {
         if work.is_empty() {
             return;
         }
+        let since = self.shared.world.now();
         let kept = match &mut self.store {
             None => Ok(()),
             Some(store) => store.keep(&work.changes()),
@@ -287,18 +337,28 @@ impl Keeping {
         match kept {
             Ok(()) => {
                 self.doubtful.clear();
-                self.apply(work);
+                self.apply(work, since);
             }
             Err(error) => self.give_up(work, &error),
         }
     }
 
+    /// Whether a store that has failed keeps again, while nobody asks it to.
+    fn try_store(&mut self) {
+        let tried = self.store.as_mut().map_or(Ok(()), |store| store.keep(&[]));
+        if tried.is_err() {
+            self.retry_at = self.shared.world.now() + RETRY;
+        }
+        self.shared.lock().trouble = tried.err().map(|error| error.to_string());
+    }
+
     /// Lets everybody see what was kept.
-    fn apply(&self, work: Work) {
+    fn apply(&self, work: Work, since: Instant) {
         let now = self.shared.world.now();
         let mut answers: Vec<(Option<Lease>, Arc<Answer>)> = Vec::new();
         let mut woken = Vec::new();
         let mut inner = self.shared.lock();
+        inner.trouble = None;
         for (plan, answer) in work.plans {
             let names = inner.registry.names_of(&plan);
             let lease = inner.registry.apply(now, plan);
@@ -307,6 +367,8 @@ impl Keeping {
                 woken.extend(inner.watchers.of(&name));
             }
         }
+        let waiting = inner.queue.len();
+        inner.gathering.answered(answers.len(), waiting, since, now);
         drop(inner);
         answers.into_iter().for_each(|(lease, answer)| answer.give(Ok(lease)));
         woken.into_iter().for_each(std::task::Waker::wake);
@@ -319,6 +381,7 @@ impl Keeping {
             self.doubtful.extend(work.plans.iter().flat_map(|(plan, _)| plan.touches()));
         }
         let mut inner = self.shared.lock();
+        inner.trouble = Some(error.to_string());
         inner.registry.keep_describing(work.unneeded);
         work.plans.iter().for_each(|(plan, _)| inner.registry.was_not_kept(plan));
         drop(inner);

@@ -2,7 +2,7 @@
 //! none, what was probably meant.
 
 use rpc_runtime::Exit;
-use rpc_runtime::binder::{Binder, Entry, EntryState, MethodDescription};
+use rpc_runtime::binder::{Binder, Entry, EntryState, Fit, MethodDescription};
 use rpc_runtime::shape::{MethodSchema, ShapeError};
 
 use crate::cli::Which;
@@ -64,8 +64,11 @@ pub(crate) fn method<'m>(
     Err(Exit::failure(NO, text))
 }
 
-/// The form of a method, or why it cannot be called without its types.
-pub(crate) fn form(method: &MethodDescription) -> Result<MethodSchema, String> {
+/// The form of a method of `service`, or why it cannot be called without its types.
+pub(crate) fn form(service: &str, method: &MethodDescription) -> Result<MethodSchema, String> {
+    if method.fit(service) == Fit::Not {
+        return Err("its description is not that of its fingerprint: unverified".into());
+    }
     if method.is_exterminated {
         let why = "its orphans are killed from its clients' journals, and this command keeps none";
         return Err(why.into());
@@ -75,7 +78,8 @@ pub(crate) fn form(method: &MethodDescription) -> Result<MethodSchema, String> {
         Ok(form) if form.output.is_none() && is_without_types(&form, method) => {
             Err("its server does not say what its types are".into())
         }
-        Ok(form) if form.is_complete() => Ok(form),
+        // What may be cut, and reads as if it were not, is nobody's word.
+        Ok(form) if form.is_complete() && method.fit(service) == Fit::Proved => Ok(form),
         Ok(_) => Err("its form is not complete: `?` stands for a type that took no sample, \
                       `large array` for one that is too long"
             .into()),

@@ -5,8 +5,8 @@
 //!        │                          │                  │
 //!        ▼                          ▼                  ▼
 //!     daemon ── desk ── registry  cli ── render      find ── json
-//!        │       │     (sans-IO)    │    (pure)        │     (pure)
-//!        │     store                │                  │
+//!        │      │  │   (sans-IO)    │    (pure)        │     (pure)
+//!     access  store  page       watch, top            │
 //!        └────── rpc_runtime::binder: the binder's own #[service] ──┘
 //! ```
 //!
@@ -15,12 +15,19 @@
 
 pub mod json;
 pub mod registry;
+pub mod access;
 pub mod store;
 pub mod desk;
+mod poll;
+pub mod page;
 pub mod render;
 pub mod cli;
 pub mod daemon;
 mod find;
 mod describe;
 mod call;
+mod interrupt;
+mod watch;
+mod top;
+mod keys;
 pub mod command;

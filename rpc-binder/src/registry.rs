@@ -16,14 +16,17 @@
 mod admission;
 mod compatibility;
 mod interfaces;
+mod managed;
 mod offers;
 pub mod plan;
+pub mod polls;
 mod record;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use rpc_runtime::binder::model::{DESCRIPTION_BYTES_MAX, PAGE_BYTES_MAX, check_name};
+use rpc_runtime::binder::report::CALLEES_MAX;
 use rpc_runtime::binder::{
     BinderError, Entries, Entry, EntryState, Lease, Methods, Place, RegistrationId, Report,
     Revision, Secret, Version, VersionRequirement,
@@ -36,6 +39,7 @@ use interfaces::Interfaces;
 use offers::Offers;
 use record::Record;
 
+pub use admission::check_described;
 pub use record::Kept;
 
 /// What a registry holds at most, and how long it believes what it is told.
@@ -85,6 +89,10 @@ pub struct Registry {
     by_server: BTreeSet<(ServerId, RegistrationId)>,
     /// When to look at a record again: not after its lease ends, and perhaps before.
     looks: BTreeSet<(Instant, RegistrationId)>,
+    /// Whose server is to be asked next how it is.
+    polls: BTreeSet<(Instant, RegistrationId)>,
+    /// How many are asked so, now and then.
+    polled: usize,
     /// Those that are only shown, the first to be forgotten first.
     gone: BTreeSet<(Instant, RegistrationId)>,
     interfaces: Interfaces,
@@ -108,6 +116,8 @@ impl Registry {
             by_place: BTreeMap::new(),
             by_server: BTreeSet::new(),
             looks: BTreeSet::new(),
+            polls: BTreeSet::new(),
+            polled: 0,
             gone: BTreeSet::new(),
             interfaces: Interfaces::default(),
             offers: Offers::default(),
@@ -162,19 +172,36 @@ impl Registry {
         report: &Report,
     ) -> Result<(Lease, Option<String>), BinderError> {
         self.check_secret(now, id, secret)?;
+        let settles = self.limits.settles;
         let record = self.record_mut(id);
         if record.is_ending {
             let reason = "its lease is over, which is being written down: try again".to_owned();
             return Err(BinderError::NotKept { reason });
         }
-        // A renewal that was under way when the server began to drain may come after the news.
-        let is_change = report.is_draining && !record.is_draining;
+        let before = record.state(now, settles);
         record.is_draining |= report.is_draining;
+        // A renewal that was under way when the server told its news may come after it.
+        let is_late = record.report.as_ref().is_some_and(|known| known.number > report.number);
+        if !is_late {
+            record.note(now, bounded(report));
+            self.plan_poll(now, id, report);
+        }
+        let record = &self.records[&id];
+        let is_change = record.state(now, settles) != before;
         let changed = is_change.then(|| record.kept.registration.name.clone());
         if let Some(name) = &changed {
             self.touch(name.clone());
         }
         Ok((self.extend(now, id), changed))
+    }
+
+    /// All registrations, live or not, and what their servers said when they renewed last; in order of name,
+    /// version and server.
+    pub fn reports(&self, now: Instant) -> impl Iterator<Item = (Entry, Option<&Report>)> {
+        let kept = self.limits.expired_kept;
+        let records = self.by_place.values().map(|id| &self.records[id]);
+        let shown = records.filter(move |record| !record.is_forgotten(now, kept));
+        shown.map(move |record| (record.entry(now, self.limits.settles), record.report.as_deref()))
     }
 
     /// The live servers that offer `name` in a version that will do: one page, after `after`.
@@ -271,15 +298,23 @@ impl Registry {
         let lease = self.limits.lease;
         let record = self.record_mut(id);
         record.lease_end = now + lease;
-        Lease { id, secret: record.kept.secret, lease_ms: millis(lease) }
+        Lease {
+            id,
+            secret: record.kept.secret,
+            lease_ms: millis(lease),
+            is_asked_to_drain: record.is_asked_to_drain,
+        }
     }
 
     /// Takes a record in, in place of whatever stands there.
     fn insert(&mut self, now: Instant, id: RegistrationId, kept: Kept) {
         self.interfaces.hold(kept.registration.fingerprint); // before the former lets go of it
+        let is_asked_to_drain = self.records.get(&id).is_some_and(|same| same.is_asked_to_drain);
         self.remove(id);
         let end = now + self.limits.lease;
-        let record = Record::new(kept, end);
+        let mut record = Record::new(kept, end);
+        record.is_asked_to_drain = is_asked_to_drain;
+        record.is_draining = is_asked_to_drain;
         let place = record.place();
         if let Some(&former) = self.by_place.get(&place) {
             self.remove(former);
@@ -294,6 +329,7 @@ impl Registry {
 
     /// Lets a record go, if it is there.
     fn remove(&mut self, id: RegistrationId) {
+        self.forget_poll(id);
         let Some(record) = self.records.remove(&id) else { return };
         let place = record.place();
         self.looks.remove(&(record.look, id));
@@ -347,6 +383,14 @@ impl Registry {
         }
         Entries { entries, more: false, revision }
     }
+}
+
+/// What is kept of a report: as much as it may say, whoever says it.
+fn bounded(report: &Report) -> Report {
+    let mut report = report.clone();
+    report.callees.retain(|callee| check_name(&callee.name).is_ok());
+    report.callees.truncate(CALLEES_MAX);
+    report
 }
 
 fn first_place(name: &str) -> Place {

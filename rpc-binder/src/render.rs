@@ -10,29 +10,77 @@ use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
 
 use rpc_runtime::binder::model::wanted;
-use rpc_runtime::binder::{Entry, EntryState, VersionRequirement};
+use rpc_runtime::binder::{Entry, EntryState, Health, Traits, VersionRequirement};
+use rpc_runtime::ids::ServerId;
 use rpc_runtime::time::Duration;
 
 /// Entries as an aligned table, with a line that sums up.
 #[must_use]
 pub fn table(entries: &[Entry]) -> String {
-    let mut table = Table::new();
-    table.load_style(presets::NOTHING);
-    table.set_header(["NAME", "VERSION", "SERVER", "ADDRESS", "INCARNATION", "LEASE LEFT"]);
-    for entry in entries {
-        table.add_row([
+    let rows: Vec<_> = entries.iter().map(|entry| (entry.clone(), None)).collect();
+    table_with_health(&rows)
+}
+
+/// As [`table`], with what servers say of their health. Where they stand and what they say of themselves has
+/// columns if any of them says something.
+#[must_use]
+pub fn table_with_health(rows: &[(Entry, Option<Health>)]) -> String {
+    let has = |holds: fn(&Entry) -> bool| rows.iter().any(|(entry, _)| holds(entry));
+    let default = Traits::default().weight;
+    let extra: [(&str, bool, Show); 4] = [
+        ("ZONE", has(|entry| !entry.traits.zone.is_empty()), |entry, _| clean(&entry.traits.zone)),
+        ("WEIGHT", rows.iter().any(|(entry, _)| entry.traits.weight != default), |entry, _| {
+            entry.traits.weight.to_string()
+        }),
+        ("LABELS", has(|entry| !entry.traits.labels.is_empty()), |entry, _| labels(entry)),
+        (
+            "HEALTH",
+            rows.iter().any(|(_, health)| health.is_some_and(|health| health != Health::Serving)),
+            |_, health| health.map_or("-", Health::word).to_owned(),
+        ),
+    ];
+    let extra: Vec<_> = extra.into_iter().filter(|(_, is_shown, _)| *is_shown).collect();
+    let mut head = vec!["NAME", "VERSION", "SERVER", "ADDRESS"];
+    head.extend(extra.iter().map(|(name, ..)| *name));
+    head.extend(["INCARNATION", "LEASE LEFT"]);
+    let body = rows.iter().map(|(entry, health)| {
+        let addresses = entry.addresses.iter().map(|address| clean(address));
+        let mut row = vec![
             clean(&entry.name),
             entry.version.to_string(),
             entry.server.to_string(),
-            entry.addresses.iter().map(|address| clean(address)).collect::<Vec<_>>().join("\n"),
-            entry.incarnation.to_string(),
-            lease_left(entry),
-        ]);
-    }
-    let last = table.column_count() - 1;
+            addresses.collect::<Vec<_>>().join("\n"),
+        ];
+        row.extend(extra.iter().map(|(_, _, show)| show(entry, *health)));
+        row.extend([entry.incarnation.to_string(), lease_left(entry)]);
+        row
+    });
+    let mut text = aligned(&head, body.collect(), head.len() - 2);
+    text.push_str(&summary(rows));
+    text.push('\n');
+    text
+}
+
+/// What stands in a column.
+type Show = fn(&Entry, Option<Health>) -> String;
+
+fn labels(entry: &Entry) -> String {
+    let labels = entry.traits.labels.iter();
+    let labels: Vec<_> =
+        labels.map(|(key, value)| format!("{}={}", clean(key), clean(value))).collect();
+    labels.join("\n")
+}
+
+/// A table whose columns from `numbers` on stand at the right.
+pub(crate) fn aligned(head: &[&str], rows: Vec<Vec<String>>, numbers: usize) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.set_header(head.iter().copied());
+    table.add_rows(rows);
+    let last = head.len() - 1;
     for (index, column) in table.column_iter_mut().enumerate() {
         column.set_padding((0, if index == last { 0 } else { 2 }));
-        if index + 2 > last {
+        if index >= numbers {
             column.set_cell_alignment(CellAlignment::Right);
         }
     }
@@ -41,16 +89,23 @@ pub fn table(entries: &[Entry]) -> String {
         text.push_str(line.trim_end());
         text.push('\n');
     }
-    text.push_str(&summary(entries));
-    text.push('\n');
     text
 }
 
 /// Entries as JSON, one object a line. Ids and incarnations are text: they need 64 bits.
 #[must_use]
 pub fn json(entries: &[Entry]) -> String {
+    let rows: Vec<_> = entries.iter().map(|entry| (entry.clone(), None)).collect();
+    json_with_health(&rows)
+}
+
+/// As [`json`], with what servers say of their health.
+#[must_use]
+pub fn json_with_health(rows: &[(Entry, Option<Health>)]) -> String {
+    let default = Traits::default().weight;
     let mut text = String::new();
-    for entry in entries {
+    for (entry, health) in rows {
+        let traits = &entry.traits;
         let row = Row {
             name: &entry.name,
             version: entry.version.to_string(),
@@ -58,7 +113,11 @@ pub fn json(entries: &[Entry]) -> String {
             addresses: &entry.addresses,
             incarnation: entry.incarnation.to_string(),
             lease_left_ms: entry.lease_left_ms,
-            state: entry.state.word(),
+            state: entry.state.key(),
+            zone: Some(&*traits.zone).filter(|zone| !zone.is_empty()),
+            weight: Some(traits.weight).filter(|weight| *weight != default),
+            labels: Some(&traits.labels).filter(|labels| !labels.is_empty()),
+            health: health.map(Health::word),
         };
         text.push_str(&serde_json::to_string(&row).expect("strings and numbers become JSON"));
         text.push('\n');
@@ -75,23 +134,55 @@ struct Row<'a> {
     incarnation: String,
     lease_left_ms: u32,
     state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    zone: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<&'a BTreeMap<String, String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    health: Option<&'static str>,
+}
+
+/// What is said of a server that was asked to drain.
+#[must_use]
+pub fn drains(server: ServerId, name: Option<&str>, registrations: u32, json: bool) -> String {
+    if json {
+        return format!("{{\"id\":\"{server}\",\"registrations\":{registrations}}}\n");
+    }
+    let plural = if registrations == 1 { "" } else { "s" };
+    match name {
+        None => format!(
+            "server {server} drains: clients leave {registrations} registration{plural}, and the server \
+             hears of it when it renews next\n"
+        ),
+        Some(name) => format!("clients of {name:?} leave server {server}, which goes on\n"),
+    }
 }
 
 /// What a daemon says when it is ready.
 #[must_use]
-pub fn listening(url: &str, lease: Duration, folder: Option<&Path>, json: bool) -> String {
+pub fn listening(
+    url: &str,
+    lease: Duration,
+    folder: Option<&Path>,
+    page: Option<&str>,
+    json: bool,
+) -> String {
     let folder = folder.map(|folder| folder.display().to_string());
     if json {
         let ready = Ready {
             listening: url,
             lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
             store: folder,
+            http: page,
         };
         let text = serde_json::to_string(&ready).expect("strings and numbers become JSON");
         return format!("{text}\n");
     }
     let place = folder.map_or_else(|| "memory only".to_owned(), |folder| clean(&folder));
-    format!("binder at {url}, leases of {}, kept in {place}\n", seconds(lease))
+    let page = page.map(|page| format!("page at {page}\n")).unwrap_or_default();
+    format!("binder at {url}, leases of {}, kept in {place}\n{page}", seconds(lease))
 }
 
 #[derive(Serialize)]
@@ -99,6 +190,8 @@ struct Ready<'a> {
     listening: &'a str,
     lease_ms: u64,
     store: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    http: Option<&'a str>,
 }
 
 /// What a lookup says that found nobody.
@@ -117,7 +210,10 @@ pub fn asked(binder: &str) -> String {
 fn lease_left(entry: &Entry) -> String {
     match entry.state {
         EntryState::Live => seconds(Duration::from_millis(entry.lease_left_ms.into())),
-        EntryState::Draining | EntryState::Expired => entry.state.word().to_owned(),
+        EntryState::Draining
+        | EntryState::Expired
+        | EntryState::NotServing
+        | EntryState::Silent => entry.state.word().to_owned(),
     }
 }
 
@@ -127,9 +223,9 @@ fn seconds(duration: Duration) -> String {
 }
 
 /// Counts servers, not rows: one server may offer several services.
-fn summary(entries: &[Entry]) -> String {
+fn summary(rows: &[(Entry, Option<Health>)]) -> String {
     let mut servers = BTreeMap::new();
-    for entry in entries {
+    for (entry, _) in rows {
         *servers.entry(entry.server).or_insert(false) |= entry.state == EntryState::Live;
     }
     let live = servers.values().filter(|is_live| **is_live).count();
@@ -152,8 +248,8 @@ pub(crate) fn clean(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use rpc_runtime::binder::{Traits, Version};
-    use rpc_runtime::ids::{Incarnation, ServerId};
+    use rpc_runtime::binder::Version;
+    use rpc_runtime::ids::Incarnation;
 
     use super::*;
 
@@ -201,6 +297,21 @@ mod tests {
     }
 
     #[test]
+    fn what_servers_say_of_themselves_has_columns_if_any_does() {
+        let [one, two, three, four] = <[_; 4]>::try_from(some()).unwrap();
+        let labels = [("rack".to_owned(), "7".to_owned()), ("tier".to_owned(), "gold".to_owned())];
+        let traits = Traits { zone: "eu-1a".into(), weight: 50, labels: labels.into() };
+        let rows = [
+            (Entry { traits, ..one }, Some(Health::NotServing)),
+            (two, None),
+            (three, Some(Health::Serving)),
+            (four, None),
+        ];
+        insta::assert_snapshot!(table_with_health(&rows));
+        insta::assert_snapshot!(json_with_health(&rows));
+    }
+
+    #[test]
     fn json_has_one_object_a_line() {
         insta::assert_snapshot!(json(&some()));
     }
@@ -216,11 +327,16 @@ mod tests {
     fn a_daemon_says_where_it_listens() {
         let lease = Duration::from_secs(10);
         assert_eq!(
-            listening("udp://127.0.0.1:7000", lease, None, false),
+            listening("udp://127.0.0.1:7000", lease, None, None, false),
             "binder at udp://127.0.0.1:7000, leases of 10.0 s, kept in memory only\n"
         );
         assert_eq!(
-            listening("udp://127.0.0.1:7000", lease, Some(Path::new("/a")), true),
+            listening("udp://127.0.0.1:7000", lease, None, Some("http://127.0.0.1:7080"), false),
+            "binder at udp://127.0.0.1:7000, leases of 10.0 s, kept in memory only\npage at \
+             http://127.0.0.1:7080\n"
+        );
+        assert_eq!(
+            listening("udp://127.0.0.1:7000", lease, Some(Path::new("/a")), None, true),
             "{\"listening\":\"udp://127.0.0.1:7000\",\"lease_ms\":10000,\"store\":\"/a\"}\n"
         );
     }

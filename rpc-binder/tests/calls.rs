@@ -23,7 +23,7 @@ use rpc_runtime::binder::{
     Binder, DirectoryClient, MethodDescription, Registration, Traits, Version,
 };
 use rpc_runtime::ids::{Incarnation, MethodFingerprint, ServerId};
-use rpc_runtime::interface::fingerprint_of;
+use rpc_runtime::interface::{fingerprint_of, method_fingerprint_of};
 use rpc_runtime::server::Running;
 use rpc_runtime::store::Durable;
 use rpc_runtime::store::memory::MemoryStore;
@@ -333,13 +333,18 @@ fn description(name: &str, form: &str) -> MethodDescription {
         parameters: vec!["it".into()],
         form: form.into(),
         semantics: Semantics::AtMostOnce,
-        fingerprint: MethodFingerprint(7),
+        fingerprint: MethodFingerprint(0), // known once its service is
         is_exterminated: false,
     }
 }
 
 /// A server that is registered with these methods, whatever it is.
 fn announce(town: &Town, name: &str, methods: &[MethodDescription]) {
+    let mut methods = methods.to_vec();
+    for method in &mut methods {
+        let form = (method.form.as_str(), method.signature.as_str());
+        method.fingerprint = method_fingerprint_of((name, &method.name), method.semantics, form);
+    }
     let directory = DirectoryClient::connect(&town.url).unwrap();
     let registration = Registration {
         name: name.into(),
@@ -351,7 +356,7 @@ fn announce(town: &Town, name: &str, methods: &[MethodDescription]) {
         traits: Traits::default(),
         claim: 7,
     };
-    directory.start().register(&registration, Some(methods.to_vec())).wait().unwrap();
+    directory.start().register(&registration, Some(methods)).wait().unwrap();
 }
 
 #[test]

@@ -6,14 +6,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use rpc_binder::access::rules::Rules;
 use rpc_binder::daemon;
 use rpc_binder::registry::Limits;
-use rpc_runtime::binder::Binder;
+use rpc_runtime::binder::{Binder, BinderError, Key, VersionRequirement};
 use rpc_runtime::fault::Faults;
 use rpc_runtime::ids::{Incarnation, ServerId};
+use rpc_runtime::server::Running;
 use rpc_runtime::sim::{self, Control, Ended, HostId, Simulation};
 use rpc_runtime::time::{Duration, Instant};
-use rpc_runtime::{CallError, Execution, Server, service};
+use rpc_runtime::{CallError, Error, Execution, Server, service};
 
 /// Counts.
 #[service(name = "counter", version = "1.0")]
@@ -167,4 +169,98 @@ fn one_seed_is_one_story() {
     let story = |seed| bad_day(seed, Faults::default().loss(0.1).duplicate(0.1));
     assert_eq!(story(3), story(3));
     assert_ne!(story(3), story(4));
+}
+
+fn key(letter: &str) -> Key {
+    Key::parse(&letter.repeat(64)).unwrap()
+}
+
+/// A binder whose name `counter` is owned by key a.
+fn owned_main() {
+    let text = "[keys]\nann = \"a\"\neve = \"e\"\n\
+                [[rule]]\nname = \"counter\"\nregister = [\"ann\"]\n";
+    let rules = Rules::parse(text, |path| Ok(key(path.to_str().unwrap()))).unwrap();
+    let lease = Duration::from_secs(1);
+    let limits = Limits { lease, ..Limits::default() };
+    let _running = daemon::start_with("sim://names", limits, rules).unwrap();
+    stay();
+}
+
+fn enter(binder: &Binder, host: &str, id: u64, life: u32) -> Result<Running, CallError> {
+    Server::bind(&format!("sim://{host}"))?
+        .id(ServerId(id))
+        .incarnation(Incarnation::new(life, 0))
+        .export(CounterService::new(Disk(Arc::default())))
+        .register(binder)
+        .spawn()
+}
+
+/// A server with the key of a name, and one that wants the name for himself, over a bad network.
+fn hijack(seed: u64) {
+    let simulation = Simulation::new(seed);
+    simulation.with(|world| {
+        world.net.set_faults(Faults::default().loss(0.1).duplicate(0.1).reorder(0.2));
+        let (names, owner) = (world.add_host("names"), world.add_host("owner"));
+        let thief = world.add_host("thief");
+        world.spawn(names, "main", false, owned_main);
+        world.spawn(owner, "main", false, || {
+            let binder = Binder::at("sim://names").unwrap().key(key("a"));
+            let running =
+                std::iter::repeat_with(|| enter(&binder, "owner", 1, 1)).find_map(Result::ok);
+            running.unwrap().wait(); // until it has drained
+        });
+        world.spawn(thief, "main", true, || {
+            let binder = Binder::at("sim://names").unwrap();
+            let owners = || {
+                let found = binder.lookup("counter", &VersionRequirement::any());
+                found
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|entry| entry.server.0)
+                    .collect::<Vec<_>>()
+            };
+            while owners().is_empty() {
+                sim::sleep(Duration::from_millis(100));
+            }
+            let with_another_key = binder.clone().key(key("e"));
+            for (binder, flaw) in [(&binder, "has no key"), (&with_another_key, "this is key eve")]
+            {
+                for id in [1, 2] {
+                    let refusal = refused(|| enter(binder, "thief", id, 9).map(drop));
+                    assert!(refusal.contains("counter is owned by key ann"), "{refusal}");
+                    assert!(refusal.contains(flaw), "{refusal}");
+                }
+                let drained = loop {
+                    match binder.drain(ServerId(1), None) {
+                        Err(Error::Call(_)) => {}
+                        other => break other,
+                    }
+                };
+                assert!(matches!(drained, Err(Error::App(BinderError::NotAllowed { .. }))));
+                assert_eq!(owners(), [1]);
+            }
+            let allowed = binder.clone().key(key("a"));
+            while allowed.drain(ServerId(1), None).is_err() {}
+            while !binder.list().is_ok_and(|all| all.is_empty()) {
+                sim::sleep(Duration::from_millis(100));
+            }
+        });
+    });
+    assert_eq!(simulation.run_until_finished(at(3_600_000)), Ended::Reached, "seed {seed}");
+}
+
+/// What the binder says to it, however often the network does not let it through.
+fn refused(mut ask: impl FnMut() -> Result<(), CallError>) -> String {
+    loop {
+        let error = ask().unwrap_err().to_string();
+        if error.contains("refuses") {
+            return error;
+        }
+        sim::sleep(Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn nobody_takes_a_name_or_a_server_that_is_not_his() {
+    (0..20).for_each(hijack);
 }

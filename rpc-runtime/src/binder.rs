@@ -12,19 +12,24 @@ pub mod model;
 pub mod compatibility;
 pub mod url;
 mod cache;
+pub mod key;
+pub mod report;
 mod service;
 mod handle;
+mod proving;
 mod registration;
 mod import;
 mod watch;
 
 pub use cache::Found;
 pub use handle::Binder;
+pub use key::{Key, KeyError, Proof};
 pub use model::{
-    BinderError, Entries, Entry, EntryState, Lease, Limit, MethodDescription, Methods, Place,
-    Registration, RegistrationId, Report, Revision, Secret, Traits,
+    BinderError, Entries, Entry, EntryState, Fit, Lease, Limit, MethodDescription, Methods, Place,
+    Registration, RegistrationId, Revision, Secret, Traits,
 };
 pub use registration::describe;
+pub use report::{Callee, Figures, Health, Report, Reported, Reports};
 pub use service::{
     DIRECTORY_INTERFACE, Directory, DirectoryClient, DirectoryService, DirectoryStart,
 };

@@ -10,6 +10,8 @@
 //! without a thread in between; the rule of who receives when is that of [`attend`]. No lock is held
 //! across a system call or others' code.
 
+#[cfg(feature = "reactor")]
+pub mod failures;
 pub mod journal;
 mod recovery;
 mod extermination;
@@ -18,6 +20,7 @@ mod budget;
 mod breaker;
 mod verdict;
 mod event;
+mod ends;
 mod connection;
 mod admission;
 mod waits;
@@ -45,8 +48,9 @@ mod call;
 mod tests;
 
 pub(crate) use balance::Member;
+pub(crate) use ends::Ends;
 pub(crate) use marshalled::left_for_nested;
-pub(crate) use route::{Finder, Loss, Route};
+pub(crate) use route::{Finder, Following, Loss, Route};
 pub(crate) use whereabouts::Whereabouts;
 
 pub use balance::Balance;

@@ -17,9 +17,11 @@ use crate::address::Address;
 use crate::driver::World;
 use crate::ids::{CallId, ClientId};
 use crate::time::{Duration, Instant};
+use crate::trace::TraceContext;
 
 thread_local! {
     static CURRENT: RefCell<Option<CallContext>> = const { RefCell::new(None) };
+    static TRACED: RefCell<Option<TraceContext>> = const { RefCell::new(None) };
 }
 
 /// The call that the present thread serves; `None` outside a handler. Inside an async handler it is
@@ -27,6 +29,56 @@ thread_local! {
 #[must_use]
 pub fn current() -> Option<CallContext> {
     CURRENT.with_borrow(Clone::clone)
+}
+
+/// Has the calls that `body` begins in this thread be made in `trace`, whatever call they are made for. A
+/// future that is to be traced is begun in there: `with_trace(trace, || shop.start().price("tea"))`.
+///
+/// In a handler it need not be called: the calls that it makes are made in the trace of its own call.
+///
+/// ```
+/// use rpc_runtime::TraceContext;
+/// use rpc_runtime::context::{trace, with_trace};
+///
+/// let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+/// let from_a_browser = TraceContext::parse(header, None)?;
+/// with_trace(from_a_browser.clone(), || assert_eq!(trace(), Some(from_a_browser)));
+/// assert_eq!(trace(), None);
+/// # Ok::<(), rpc_runtime::trace::TraceError>(())
+/// ```
+pub fn with_trace<R>(trace: TraceContext, body: impl FnOnce() -> R) -> R {
+    let _traced = Traced { before: TRACED.replace(Some(trace)) };
+    body()
+}
+
+/// The trace in which a call is made that begins now in this thread.
+#[must_use]
+pub fn trace() -> Option<TraceContext> {
+    TRACED
+        .with_borrow(Clone::clone)
+        .or_else(|| CURRENT.with_borrow(|current| current.as_ref().and_then(CallContext::trace)))
+}
+
+/// Appends that trace as the extensions of a request; gives their bytes.
+pub(crate) fn append_trace(out: &mut Vec<u8>) -> u16 {
+    let appended = TRACED.with_borrow(|traced| traced.as_ref().map(|trace| trace.append(out)));
+    appended.unwrap_or_else(|| {
+        CURRENT.with_borrow(|current| {
+            let trace = current.as_ref().and_then(|current| current.0.trace.as_ref());
+            trace.map_or(0, |trace| trace.append(out))
+        })
+    })
+}
+
+/// The guard of [`with_trace`]: dropping it brings back what was there before.
+struct Traced {
+    before: Option<TraceContext>,
+}
+
+impl Drop for Traced {
+    fn drop(&mut self) {
+        let _ = TRACED.try_with(|traced| traced.replace(self.before.take()));
+    }
 }
 
 /// Who asked for a call.
@@ -53,11 +105,15 @@ pub(crate) struct Facts {
     pub(crate) deadline: Instant,
     pub(crate) caller: Caller,
     pub(crate) depth: u8,
+    /// Its place in the server's table of methods.
+    pub(crate) method: usize,
+    pub(crate) begun: Instant,
 }
 
 struct Inner {
     world: Arc<dyn World>,
     facts: Facts,
+    trace: Option<TraceContext>,
     cancelled: AtomicBool,
     /// Takes numbers for callbacks, so that one can be taken back.
     registered: AtomicU64,
@@ -76,20 +132,29 @@ type Callback = Box<dyn FnOnce() + Send>;
 
 impl CallContext {
     /// The context of a call that is about to be served.
-    pub(crate) fn new(world: Arc<dyn World>, facts: Facts) -> Self {
+    pub(crate) fn new(world: Arc<dyn World>, facts: Facts, trace: Option<TraceContext>) -> Self {
         Self(Arc::new(Inner {
             world,
             facts,
+            trace,
             cancelled: AtomicBool::new(false),
             registered: AtomicU64::new(0),
             callbacks: Mutex::default(),
         }))
     }
 
+    /// What a thread enters that serves nobody, so that somebody else can call off what it waits for.
+    pub(crate) fn of_nobody(world: Arc<dyn World>, deadline: Instant, address: Address) -> Self {
+        let caller = Caller { client: ClientId::NONE, address };
+        let (call, begun) = (CallId::UNSENT, world.now());
+        Self::new(world, Facts { call, deadline, caller, depth: 0, method: 0, begun }, None)
+    }
+
     /// Makes the context of a call that is over that of the next one, if nobody kept it.
-    pub(crate) fn try_renew(&mut self, facts: Facts) -> bool {
+    pub(crate) fn try_renew(&mut self, facts: Facts, trace: &mut Option<TraceContext>) -> bool {
         let Some(inner) = Arc::get_mut(&mut self.0) else { return false };
         inner.facts = facts;
+        inner.trace = trace.take();
         *inner.cancelled.get_mut() = false;
         let callbacks = inner.callbacks.get_mut().unwrap_or_else(PoisonError::into_inner);
         callbacks.is_over = false;
@@ -132,6 +197,18 @@ impl CallContext {
     #[must_use]
     pub fn depth(&self) -> u8 {
         self.0.facts.depth
+    }
+
+    /// Where the call stands in the trace that its caller makes it in: a span of its own, which is part of
+    /// the caller's. Nothing if that said nothing of a trace.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.0.trace.clone()
+    }
+
+    /// The method, by its place in the server's table, and since when it is served.
+    pub(crate) fn begun(&self) -> (usize, Instant) {
+        (self.0.facts.method, self.0.facts.begun)
     }
 
     /// Has `callback` called once, from another thread, when the call is cancelled; at once if it
@@ -209,7 +286,7 @@ impl CallContext {
 
 impl fmt::Debug for CallContext {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Facts { call, deadline, caller, depth } = &self.0.facts;
+        let Facts { call, deadline, caller, depth, method: _, begun: _ } = &self.0.facts;
         f.debug_struct("CallContext")
             .field("call", call)
             .field("deadline", deadline)

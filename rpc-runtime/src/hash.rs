@@ -1,7 +1,12 @@
-//! SipHash-2-4: a keyed 64-bit hash for cookies, session ids and request digests.
+//! SipHash-2-4: a keyed 64-bit hash for cookies, session ids and request digests. And SHA-256 with HMAC, where a
+//! key is to be proved over a network.
 //!
 //! Aumasson & Bernstein, "SipHash: a fast short-input PRF" (2012). Not a replacement for a MAC on
 //! an open link: whoever reads a digest off the wire can send it again.
+
+mod sha256;
+
+pub use sha256::{HASH_BYTES, hmac_sha256, is_same_code, sha256};
 
 /// The key of a hash: 128 bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -335,16 +335,12 @@ impl Interface {
         let mut forms = Forms::default();
         (method.forms)(&mut forms);
         let (form, unsendable) = forms.finish();
-        let mut hasher = Hasher::new(METHOD_KEY);
-        write_part(&mut hasher, self.name.as_bytes());
-        write_part(&mut hasher, method.name.as_bytes());
         let name = name_hash(self.service_hash(), hash_of(method.name));
-        write_part(&mut hasher, method.semantics.word().as_bytes());
-        write_part(&mut hasher, form.as_bytes());
-        // Parts that took no sample are known by their names only.
-        let is_known = form.len() > NO_FORM.len() && !form.contains('?');
-        write_part(&mut hasher, if is_known { b"" } else { method.signature.as_bytes() });
-        let fingerprint = MethodFingerprint(hasher.finish().max(1));
+        let fingerprint = method_fingerprint_of(
+            (self.name, method.name),
+            method.semantics,
+            (&form, method.signature),
+        );
         FoundMethod { fingerprint, name, form, unsendable }
     }
 }
@@ -354,6 +350,25 @@ impl Found {
         let fingerprints = methods.iter().map(|found| found.fingerprint);
         Self { fingerprint: fingerprint_of(name, fingerprints), methods }
     }
+}
+
+/// The fingerprint of a method: from the names of its service and its own, its semantics, its form, and where the
+/// form does not say all, its signature.
+#[must_use]
+pub fn method_fingerprint_of(
+    (service, name): (&str, &str),
+    semantics: Semantics,
+    (form, signature): (&str, &str),
+) -> MethodFingerprint {
+    let mut hasher = Hasher::new(METHOD_KEY);
+    write_part(&mut hasher, service.as_bytes());
+    write_part(&mut hasher, name.as_bytes());
+    write_part(&mut hasher, semantics.word().as_bytes());
+    write_part(&mut hasher, form.as_bytes());
+    // Parts that took no sample are known by their names only.
+    let is_known = form.len() > NO_FORM.len() && !form.contains('?');
+    write_part(&mut hasher, if is_known { b"" } else { signature.as_bytes() });
+    MethodFingerprint(hasher.finish().max(1))
 }
 
 /// The fingerprint of an interface, from its name and those of its methods in any order.

@@ -150,6 +150,7 @@ pub mod shape;
 mod outcome;
 mod service;
 mod refusal;
+pub mod trace;
 pub mod context;
 pub mod orphans;
 pub mod scheme;
@@ -158,6 +159,7 @@ pub mod store;
 pub mod client;
 pub mod server;
 pub mod binder;
+pub mod metrics;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
@@ -248,3 +250,4 @@ pub use rpc_macros::service;
 pub use semantics::Semantics;
 pub use server::Server;
 pub use service::{Done, Service, Stub};
+pub use trace::TraceContext;

@@ -15,7 +15,8 @@
 //! [`state`] what stands behind the lock, [`lane`] what of it belongs to one receiving thread, [`dispatch`]
 //! how one handler runs, [`pace`] whether it is quick, [`pending`] how async ones wait without a thread,
 //! [`receiver`] and [`workers`] the threads, [`lead`] which of them receives, [`roster`] who of the workers is called, [`running`] the handle and the drain, [`registration`] the
-//! door to a binder.
+//! door to a binder; [`figures`] what the services have done, [`health`] how they are, [`checkup`] the service that says so,
+//! [`vitals`] both for whoever keeps a directory.
 //!
 //! Does not know sockets, clocks or threads but through [`World`], so that the same server runs in
 //! the simulator.
@@ -33,9 +34,12 @@ use crate::scheme;
 use crate::service::Service;
 use crate::time::Duration;
 
+mod checkup;
 mod dispatch;
 mod errands;
 mod exports;
+mod figures;
+mod health;
 #[cfg(feature = "model")]
 pub mod explored;
 mod lane;
@@ -50,14 +54,23 @@ mod running;
 mod state;
 mod storing;
 mod traits;
+mod vitals;
 mod workers;
 
+pub use checkup::{
+    HEALTH_CHECK_INTERFACE, HealthCheck, HealthCheckClient, HealthCheckService, HealthCheckStart,
+};
+pub use figures::Figures;
+pub use health::{Health, HealthStatus};
 pub use ledger::Ledger;
 pub use registration::{Exported, Lease, Registrar, Standing};
-pub use running::{Drained, Running};
+pub use running::{Drained, Drainer, Running};
 pub use traits::Traits;
+pub use vitals::Vitals;
 
+use checkup::Checkup;
 use exports::Exports;
+use health::Wellbeing;
 use registration::Registering;
 
 /// Worker threads of a server that was not told how many it may have.
@@ -112,6 +125,7 @@ pub struct Server {
     incarnation: Option<Incarnation>,
     advertised: Vec<String>,
     traits: Traits,
+    polled: Option<Duration>,
     registering: Vec<Registering>,
 }
 
@@ -164,6 +178,7 @@ impl Server {
             incarnation: None,
             advertised: Vec::new(),
             traits: Traits::default(),
+            polled: None,
             registering: Vec::new(),
         })
     }
@@ -303,6 +318,15 @@ impl Server {
         self
     }
 
+    /// Has the binders that it is registered with ask it so often how it is, besides the news that it
+    /// sends them itself: a server that does not answer three times in a row is given to no client until it
+    /// answers again, although its lease is renewed. At least 100 ms, and at most a lease. A binder asks at
+    /// addresses that are IP addresses, over UDP and TCP, and at no other.
+    pub fn polled(mut self, interval: Duration) -> Self {
+        self.polled = Some(interval);
+        self
+    }
+
     /// Announces the server to a binder once it serves, and takes that back when it stops.
     ///
     /// A server that keeps its id ([`Server::id`]) over a crash waits here until the lease of its
@@ -325,7 +349,8 @@ impl Server {
         started.register()
     }
 
-    /// Serves in the calling thread until the address is lost, which on ordinary sockets is never.
+    /// Serves in the calling thread until the address is lost, which on ordinary sockets is never, or until
+    /// a binder has asked the server to drain, and it has.
     ///
     /// # Errors
     ///
@@ -356,9 +381,16 @@ impl Server {
         Err(CallError::new(ErrorKind::Misconfigured, Execution::NotExecuted).with_detail(text))
     }
 
-    fn start(self) -> Result<running::Started, CallError> {
+    fn start(mut self) -> Result<running::Started, CallError> {
         let mut rng = self.world.rng();
         self.check_registrable()?;
+        let interfaces = self.exports.interfaces();
+        let names = || interfaces.iter().map(|interface| interface.name());
+        let wellbeing = Arc::new(Wellbeing::of(names()));
+        if names().all(|name| name != HEALTH_CHECK_INTERFACE.name()) {
+            let checkup = Checkup(Arc::clone(&wellbeing));
+            self.exports.add(Box::new(HealthCheckService::new(checkup)));
+        }
         let (exports, methods) = self.exports.checked(self.strategy, &self.limits)?;
         let taken = exports.ledger().map(|ledger| ledger.identity());
         if taken.is_some() && (self.id.is_some() || self.incarnation.is_some()) {
@@ -376,17 +408,9 @@ impl Server {
                 .unwrap_or_else(|| self.world.incarnation()),
         };
         let urls = urls(&*self.link, &self.scheme, &self.place);
-        let exported = Exported {
-            world: Arc::clone(&self.world),
-            id: identity.id,
-            incarnation: identity.incarnation,
-            urls: if self.advertised.is_empty() { urls.clone() } else { self.advertised },
-            traits: self.traits,
-            interfaces: exports.interfaces(),
-        };
         let mut core = crate::protocol::Server::new(identity, self.limits, methods, rng);
         core.link_carries(self.link.unbroken_bytes_max());
-        core.explain(refusal::explanations(&exports.interfaces()));
+        core.explain(refusal::explanations(&interfaces));
         let mut default = WORKERS_DEFAULT;
         if taken.is_some() {
             core.enable_durable();
@@ -397,6 +421,17 @@ impl Server {
         let mut links = self.link.further_ways(lanes - 1);
         links.insert(0, self.link);
         let shared = state::Shared::new(self.world, links, core, exports, workers);
+        let exported = Exported {
+            world: Arc::clone(&shared.world),
+            id: identity.id,
+            incarnation: identity.incarnation,
+            urls: if self.advertised.is_empty() { urls.clone() } else { self.advertised },
+            traits: self.traits,
+            interfaces,
+            vitals: Vitals::of_server(&shared, wellbeing),
+            polled: self.polled,
+            drainer: Drainer::default(),
+        };
         Ok(running::Started::new(shared, exported, urls, self.registering))
     }
 }

@@ -35,8 +35,8 @@ pub use orphan::{Alive, Answer, Extend, Owner};
 pub use path::{Probe, Probed};
 pub use probe::{Ack, Ping, Unseen, Working};
 pub use request::{
-    Extension, Extensions, REFUSE_DETAIL_BYTES_MAX, Refuse, RefuseReason, Reply, ReplyStatus,
-    Request,
+    EXTENSION_OPTIONAL_MASK, Extension, Extensions, REFUSE_DETAIL_BYTES_MAX, Refuse, RefuseReason,
+    Reply, ReplyStatus, Request,
 };
 pub use stop::{Cancel, NoSession, Seal, Sealed, SealedVerdict};
 pub use version::ForeignHello;

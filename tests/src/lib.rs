@@ -1,8 +1,9 @@
-//! What the tests of the whole share: simulated campaigns, planted bugs, processes of storms, stories, and transports. Start reading
+//! What the tests of the whole share: simulated campaigns, planted bugs, processes of storms, stories, a shop to look at, and transports. Start reading
 //! at [`campaign`].
 
 pub mod campaign;
 pub mod planted;
 pub mod processes;
 pub mod scenario;
+pub mod shop;
 pub mod transports;

@@ -21,6 +21,18 @@ fn thousands_of_bad_days_break_no_invariant() {
     }
 }
 
+/// Seeds of long campaigns in which something was broken once.
+#[test]
+fn the_bad_days_that_found_something_break_no_invariant() {
+    let stop = "a reply that waited for room was sent on and on";
+    let found = [(84_209, Knobs::default(), stop)];
+    for (seed, knobs, what) in &found {
+        let report = campaign::run(*seed, 0, *knobs);
+        let broken: Vec<String> = report.violations.iter().map(ToString::to_string).collect();
+        assert!(broken.is_empty(), "seed {seed}, {what}: {}", broken.join("\n  "));
+    }
+}
+
 #[test]
 fn hundreds_of_bad_days_over_streams_break_no_invariant() {
     for transport in [Transport::Tcp, Transport::Unix, Transport::Shm] {

@@ -26,6 +26,9 @@ trait Teller {
     /// Counts, and says it at length.
     #[rpc(timeout = "2s")]
     fn tell(&self, bytes: u32) -> Result<Vec<u8>, CallError>;
+    /// Gives the bytes back in the other order.
+    #[rpc(timeout = "60s")]
+    fn turn(&self, bytes: &[u8]) -> Result<Vec<u8>, CallError>;
     /// Counts, and takes its time.
     #[rpc(timeout = "20s")]
     fn dawdle(&self, millis: u64) -> Result<u64, CallError>;
@@ -45,6 +48,10 @@ impl Teller for Clerk {
 
     fn tell(&self, bytes: u32) -> Result<Vec<u8>, CallError> {
         self.count().map(|_| vec![7; usize::try_from(bytes).unwrap()])
+    }
+
+    fn turn(&self, bytes: &[u8]) -> Result<Vec<u8>, CallError> {
+        Ok(bytes.iter().rev().copied().collect())
     }
 
     fn dawdle(&self, millis: u64) -> Result<u64, CallError> {
@@ -140,6 +147,21 @@ fn many_callers_share_one_stream_and_nothing_is_sent_twice() {
         assert_eq!(running.counters().begun, CALLERS * (CALLS + 1) + 1_001, "{scheme}");
         let streams = running.streams();
         assert_eq!((streams.opened, streams.ended), (u64::from(scheme != "mem"), 0), "{scheme}");
+    }
+}
+
+#[test]
+fn large_messages_cross_every_transport_byte_for_byte() {
+    for scheme in SCHEMES {
+        let running = serve(&fresh(scheme), &Clerk::default());
+        let client = connect(&running.url());
+        for length in [1_200, 65_536, 1 << 20, 5 << 20] {
+            let bytes: Vec<u8> =
+                (0..length).map(|at: u32| (at.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+            let mut back = client.turn(&bytes).unwrap();
+            back.reverse();
+            assert!(back == bytes, "{scheme}: {length} bytes came back changed");
+        }
     }
 }
 

@@ -187,6 +187,7 @@ fn machines(times: u64) -> Result<()> {
             recorded: false,
             ack: None,
             opens_within: None,
+            extension_bytes: 0,
         };
         let arguments = client.take_buffer();
         client.start(now, spec, arguments);

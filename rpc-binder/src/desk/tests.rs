@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -50,6 +51,8 @@ struct Told {
     given: Given,
     /// Each permits one transaction, or has it fail.
     orders: mpsc::Receiver<Result<(), StoreError>>,
+    /// Whether it keeps when nobody asks it to.
+    heals: Arc<AtomicBool>,
 }
 
 impl std::fmt::Debug for Told {
@@ -60,6 +63,11 @@ impl std::fmt::Debug for Told {
 
 impl Store for Told {
     fn keep(&mut self, changes: &[Change<'_>]) -> Result<(), StoreError> {
+        if changes.is_empty() {
+            // Nobody asked: it is only tried.
+            let full = || StoreError::new(StoreErrorKind::DiskFull, "no room");
+            return if self.heals.load(Ordering::Relaxed) { Ok(()) } else { Err(full()) };
+        }
         let words = changes.iter().map(|change| match change {
             Change::Forget(_) => "forget".to_owned(),
             Change::Describe(..) => "describe".to_owned(),
@@ -76,15 +84,17 @@ struct Bench {
     desk: Arc<Desk>,
     given: Given,
     orders: mpsc::Sender<Result<(), StoreError>>,
+    heals: Arc<AtomicBool>,
 }
 
 fn bench(limits: Limits) -> Bench {
     let given = Given::default();
     let (orders, told) = mpsc::channel();
-    let store = Told { given: Arc::clone(&given), orders: told };
+    let heals = Arc::new(AtomicBool::new(true));
+    let store = Told { given: Arc::clone(&given), orders: told, heals: Arc::clone(&heals) };
     let world = rpc_runtime::scheme::open("udp://127.0.0.1:0").unwrap().0;
     let desk = Desk::open(&world, limits, Some((Box::new(store), Found::default())));
-    Bench { desk: Arc::new(desk), given, orders }
+    Bench { desk: Arc::new(desk), given, orders, heals }
 }
 
 fn registration(server: u64) -> Registration {
@@ -177,6 +187,22 @@ fn what_the_store_refuses_did_not_happen_and_can_be_asked_for_again() {
     bench.orders.send(Ok(())).unwrap();
     bench.ask(register(1)).join().unwrap().unwrap();
     assert_eq!(bench.found(), [1]);
+}
+
+#[test]
+fn a_store_that_fails_is_in_trouble_until_it_keeps_again_though_nobody_asks_it() {
+    let bench = bench(Limits::default());
+    assert_eq!(bench.desk.trouble(), None);
+    bench.heals.store(false, Ordering::Relaxed);
+    bench.orders.send(Err(StoreError::new(StoreErrorKind::DiskFull, "no room"))).unwrap();
+    bench.ask(register(1)).join().unwrap().unwrap_err();
+    assert!(bench.desk.trouble().unwrap().contains("no room"));
+    bench.heals.store(true, Ordering::Relaxed);
+    while bench.desk.trouble().is_some() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    bench.desk.end();
+    assert!(bench.desk.trouble().unwrap().contains("about to end"));
 }
 
 #[test]
@@ -277,4 +303,21 @@ fn a_restarted_binder_knows_who_was_registered_and_gives_each_a_whole_lease() {
     assert!(matches!(gone, rpc_runtime::Error::App(BinderError::UnknownRegistration)));
     // The interface is known: nobody need describe it again.
     assert!(block_on(second.register(&registration(3), None)).is_ok());
+}
+
+#[test]
+fn a_store_that_was_wiped_begins_another_history() {
+    let world = rpc_runtime::scheme::open("udp://127.0.0.1:0").unwrap().0;
+    let first_of = || {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, found) = Embedded::open(folder.path()).unwrap();
+        assert_eq!(found.life, 1);
+        let desk = Desk::open(&world, Limits::default(), Some((Box::new(store), found)));
+        desk.with(|_, registry| registry.revision())
+    };
+    // Of 20 that begin at one of 16 million places hardly two are the same.
+    let begun: BTreeSet<_> = std::iter::repeat_with(first_of).take(20).collect();
+    assert!(begun.len() >= 19, "{begun:?}");
+    let second = u64::from(2_u32) << 32;
+    assert!(begun.iter().all(|revision| revision.0 < second), "later lives come later");
 }

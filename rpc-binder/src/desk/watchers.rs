@@ -6,21 +6,36 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use rpc_runtime::address::Host;
 use rpc_runtime::binder::{BinderError, Limit, Revision};
 use rpc_runtime::time::Instant;
 
+use super::shares::{Shares, asking_host};
 use super::{Shared, ended};
 
 /// Those that may wait at a time.
 const WATCHERS_MAX: usize = 32_768;
 
 /// All that wait. Each is called once, and waits anew if it still wants to.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Watchers {
     by_name: BTreeMap<String, BTreeMap<u64, Waker>>,
     ends: BTreeSet<(Instant, u64)>,
     names: BTreeMap<u64, String>,
     last: u64,
+    shares: Shares,
+}
+
+impl Default for Watchers {
+    fn default() -> Self {
+        Self {
+            by_name: BTreeMap::new(),
+            ends: BTreeSet::new(),
+            names: BTreeMap::new(),
+            last: 0,
+            shares: Shares::new(WATCHERS_MAX, Limit::Watchers, Limit::WatchersOfHost),
+        }
+    }
 }
 
 impl Watchers {
@@ -53,11 +68,8 @@ impl Watchers {
         self.ends.first().map(|(end, _)| *end)
     }
 
-    fn add(&mut self, name: &str, until: Instant) -> Result<u64, BinderError> {
-        if self.names.len() >= WATCHERS_MAX {
-            let max = u32::try_from(WATCHERS_MAX).unwrap_or(u32::MAX);
-            return Err(BinderError::Limit { of: Limit::Watchers, max });
-        }
+    fn add(&mut self, name: &str, until: Instant, host: Option<Host>) -> Result<u64, BinderError> {
+        self.shares.take(host)?;
         self.last += 1;
         self.names.insert(self.last, name.to_owned());
         self.ends.insert((until, self.last));
@@ -72,9 +84,10 @@ impl Watchers {
         }
     }
 
-    fn remove(&mut self, number: u64, until: Instant) {
+    fn remove(&mut self, number: u64, until: Instant, host: Option<Host>) {
         self.ends.remove(&(until, number));
         let Some(name) = self.names.remove(&number) else { return };
+        self.shares.give_back(host);
         if let Some(waiting) = self.by_name.get_mut(&name) {
             waiting.remove(&number);
             if waiting.is_empty() {
@@ -91,17 +104,14 @@ pub struct Watching {
     name: String,
     known: Revision,
     until: Instant,
+    /// Who waits.
+    host: Option<Host>,
     number: Option<u64>,
 }
 
 impl Watching {
-    pub(super) const fn new(
-        shared: Arc<Shared>,
-        name: String,
-        known: Revision,
-        until: Instant,
-    ) -> Self {
-        Self { shared, name, known, until, number: None }
+    pub(super) fn new(shared: Arc<Shared>, name: String, known: Revision, until: Instant) -> Self {
+        Self { shared, name, known, until, host: asking_host(), number: None }
     }
 }
 
@@ -120,7 +130,7 @@ impl Future for Watching {
         }
         let number = match self.number {
             Some(number) => number,
-            None => match inner.watchers.add(&self.name, self.until) {
+            None => match inner.watchers.add(&self.name, self.until, self.host) {
                 Ok(number) => number,
                 Err(refusal) => return Poll::Ready(Err(refusal)),
             },
@@ -139,7 +149,7 @@ impl Future for Watching {
 impl Drop for Watching {
     fn drop(&mut self) {
         if let Some(number) = self.number {
-            self.shared.lock().watchers.remove(number, self.until);
+            self.shared.lock().watchers.remove(number, self.until, self.host);
         }
     }
 }

@@ -8,10 +8,11 @@ use rpc_runtime::binder::model::{
     SIGNATURE_BYTES_MAX, check_name, cut,
 };
 use rpc_runtime::binder::{
-    BinderError, Limit, MethodDescription, Place, Registration, RegistrationId,
+    BinderError, Fit, Limit, MethodDescription, Place, Registration, RegistrationId,
 };
 use rpc_runtime::ids::ServerId;
 use rpc_runtime::interface::fingerprint_of;
+use rpc_runtime::shape::MethodSchema;
 use rpc_runtime::time::Instant;
 
 use super::offers::Offer;
@@ -66,6 +67,30 @@ impl Limits {
         }
         Ok(())
     }
+}
+
+/// Whether each method's description is that of its fingerprint, as far as that can be seen: who describes an
+/// interface first must not lie to those who call it by its description.
+///
+/// # Errors
+///
+/// [`BinderError::Malformed`].
+pub fn check_described(service: &str, methods: &[MethodDescription]) -> Result<(), BinderError> {
+    for method in methods {
+        let malformed = |flaw: &str| {
+            let reason = format!("{flaw} of {:?}", cut(&method.name, NAME_BYTES_MAX));
+            Err(BinderError::Malformed { reason })
+        };
+        if method.fit(service) == Fit::Not {
+            return malformed("the fingerprint is not that of name, semantics and form");
+        }
+        let names = method.parameters.len();
+        let form = MethodSchema::parse(&method.form).ok().filter(|form| form.output.is_some());
+        if names > 0 && form.is_some_and(|form| form.parameters.len() != names) {
+            return malformed("there are not as many names as parameters");
+        }
+    }
+    Ok(())
 }
 
 impl Registry {

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use rpc_runtime::binder::compatibility::form;
+use rpc_runtime::binder::compatibility::Difference;
 use rpc_runtime::binder::{BinderError, MethodDescription, Place, Version};
 use rpc_runtime::ids::ServerId;
 
@@ -37,13 +37,12 @@ impl<'a> Candidate<'a> {
             match self.by_name.get(old.name.as_str()) {
                 Some(new) if new.fingerprint == old.fingerprint => {}
                 Some(new) => {
+                    let there = format!("in {}", beside());
+                    let difference = Difference::between(new, old).told("here", &there);
                     return Some(format!(
-                        "{name} {ours} has {:?} as {}, and {} as {}: keep the signature, or raise \
-                         the major version",
-                        old.name,
-                        form(new, old),
-                        beside(),
-                        form(old, new),
+                        "{:?} differs: {difference}: keep it as it is there, or raise the major \
+                         version",
+                        old.name
                     ));
                 }
                 None if *ours >= theirs => {

@@ -228,6 +228,7 @@ impl Registry {
             self.looks.remove(&(old, id));
             self.look_again(next, id);
             self.touch(place.name);
+            self.forget_poll(id);
         }
         if let Some(Described { fingerprint, methods, .. }) = plan.interface {
             self.interfaces.add(fingerprint, &methods);
@@ -235,7 +236,8 @@ impl Registry {
         let (id, kept) = plan.begins?;
         let secret = kept.secret;
         self.insert(now, id, kept);
-        Some(Lease { id, secret, lease_ms: millis(self.limits.lease) })
+        let is_asked_to_drain = self.records.get(&id).is_some_and(|same| same.is_asked_to_drain);
+        Some(Lease { id, secret, lease_ms: millis(self.limits.lease), is_asked_to_drain })
     }
 
     /// Takes in what a store has kept over the binder's former lives. Every registration has one whole

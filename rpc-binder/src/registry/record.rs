@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use rpc_runtime::binder::{Entry, EntryState, Place, Registration, Secret};
+use rpc_runtime::binder::{Entry, EntryState, Health, Place, Registration, Report, Secret};
 use rpc_runtime::time::{Duration, Instant};
+
+use super::polls::Poll;
 
 /// When it is looked again for a registration whose end may not have been kept.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -27,6 +29,16 @@ pub(super) struct Record {
     /// Under which time it stands among the looks.
     pub(super) look: Instant,
     pub(super) is_draining: bool,
+    /// Whether its server is to be told that it shall drain.
+    pub(super) is_asked_to_drain: bool,
+    /// What its server said when it renewed last.
+    pub(super) report: Option<Box<Report>>,
+    /// When that was.
+    pub(super) reported_at: Instant,
+    /// When it renewed before that, and how many calls there had been.
+    before: Option<(Instant, u64)>,
+    /// If its server is asked how it is.
+    pub(super) poll: Option<Poll>,
     /// Whether the store is being told that it ends because its lease is over.
     pub(super) is_ending: bool,
     /// Whether the store has forgotten it: it is only shown.
@@ -40,9 +52,29 @@ impl Record {
             lease_end,
             look: lease_end,
             is_draining: false,
+            is_asked_to_drain: false,
+            report: None,
+            reported_at: lease_end,
+            before: None,
+            poll: None,
             is_ending: false,
             is_gone: false,
         }
+    }
+
+    /// Takes in what its server says.
+    pub(super) fn note(&mut self, now: Instant, report: Report) {
+        self.before = self.report.as_ref().map(|last| (self.reported_at, last.figures.calls));
+        self.reported_at = now;
+        self.report = Some(Box::new(report));
+    }
+
+    /// How many calls there were between the last two reports, and how long that was.
+    pub(super) fn lately(&self) -> (u64, Duration) {
+        let (Some(report), Some((at, calls))) = (&self.report, self.before) else {
+            return (0, Duration::ZERO);
+        };
+        (report.figures.calls.saturating_sub(calls), self.reported_at.since(at))
     }
 
     /// Whether `again` comes from the process whose registration this is.
@@ -74,6 +106,10 @@ impl Record {
             EntryState::Expired
         } else if self.is_draining {
             EntryState::Draining
+        } else if self.report.as_ref().is_some_and(|report| report.health == Health::NotServing) {
+            EntryState::NotServing
+        } else if self.poll.as_ref().is_some_and(Poll::is_silent) {
+            EntryState::Silent
         } else {
             EntryState::Live
         }

@@ -13,6 +13,7 @@ use super::*;
 mod history;
 mod interfaces;
 mod limits;
+mod polls;
 mod takeover;
 
 /// Counts up from the seed: distinct, and the same in every run.

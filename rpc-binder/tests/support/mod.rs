@@ -56,12 +56,17 @@ impl Daemon {
 
     /// One whose registrations last in that folder.
     pub(crate) fn start_in(store: &Path, listen: &str, lease: &str) -> Self {
-        let mut child = command(&["serve", "--listen", listen, "--lease", lease, "--json"])
+        let child = command(&["serve", "--listen", listen, "--lease", lease, "--json"])
             .arg("--store")
             .arg(store)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        Self::of(child)
+    }
+
+    /// One that was started with `--json` and its stdout at hand.
+    pub(crate) fn of(mut child: Child) -> Self {
         let mut out = BufReader::new(child.stdout.take().unwrap());
         let mut line = String::new();
         out.read_line(&mut line).unwrap();
@@ -92,7 +97,13 @@ pub(crate) fn lasting_place(port: u16) -> String {
 
 pub(crate) fn command(words: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rpc-binder"));
-    command.args(words).env_remove("RPC_BINDER").env_remove("RPC_BINDER_STORE");
+    command
+        .args(words)
+        .env_remove("RPC_BINDER")
+        .env_remove("RPC_BINDER_STORE")
+        .env_remove("RPC_BINDER_KEY")
+        .env_remove("RPC_BINDER_ACCESS")
+        .env_remove("RPC_BINDER_HTTP");
     command
 }
 

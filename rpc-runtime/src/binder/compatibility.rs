@@ -2,16 +2,13 @@
 //!
 //! Finds the first difference and says it in words. Does not know who asks or what is registered.
 
-use super::model::{MethodDescription, cut};
+mod text;
+mod difference;
+
+use super::model::MethodDescription;
 use super::version::Version;
 
-/// Longest part of a signature that a message shows, in bytes.
-const SIGNATURE_SHOWN_BYTES_MAX: usize = 80;
-
-/// Longest part of a form that a message shows, in bytes, and how much of it lies before the
-/// difference.
-const FORM_SHOWN_BYTES_MAX: usize = 60;
-const FORM_BEFORE_BYTES: usize = 20;
+pub use difference::Difference;
 
 /// The first thing that the client's interface has and the server's lacks, if there is any.
 pub(super) fn first_difference(
@@ -22,47 +19,18 @@ pub(super) fn first_difference(
     client.iter().find_map(|wanted| {
         match server.iter().find(|offered| offered.name == wanted.name) {
             Some(offered) if offered.fingerprint == wanted.fingerprint => None,
-            Some(offered) => Some(format!(
-                "{name} {theirs} has {:?} as {}, and this client ({name} {ours}) as {}",
-                wanted.name,
-                form(offered, wanted),
-                form(wanted, offered),
-            )),
+            Some(offered) => {
+                let here = format!("in this client ({name} {ours})");
+                let there = format!("in {name} {theirs}");
+                let difference = Difference::between(wanted, offered).told(&here, &there);
+                Some(format!("{:?} differs: {difference}", wanted.name))
+            }
             None => Some(format!(
                 "{name} {theirs} lacks the method {:?} of this client ({name} {ours})",
                 wanted.name
             )),
         }
     })
-}
-
-/// What `method` looks like where it differs from `other`.
-#[must_use]
-pub fn form(method: &MethodDescription, other: &MethodDescription) -> String {
-    let signature = cut(&method.signature, SIGNATURE_SHOWN_BYTES_MAX);
-    if method.semantics != other.semantics {
-        return format!("{} {signature}", method.semantics);
-    }
-    if method.signature != other.signature {
-        return signature.to_owned();
-    }
-    // The words are the same: a type inside has another shape.
-    let part = part(&method.form, &other.form);
-    part.unwrap_or_else(|| format!("{signature} of shape {}", method.fingerprint))
-}
-
-/// Where `form` begins to differ from `other`, with a little of what stands before.
-fn part(form: &str, other: &str) -> Option<String> {
-    let same = form.bytes().zip(other.bytes()).take_while(|(one, two)| one == two).count();
-    if same == form.len().min(other.len()) {
-        return None; // one is the beginning of the other: what differs was cut off
-    }
-    let begins =
-        (0..=same.saturating_sub(FORM_BEFORE_BYTES)).rev().find(|&at| form.is_char_boundary(at))?;
-    let shown = cut(&form[begins..], FORM_SHOWN_BYTES_MAX);
-    let before = if begins == 0 { "" } else { "…" };
-    let after = if begins + shown.len() == form.len() { "" } else { "…" };
-    Some(format!("{before}{shown}{after}"))
 }
 
 #[cfg(test)]
@@ -104,7 +72,7 @@ mod tests {
         );
         assert_eq!(
             difference(std::slice::from_ref(&a), &[method("a", "(u32)->u64", 9)]).unwrap(),
-            "bank 1.0 has \"a\" as (u32)->u64, and this client (bank 1.1) as (str)->u64"
+            "\"a\" differs: the form is (str)->u64 in this client (bank 1.1) and (u32)->u64 in bank 1.0"
         );
         let again = MethodDescription {
             semantics: Semantics::AtLeastOnce,
@@ -113,13 +81,13 @@ mod tests {
         };
         assert_eq!(
             difference(std::slice::from_ref(&a), &[again]).unwrap(),
-            "bank 1.0 has \"a\" as at_least_once (str)->u64, and this client (bank 1.1) as \
-             at_most_once (str)->u64"
+            "\"a\" differs: the semantics is at_most_once in this client (bank 1.1) and \
+             at_least_once in bank 1.0"
         );
         assert_eq!(
             difference(&[a], &[method("a", "(str)->u64", 9)]).unwrap(),
-            "bank 1.0 has \"a\" as (str)->u64 of shape 0000000000000009, and this client \
-             (bank 1.1) as (str)->u64 of shape 0000000000000001"
+            "\"a\" differs: the form is (str)->u64 of shape 0000000000000001 in this client \
+             (bank 1.1) and (str)->u64 of shape 0000000000000009 in bank 1.0"
         );
     }
 
@@ -135,8 +103,8 @@ mod tests {
             with("({customer:str,items:[{name:str,price:u64}],paid:<Cash|Card(str)>})->()!<>", 2);
         assert_eq!(
             difference(&[new], &[old]).unwrap(),
-            "bank 1.0 has \"a\" as …s:[{name:str,price:u32}],paid:<Cash|Card(str)>})->()!<>, and \
-             this client (bank 1.1) as …s:[{name:str,price:u64}],paid:<Cash|Card(str)>})->()!<>"
+            "\"a\" differs: parameter 1.items[].price is u64 in this client (bank 1.1) and u32 in \
+             bank 1.0"
         );
     }
 }

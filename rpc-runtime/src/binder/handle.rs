@@ -8,12 +8,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cache::{Cache, Flaw, Found};
+use super::key::Key;
 use super::model::{BinderError, Entries, Entry, MethodDescription, Place};
+use super::report::{CALLEES_MAX, Callee};
 use super::service::{Directory as _, DirectoryClient};
 use super::version::VersionRequirement;
 use super::watch::Followed;
 use crate::address::Address;
-use crate::client::{Balance, Channel, Options};
+use crate::client::{Balance, Channel, Ends, Options};
 use crate::driver::World;
 use crate::error::{CallError, Error, ErrorKind, Execution, Result};
 use crate::ids::{Incarnation, ServerId};
@@ -28,6 +30,8 @@ const ENTRIES_MAX: usize = 16_384;
 const METHODS_MAX: usize = 4_096;
 /// Most verdicts on pairs of interfaces that are remembered.
 const VERDICTS_MAX: usize = 256;
+/// Most services of which it is counted how calls to them ended.
+const SERVICES_COUNTED_MAX: usize = 256;
 
 /// Where servers register and clients find them.
 ///
@@ -54,6 +58,7 @@ pub struct Binder {
     claim: Option<u64>,
     balance: Balance,
     zone: Option<Arc<str>>,
+    key: Option<Key>,
 }
 
 struct Shared {
@@ -65,6 +70,8 @@ struct Shared {
     directory: DirectoryClient,
     memory: Mutex<Memory>,
     followed: Mutex<Followed>,
+    /// How the calls at each imported service ended.
+    ends: Mutex<BTreeMap<String, Arc<Ends>>>,
 }
 
 #[derive(Debug, Default)]
@@ -113,9 +120,16 @@ impl Binder {
             directory: DirectoryClient::on(&channel),
             memory: Mutex::new(Memory::default()),
             followed: Mutex::new(Followed::default()),
+            ends: Mutex::default(),
         };
-        let (balance, zone) = (Balance::default(), None);
-        Ok(Self { shared: Arc::new(shared), patience: PATIENCE, claim: None, balance, zone })
+        Ok(Self {
+            shared: Arc::new(shared),
+            patience: PATIENCE,
+            claim: None,
+            balance: Balance::default(),
+            zone: None,
+            key: None,
+        })
     }
 
     /// The same binder, asked for at most `patience` (2 s by default) before it counts as away.
@@ -134,6 +148,26 @@ impl Binder {
     pub const fn claim(mut self, claim: u64) -> Self {
         self.claim = Some(claim);
         self
+    }
+
+    /// The same binder, to which servers prove this key if its access rules want one: only whoever has it may
+    /// register under some names, or have their servers drain. Without one the file is asked that the
+    /// environment names by `RPC_BINDER_KEY`.
+    ///
+    /// ```no_run
+    /// use rpc_runtime::binder::{Binder, Key};
+    ///
+    /// let binder = Binder::at("udp://127.0.0.1:7000")?.key(Key::from_file("bank.key")?);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn key(mut self, key: Key) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    pub(super) const fn own_key(&self) -> Option<&Key> {
+        self.key.as_ref()
     }
 
     /// The same binder, to whose servers calls are spread so: what is imported by this handle goes to all
@@ -256,6 +290,48 @@ impl Binder {
         }
     }
 
+    /// How the calls went that were made at services of this binder, imported by this handle or a clone:
+    /// the most called first, at most [`CALLEES_MAX`]. Servers that are registered by it report the same.
+    /// A call counts when somebody learns how it ended.
+    #[must_use]
+    pub fn callees(&self) -> Vec<Callee> {
+        let mut callees = self.all_callees();
+        callees.sort_by_key(|callee| std::cmp::Reverse(callee.calls())); // else by name
+        callees.truncate(CALLEES_MAX);
+        callees
+    }
+
+    /// All of them, by name.
+    pub(crate) fn all_callees(&self) -> Vec<Callee> {
+        let callee = |(name, ends): (&String, &Arc<Ends>)| {
+            let counts = ends.counts();
+            (counts.all() > 0).then(|| Callee {
+                name: name.clone(),
+                returned: counts.returned,
+                not_executed: counts.not_executed,
+                executed: counts.executed,
+                unknown: counts.unknown,
+            })
+        };
+        self.ends().iter().filter_map(callee).collect()
+    }
+
+    /// Where it is counted how the calls at a service end.
+    pub(super) fn ends_of(&self, name: &str) -> Option<Arc<Ends>> {
+        let mut ends = self.ends();
+        if let Some(known) = ends.get(name) {
+            return Some(Arc::clone(known));
+        }
+        if ends.len() >= SERVICES_COUNTED_MAX {
+            return None;
+        }
+        Some(Arc::clone(ends.entry(name.to_owned()).or_default()))
+    }
+
+    fn ends(&self) -> MutexGuard<'_, BTreeMap<String, Arc<Ends>>> {
+        self.shared.ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn world(&self) -> &Arc<dyn World> {
         &self.shared.world
     }
@@ -317,7 +393,7 @@ impl Binder {
     }
 
     /// The binder's stub, whose calls end at `until`: one question may take several of them.
-    fn directory_until(&self, until: Instant) -> DirectoryClient {
+    pub(super) fn directory_until(&self, until: Instant) -> DirectoryClient {
         self.directory(self.world().now().until(until))
     }
 

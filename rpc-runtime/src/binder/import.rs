@@ -15,7 +15,9 @@ use super::registration::{describe, version};
 use super::url::BinderUrl;
 use super::version::VersionRequirement;
 use super::watch;
-use crate::client::{Balance, Channel, Finder, Loss, Member, Route, Whereabouts, left_for_nested};
+use crate::client::{
+    Balance, Channel, Ends, Finder, Following, Loss, Member, Route, Whereabouts, left_for_nested,
+};
 use crate::context::{self, CallContext};
 use crate::error::{CallError, CallReport, Error, ErrorKind, Evidence, Execution};
 use crate::interface::Interface;
@@ -166,10 +168,13 @@ impl Finder for Wish {
         self.binder.own_balance()
     }
 
-    fn follow(&self, route: &Arc<Route>) {
-        if self.balance() != Balance::Sticky {
-            watch::follow(self, route);
-        }
+    fn ends(&self) -> Option<Arc<Ends>> {
+        self.binder.ends_of(&self.name)
+    }
+
+    fn follow(&self, route: &Arc<Route>) -> Option<Box<dyn Following>> {
+        let is_spread = self.balance() != Balance::Sticky;
+        is_spread.then(|| watch::follow(self, route) as Box<dyn Following>)
     }
 }
 

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::version::{Version, VersionRequirement};
 use crate::ids::{Incarnation, MethodFingerprint, ServerId};
+use crate::interface::method_fingerprint_of;
 use crate::semantics::Semantics;
 pub use crate::server::Traits;
 use crate::time::Duration;
@@ -94,13 +95,6 @@ impl fmt::Display for Revision {
     }
 }
 
-/// What a server says of itself each time that it renews.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Report {
-    /// It ends what it has begun, and begins nothing more: clients go elsewhere.
-    pub is_draining: bool,
-}
-
 /// What a server says about one of its services.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Registration {
@@ -144,7 +138,36 @@ pub struct MethodDescription {
     pub is_exterminated: bool,
 }
 
+/// Whether a description is that of the fingerprint which comes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fit {
+    /// It is: whoever wrote it cannot have lied about name, semantics and types.
+    Proved,
+    /// That cannot be seen, because something may have been cut off.
+    Cut,
+    /// It is that of something else.
+    Not,
+}
+
 impl MethodDescription {
+    /// Whether name, semantics and form, in the interface of `service`, are those that the fingerprint covers. The
+    /// names of parameters are never covered, nor is the signature where the form says all.
+    #[must_use]
+    pub fn fit(&self, service: &str) -> Fit {
+        let form = (self.form.as_str(), self.signature.as_str());
+        let computed = method_fingerprint_of((service, &self.name), self.semantics, form);
+        if computed == self.fingerprint {
+            Fit::Proved
+        } else if is_cut(&self.form, FORM_BYTES_MAX)
+            || is_cut(&self.form, FORM_BYTES_SHORT)
+            || is_cut(&self.signature, SIGNATURE_BYTES_MAX)
+        {
+            Fit::Cut
+        } else {
+            Fit::Not
+        }
+    }
+
     /// Upper bound of its marshalled size, in bytes.
     #[must_use]
     pub fn page_bytes(&self) -> usize {
@@ -162,6 +185,8 @@ pub struct Lease {
     pub secret: Secret,
     /// How long the binder believes it without a renewal, in ms.
     pub lease_ms: u32,
+    /// Whether somebody has asked the binder to have the server drain.
+    pub is_asked_to_drain: bool,
 }
 
 impl Lease {
@@ -220,6 +245,10 @@ pub enum EntryState {
     Draining,
     /// No more: it did not renew its lease. Shown for a while, so that people see what is missing.
     Expired,
+    /// Not now: it says that it cannot do what it promises.
+    NotServing,
+    /// Not now: it wanted to be asked how it is, and does not answer.
+    Silent,
 }
 
 impl EntryState {
@@ -230,6 +259,17 @@ impl EntryState {
             Self::Live => "live",
             Self::Draining => "draining",
             Self::Expired => "expired",
+            Self::NotServing => "not serving",
+            Self::Silent => "silent",
+        }
+    }
+
+    /// As [`EntryState::word`], in one word: for machines.
+    #[must_use]
+    pub const fn key(self) -> &'static str {
+        match self {
+            Self::NotServing => "not_serving",
+            Self::Live | Self::Draining | Self::Expired | Self::Silent => self.word(),
         }
     }
 }
@@ -286,6 +326,10 @@ pub enum Limit {
     Registrations,
     /// Registrations of one server.
     RegistrationsOfServer,
+    /// Clients of one host that wait for changes, beside those of others.
+    WatchersOfHost,
+    /// Requests of one host that wait for the binder's disk, beside those of others.
+    RequestsOfHost,
 }
 
 impl fmt::Display for Limit {
@@ -300,6 +344,8 @@ impl fmt::Display for Limit {
             Self::Requests => "requests that wait for this binder's disk",
             Self::Registrations => "registrations at this binder",
             Self::RegistrationsOfServer => "registrations of one server",
+            Self::WatchersOfHost => "clients of one host that wait for changes at this binder",
+            Self::RequestsOfHost => "requests of one host that wait for this binder's disk",
         })
     }
 }
@@ -348,6 +394,20 @@ pub enum BinderError {
         /// How long that one is believed in unless it renews, in ms.
         left_ms: u32,
     },
+    /// No server of that id is registered, under that name if one was given.
+    UnknownServer,
+    /// The access rules say no.
+    NotAllowed {
+        /// Who may, and what is wrong with who asked.
+        reason: String,
+    },
+    /// The access rules want a proof: ask again with one over this nonce.
+    ProofWanted {
+        /// What the proof must cover, which is of use for some seconds.
+        nonce: u128,
+        /// Who may.
+        reason: String,
+    },
 }
 
 impl fmt::Display for BinderError {
@@ -372,11 +432,19 @@ impl fmt::Display for BinderError {
             Self::FormerLife { left_ms } => {
                 write!(f, "an earlier life of this server is registered for another {left_ms} ms")
             }
+            Self::UnknownServer => f.write_str("no such server is registered here"),
+            Self::NotAllowed { reason } => f.write_str(reason),
+            Self::ProofWanted { reason, .. } => write!(f, "{reason}; no proof of a key did"),
         }
     }
 }
 
 impl std::error::Error for BinderError {}
+
+/// Whether `text` may be what [`cut`] left of a longer one: it ends at most a character before the limit.
+fn is_cut(text: &str, bytes_max: usize) -> bool {
+    (bytes_max - 3..=bytes_max).contains(&text.len())
+}
 
 /// Cuts `text` to at most `bytes_max` bytes, at a character.
 #[must_use]

@@ -8,9 +8,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::handle::Binder;
-use super::model::{
-    self, BinderError, DESCRIPTION_BYTES_MAX, MethodDescription, Registration, Report,
-};
+use super::key::Proof;
+use super::model::{self, BinderError, DESCRIPTION_BYTES_MAX, MethodDescription, Registration};
+use super::report::{POLL_MIN, Report};
 use super::service::Directory as _;
 use super::version::Version;
 use crate::driver::Gate;
@@ -21,6 +21,8 @@ use crate::time::Duration;
 
 /// Shortest pause between two attempts, whatever lease the binder gives.
 const PAUSE_MIN: Duration = Duration::from_millis(50);
+/// How long a server that a binder asks to drain waits for the calls that it has accepted.
+const ASKED_DRAIN: Duration = Duration::from_secs(30);
 /// How long a server waits at most for the lease of its earlier life to end, whatever it is told.
 const FORMER_LEASE_MAX: Duration = Duration::from_secs(60);
 /// How long a server that ends waits for the binder.
@@ -44,6 +46,9 @@ impl Registrar for Binder {
             })?;
             keeper.book().leases.push(lease);
         }
+        if exported.polled.is_some() {
+            keeper.tell(); // a registration does not say how often
+        }
         let renewing = Arc::clone(&keeper);
         let started = exported.world.spawn("rpc-renew", Box::new(move || renewing.run()));
         started.map_err(|error| {
@@ -65,6 +70,10 @@ impl Lease for Kept {
 
     fn drain(&self) {
         self.0.drain();
+    }
+
+    fn tell(&self) {
+        self.0.tell();
     }
 }
 
@@ -100,6 +109,12 @@ struct Book {
     leases: Vec<model::Lease>,
     is_ended: bool,
     is_draining: bool,
+    /// Whether a thread has it drain because the binder asked for that.
+    is_asked: bool,
+    /// Whether the binder does not know yet how the server is.
+    is_urgent: bool,
+    /// How many reports were made.
+    reports: u64,
     /// Why the last renewal failed, if it did.
     trouble: Option<String>,
 }
@@ -139,13 +154,17 @@ impl Keeper {
             traits: self.exported.traits.clone(),
             claim: self.claim,
         };
-        match directory.start().register(&registration, None).wait() {
+        let register = |proof: Option<&Proof>, methods| match proof {
+            None => directory.start().register(&registration, methods).wait(),
+            Some(proof) => directory.start().register_proven(&registration, methods, proof).wait(),
+        };
+        let ask = |proof: Option<&Proof>| match register(proof, None) {
             Err(Error::App(BinderError::UnknownInterface)) => {
-                let methods = Some(describe(interface));
-                directory.start().register(&registration, methods).wait()
+                register(proof, Some(describe(interface)))
             }
             other => other,
-        }
+        };
+        self.binder.with_proof(ask, |key, nonce| key.prove_registration(nonce, &registration))
     }
 
     /// The renewing thread's body.
@@ -154,10 +173,14 @@ impl Keeper {
         let mut due = world.now() + self.pause();
         loop {
             self.gate.wait(Some(due));
-            if self.book().is_ended {
-                return;
-            }
-            if world.now() >= due {
+            let is_urgent = {
+                let mut book = self.book();
+                if book.is_ended {
+                    return;
+                }
+                std::mem::take(&mut book.is_urgent)
+            };
+            if is_urgent || world.now() >= due {
                 self.renew_all();
                 due = world.now() + self.pause();
             }
@@ -185,6 +208,10 @@ impl Keeper {
                         return;
                     }
                     book.leases[index] = lease;
+                    drop(book);
+                    if lease.is_asked_to_drain {
+                        self.drain_itself();
+                    }
                 }
                 Err(error) => trouble = Some(error.to_string()),
             }
@@ -194,32 +221,70 @@ impl Keeper {
 
     fn renew(&self, index: usize, lease: &model::Lease) -> Result<model::Lease, BinderError> {
         let timeout = (lease.duration() / 3).min(self.binder.patience_max()).max(PAUSE_MIN);
-        let report = Report { is_draining: self.book().is_draining };
+        let report = self.report(index);
         let renewed = self.binder.directory(timeout).renew(lease.id, lease.secret, &report);
         match renewed {
             Err(Error::App(BinderError::UnknownRegistration | BinderError::WrongSecret)) => {
                 let lease = self.announce(self.exported.interfaces[index])?;
-                if report.is_draining {
-                    let directory = self.binder.directory(timeout);
-                    return directory.renew(lease.id, lease.secret, &report);
+                let report = self.report(index); // which a new registration knows nothing of
+                let renewed = self.binder.directory(timeout).renew(lease.id, lease.secret, &report);
+                if renewed.is_err() {
+                    self.book().is_urgent = true; // it is registered all the same
+                    self.gate.open();
                 }
-                Ok(lease)
+                Ok(renewed.unwrap_or(lease))
             }
             other => other,
         }
     }
 
-    /// Tells the binder that the server drains: by the next renewal too, should this be lost.
-    fn drain(&self) {
-        let leases = {
-            let mut book = self.book();
-            book.is_draining = true;
-            book.leases.clone()
+    /// Has the server drain as if its own process had asked. In a thread of its own: the lease goes on
+    /// until the last call has ended.
+    fn drain_itself(&self) {
+        if std::mem::replace(&mut self.book().is_asked, true) {
+            return;
+        }
+        let drainer = self.exported.drainer.clone();
+        let drain = move || {
+            let _drained = drainer.drain(ASKED_DRAIN); // nobody here is to hear what was left
         };
+        if self.exported.world.spawn("rpc-drain", Box::new(drain)).is_err() {
+            self.book().is_asked = false; // at the next renewal
+        }
+    }
+
+    /// How the server and one of its services are now.
+    fn report(&self, index: usize) -> Report {
+        let vitals = &self.exported.vitals;
+        let (figures, callees) = (vitals.figures(index), self.binder.callees());
+        let poll_ms = self.exported.polled.map_or(0, |interval| interval.max(POLL_MIN).as_millis());
+        let mut book = self.book();
+        book.reports += 1;
+        Report {
+            number: book.reports,
+            is_draining: book.is_draining,
+            health: vitals.health(index), // looked at after the number was taken
+            poll_ms: u32::try_from(poll_ms).unwrap_or(u32::MAX),
+            figures,
+            callees,
+        }
+    }
+
+    /// Tells the binder that the server drains.
+    fn drain(&self) {
+        self.book().is_draining = true;
+        self.tell();
+    }
+
+    /// Tells the binder how the server is: by a renewal soon, should this be lost.
+    fn tell(&self) {
+        let leases = self.book().leases.clone();
         let directory = self.binder.directory(FAREWELL);
-        for lease in leases {
-            let report = Report { is_draining: true };
-            if let Err(Error::Call(_)) = directory.renew(lease.id, lease.secret, &report) {
+        for (index, lease) in leases.into_iter().enumerate() {
+            let report = self.report(index);
+            if directory.renew(lease.id, lease.secret, &report).is_err() {
+                self.book().is_urgent = true;
+                self.gate.open();
                 return;
             }
         }

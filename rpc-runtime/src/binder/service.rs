@@ -3,12 +3,15 @@
 //! Lists come in pages. Every method can be repeated without harm, and all but the first say so.
 //! Implemented by the daemon.
 
+use super::key::Proof;
 use super::model::{
     BinderError, Entries, Lease, MethodDescription, Methods, Place, Registration, RegistrationId,
-    Report, Revision, Secret,
+    Revision, Secret,
 };
+use super::report::{Report, Reports};
 use super::version::VersionRequirement;
 use crate::error::{CallError, Result};
+use crate::ids::ServerId;
 use rpc_macros::service;
 
 /// A directory of servers: who offers what, where, and until when.
@@ -22,6 +25,16 @@ pub trait Directory {
         &self,
         registration: &Registration,
         methods: Option<Vec<MethodDescription>>,
+    ) -> Result<Lease, BinderError>;
+
+    /// As [`Directory::register`], by a server that proves a key: the binder's access rules may want it,
+    /// and give the nonce that the proof covers.
+    #[rpc(timeout = "5s")]
+    async fn register_proven(
+        &self,
+        registration: &Registration,
+        methods: Option<Vec<MethodDescription>>,
+        proof: &Proof,
     ) -> Result<Lease, BinderError>;
 
     /// Extends a registration's lease, and says how the server is.
@@ -60,6 +73,22 @@ pub trait Directory {
     /// All registrations, live or not, from behind `after` on.
     #[rpc(at_least_once, inline, timeout = "2s")]
     fn list(&self, after: Option<&Place>) -> std::result::Result<Entries, CallError>;
+
+    /// All registrations, live or not, and what their servers said when they renewed last; from behind
+    /// `after` on.
+    #[rpc(at_least_once, inline, timeout = "2s")]
+    fn reports(&self, after: Option<&Place>) -> std::result::Result<Reports, CallError>;
+
+    /// Has clients leave a server, and the server drain when it renews next; or, if `name` is given, has
+    /// clients of that service leave it, and no more. Says how many registrations that were. Nothing of it
+    /// outlasts the binder, but that the server drains once it knows.
+    #[rpc(at_least_once, inline, timeout = "2s")]
+    fn drain(
+        &self,
+        server: ServerId,
+        name: Option<&str>,
+        proof: Option<&Proof>,
+    ) -> Result<u32, BinderError>;
 
     /// The methods of the interface of that fingerprint, from index `from` on.
     #[rpc(at_least_once, inline, timeout = "2s")]

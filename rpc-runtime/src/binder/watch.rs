@@ -11,7 +11,8 @@ use super::handle::Binder;
 use super::import::Wish;
 use super::model::{Entry, Revision};
 use super::version::VersionRequirement;
-use crate::client::Route;
+use crate::client::{Following, Route};
+use crate::context::CallContext;
 use crate::error::Error;
 use crate::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::time::Duration;
 const PATIENCE_MS: u32 = 10_000;
 /// How long its answer may take beyond that.
 const MARGIN: Duration = Duration::from_secs(2);
+/// Longer than any call takes for which a context says nothing of time.
+const ASKING_MAX: Duration = Duration::from_secs(3_600);
 /// Pause between two answers: where many change, their news come together.
 const BETWEEN_NEWS: Duration = Duration::from_millis(50);
 /// First pause after a binder that did not answer, or has no room for one more that waits.
@@ -29,7 +32,17 @@ const PAUSE_MAX: Duration = Duration::from_millis(500);
 /// What is followed at one binder.
 #[derive(Debug, Default)]
 pub(super) struct Followed {
-    by_service: BTreeMap<(String, VersionRequirement), Vec<Follower>>,
+    by_service: BTreeMap<Service, Followers>,
+}
+
+/// A service, and the versions of it that will do.
+type Service = (String, VersionRequirement);
+
+/// Who follows a service, and what is waited for meanwhile.
+#[derive(Debug, Default)]
+struct Followers {
+    followers: Vec<Follower>,
+    asking: Option<CallContext>,
 }
 
 #[derive(Clone, Debug)]
@@ -42,14 +55,16 @@ impl Followed {
     /// Adds one that follows; says whether it is the first for its service.
     fn add(&mut self, follower: Follower) -> bool {
         let service = (follower.wish.name.clone(), follower.wish.requirement.clone());
-        let followers = self.by_service.entry(service).or_default();
+        let followers = &mut self.by_service.entry(service).or_default().followers;
         followers.push(follower);
         followers.len() == 1
     }
 
     /// Those that still follow; the service is followed no more if there are none.
-    fn of(&mut self, service: &(String, VersionRequirement)) -> Vec<Follower> {
-        let Some(followers) = self.by_service.get_mut(service) else { return Vec::new() };
+    fn of(&mut self, service: &Service) -> Vec<Follower> {
+        let Some(Followers { followers, .. }) = self.by_service.get_mut(service) else {
+            return Vec::new();
+        };
         followers.retain(|follower| follower.route.strong_count() > 0);
         if followers.is_empty() {
             self.by_service.remove(service);
@@ -57,10 +72,44 @@ impl Followed {
         }
         followers.clone()
     }
+
+    /// Takes note of what is waited for under a service; says whether anybody follows it still.
+    fn ask(&mut self, service: &Service, asking: Option<CallContext>) -> bool {
+        let Some(followers) = self.by_service.get_mut(service) else { return false };
+        followers.asking = asking;
+        followers.followers.iter().any(|follower| follower.route.strong_count() > 0)
+    }
+
+    /// What is to be called off because nobody follows a service any more.
+    fn unneeded(&mut self, service: &Service) -> Option<CallContext> {
+        let followers = self.by_service.get_mut(service)?;
+        let is_followed =
+            followers.followers.iter().any(|follower| follower.route.strong_count() > 0);
+        if is_followed { None } else { followers.asking.take() }
+    }
+}
+
+/// A route follows a service for as long as this lives.
+#[derive(Debug)]
+pub(super) struct Follows {
+    binder: Binder,
+    service: Service,
+}
+
+impl Following for Follows {}
+
+impl Drop for Follows {
+    /// The last one has the binder asked no longer: neither a thread nor a call waits for news for nobody.
+    fn drop(&mut self) {
+        let unneeded = self.binder.followed(|followed| followed.unneeded(&self.service));
+        if let Some(asking) = unneeded {
+            asking.cancel();
+        }
+    }
 }
 
 /// Has `route` know who fulfils `wish`, from now on and for as long as it is there.
-pub(super) fn follow(wish: &Wish, route: &Arc<Route>) {
+pub(super) fn follow(wish: &Wish, route: &Arc<Route>) -> Box<Follows> {
     let binder = wish.binder.clone();
     let follower = Follower { wish: wish.clone(), route: Arc::downgrade(route) };
     let service = (wish.name.clone(), wish.requirement.clone());
@@ -79,6 +128,7 @@ pub(super) fn follow(wish: &Wish, route: &Arc<Route>) {
             binder.followed(|followed| followed.by_service.remove(&service));
         }
     }
+    Box::new(Follows { binder, service })
 }
 
 impl Follower {
@@ -94,7 +144,7 @@ impl Follower {
 /// The thread that follows one service.
 struct Watch {
     binder: Binder,
-    service: (String, VersionRequirement),
+    service: Service,
     known: Revision,
 }
 
@@ -132,7 +182,17 @@ impl Watch {
         let (name, requirement) = &self.service;
         let patience = Duration::from_millis(u64::from(PATIENCE_MS));
         let directory = self.binder.directory(patience + MARGIN);
-        let asked = directory.start().watch(name, requirement, self.known, PATIENCE_MS).wait();
+        let world = self.binder.world();
+        let deadline = world.now() + ASKING_MAX;
+        let asking = CallContext::of_nobody(Arc::clone(world), deadline, self.binder.peer());
+        if !self.binder.followed(|followed| followed.ask(&self.service, Some(asking.clone()))) {
+            return Err(());
+        }
+        let asked = {
+            let _entered = asking.enter();
+            directory.start().watch(name, requirement, self.known, PATIENCE_MS).wait()
+        };
+        self.binder.followed(|followed| followed.ask(&self.service, None));
         let page = asked.map_err(|error| match error {
             Error::App(_) | Error::Call(_) => (),
         })?;

@@ -8,6 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
+use tracing::Span;
+
 use super::carry::{After, Again, Carried, Carry};
 use super::connection::Connection;
 use super::event;
@@ -66,8 +68,11 @@ impl Reader<Result<RawReply, CallError>, ()> {
 }
 
 impl<R, X> Reader<R, X> {
-    /// The end of a call that failed, told to whoever waits and to whoever keeps a log.
-    fn failed(&self, error: CallError) -> (R, Option<X>) {
+    /// The end of a call that failed, told to whoever waits and to whoever keeps a log or counts.
+    fn failed(&self, error: CallError, route: Option<&Route>) -> (R, Option<X>) {
+        if let Some(ends) = route.and_then(Route::ends) {
+            ends.failed(error.execution());
+        }
         event::call_failed(&error);
         ((self.fail)(error), None)
     }
@@ -81,13 +86,14 @@ impl<R, X> Reader<R, X> {
 pub struct Call<R, X = ()> {
     state: State,
     reader: Reader<R, X>,
+    span: Span,
     result: PhantomData<fn() -> (R, X)>,
 }
 
 enum State {
     Started(Started),
     Moving(Moving),
-    Failed(CallError),
+    Failed(CallError, Option<Arc<Route>>),
     Done,
 }
 
@@ -113,6 +119,7 @@ struct Moving {
     whereabouts: Arc<Whereabouts>,
     name: MethodName,
     parent: Parent,
+    route: Option<Arc<Route>>,
 }
 
 /// Who moves it.
@@ -170,8 +177,22 @@ impl Drop for Parent {
 }
 
 impl<R, X> Call<R, X> {
-    pub(super) fn failed(error: CallError, reader: Reader<R, X>) -> Self {
-        Self { state: State::Failed(error), reader, result: PhantomData }
+    pub(super) fn failed(
+        error: CallError,
+        reader: Reader<R, X>,
+        route: Option<Arc<Route>>,
+    ) -> Self {
+        Self::of(State::Failed(error, route), reader)
+    }
+
+    const fn of(state: State, reader: Reader<R, X>) -> Self {
+        Self { state, reader, span: Span::none(), result: PhantomData }
+    }
+
+    /// The same call, told to whoever listens as `span`.
+    pub(super) fn told_as(mut self, span: Span) -> Self {
+        self.span = span;
+        self
     }
 
     /// Makes a call at `connection`, or where the route leads if that is lost or left alone.
@@ -202,7 +223,7 @@ impl<R, X> Call<R, X> {
         }
         let error = kept.error(&connection).with_method(name.text());
         connection.recycle([kept.arguments]);
-        Self::failed(error, reader)
+        Self::failed(error, reader, again.route)
     }
 
     fn started(
@@ -227,8 +248,7 @@ impl<R, X> Call<R, X> {
         };
         let called_off = AtomicBool::new(false);
         let sequel = Sequel { name, parent, again, called_off };
-        let state = State::Started(Started { attempt, sequel });
-        Self { state, reader, result: PhantomData }
+        Self::of(State::Started(Started { attempt, sequel }), reader)
     }
 
     /// A call on a route whose server is lost: the next one is found by whoever waits.
@@ -240,10 +260,10 @@ impl<R, X> Call<R, X> {
     ) -> Self {
         let whereabouts = Arc::<Whereabouts>::default();
         let parent = Parent::enter_moving(parent, &whereabouts);
-        let world = carry.world();
+        let (world, (route, _)) = (carry.world(), carry.way());
         let stage = Stage::Caller(carry);
-        let state = State::Moving(Moving { stage, world, whereabouts, name, parent });
-        Self { state, reader, result: PhantomData }
+        let state = State::Moving(Moving { stage, world, whereabouts, name, parent, route });
+        Self::of(state, reader)
     }
 }
 
@@ -267,7 +287,7 @@ impl<R, X> Call<R, X> {
     pub fn id(&self) -> Option<CallId> {
         match &self.state {
             State::Started(started) => started.attempt.id(),
-            State::Failed(_) | State::Moving(_) | State::Done => None,
+            State::Failed(..) | State::Moving(_) | State::Done => None,
         }
     }
 
@@ -279,7 +299,7 @@ impl<R, X> Call<R, X> {
                 started.attempt.cancel();
             }
             State::Moving(moving) => moving.whereabouts.cancel(),
-            State::Failed(_) | State::Done => {}
+            State::Failed(..) | State::Done => {}
         }
     }
 
@@ -297,7 +317,7 @@ impl<R, X> Call<R, X> {
                     helped.hold(parent);
                 }
             }
-            State::Failed(_) | State::Done => {}
+            State::Failed(..) | State::Done => {}
         }
     }
 
@@ -322,18 +342,24 @@ impl<R, X> Call<R, X> {
 
     /// Waits for the end and takes it.
     fn finish(&mut self) -> (R, Option<X>) {
+        let span = std::mem::replace(&mut self.span, Span::none());
+        let _entered = span.enter();
         match std::mem::replace(&mut self.state, State::Done) {
             State::Started(started) => {
                 let Started { attempt, sequel } = started;
                 match sequel.next(attempt.wait()) {
-                    Next::End(connection, finished, name) => {
-                        conclude(&connection, finished, name, self.reader)
-                    }
-                    Next::Move(moving) => moving.finish(self.reader),
+                    Next::End(connection, finished, name, route) => conclude(
+                        &connection,
+                        finished,
+                        name,
+                        self.reader,
+                        (route.as_deref(), &span),
+                    ),
+                    Next::Move(moving) => moving.finish(self.reader, &span),
                 }
             }
-            State::Moving(moving) => moving.finish(self.reader),
-            State::Failed(error) => self.reader.failed(error),
+            State::Moving(moving) => moving.finish(self.reader, &span),
+            State::Failed(error, route) => self.reader.failed(error, route.as_deref()),
             State::Done => unreachable!("a handle is used up by what ends it"),
         }
     }
@@ -348,7 +374,7 @@ impl<R> Call<R> {
 
 /// What follows the end of a call on one connection.
 enum Next {
-    End(Arc<Connection>, Finished, MethodName),
+    End(Arc<Connection>, Finished, MethodName, Option<Arc<Route>>),
     Move(Moving),
 }
 
@@ -358,41 +384,41 @@ impl Sequel {
         let Self { name, parent, again, called_off } = self;
         if called_off.into_inner() {
             let (connection, finished) = end.join();
-            return Next::End(connection, finished, name);
+            return Next::End(connection, finished, name, again.route);
         }
         match again.after(end) {
             After::Again(carry) => {
                 let whereabouts = Arc::default();
                 let parent = parent.moved(&whereabouts);
-                let world = carry.world();
+                let (world, (route, _)) = (carry.world(), carry.way());
                 let stage = Stage::Caller(carry);
-                Next::Move(Moving { stage, world, whereabouts, name, parent })
+                Next::Move(Moving { stage, world, whereabouts, name, parent, route })
             }
-            After::End(connection, finished) => Next::End(connection, finished, name),
+            After::End(connection, finished, route) => Next::End(connection, finished, name, route),
         }
     }
 }
 
 impl Moving {
     /// Makes the call wherever the route leads, and waits for its end.
-    fn finish<R, X>(self, reader: Reader<R, X>) -> (R, Option<X>) {
-        let Self { stage, world, whereabouts, name, parent } = self;
+    fn finish<R, X>(self, reader: Reader<R, X>, span: &Span) -> (R, Option<X>) {
+        let Self { stage, world, whereabouts, name, parent, route } = self;
         let carried = match stage {
             Stage::Caller(carry) => carry.carry(&whereabouts),
             Stage::Helper(helped) => helped.wait(&world.gate()),
         };
         drop(parent);
-        arrive(carried, name, reader)
+        arrive(carried, name, reader, (route.as_deref(), span))
     }
 
     /// The thread that makes the call for somebody who does not block.
     fn helped(self) -> Self {
-        let Self { stage, world, whereabouts, name, parent } = self;
+        let Self { stage, world, whereabouts, name, parent, route } = self;
         let helped = match stage {
             Stage::Caller(carry) => Helped::start(carry, Arc::clone(&whereabouts)),
             Stage::Helper(helped) => helped,
         };
-        Self { stage: Stage::Helper(helped), world, whereabouts, name, parent }
+        Self { stage: Stage::Helper(helped), world, whereabouts, name, parent, route }
     }
 }
 
@@ -402,7 +428,10 @@ fn conclude<R, X>(
     mut finished: Finished,
     name: MethodName,
     reader: Reader<R, X>,
+    (route, span): (Option<&Route>, &Span),
 ) -> (R, Option<X>) {
+    event::call_had_place(span, finished.call);
+    let was_only_sent = matches!(finished.outcome, protocol::Outcome::Sent);
     let judged = judge(&mut finished, Some(name)).map(|body| {
         let read = (reader.read)(&body);
         probe::stamp(Mark::ReplyRead);
@@ -411,17 +440,30 @@ fn conclude<R, X>(
     });
     connection.recycle_end(finished);
     match judged {
-        Ok(Ok((returned, in_outs))) => (returned, Some(in_outs)),
-        Ok(Err(error)) => reader.failed(error),
-        Err(error) => reader.failed(connection.explain(error)),
+        Ok(Ok((returned, in_outs))) => {
+            let ends = route.and_then(Route::ends);
+            if let Some(ends) = ends.filter(|_| !was_only_sent) {
+                ends.returned();
+            }
+            (returned, Some(in_outs))
+        }
+        Ok(Err(error)) => reader.failed(error, route),
+        Err(error) => reader.failed(connection.explain(error), route),
     }
 }
 
 /// What the end of a call that moved means to the caller.
-fn arrive<R, X>(carried: Carried, name: MethodName, reader: Reader<R, X>) -> (R, Option<X>) {
+fn arrive<R, X>(
+    carried: Carried,
+    name: MethodName,
+    reader: Reader<R, X>,
+    (route, span): (Option<&Route>, &Span),
+) -> (R, Option<X>) {
     match carried {
-        Carried::Ended(connection, finished) => conclude(&connection, finished, name, reader),
-        Carried::Failed(error) => reader.failed(error.with_method(name.text())),
+        Carried::Ended(connection, finished) => {
+            conclude(&connection, finished, name, reader, (route, span))
+        }
+        Carried::Failed(error) => reader.failed(error.with_method(name.text()), route),
     }
 }
 
@@ -437,14 +479,17 @@ impl<R, X> Call<R, X> {
     /// Takes the end if it has come; else the newest waker is woken when it does.
     fn poll_finish(&mut self, context: &mut Context<'_>) -> Poll<(R, Option<X>)> {
         let reader = self.reader;
+        let span = self.span.clone();
+        let _entered = span.enter();
         if let State::Started(started) = &mut self.state {
             let Some(end) = started.attempt.poll(context.waker()) else { return Poll::Pending };
             let State::Started(started) = std::mem::replace(&mut self.state, State::Done) else {
                 unreachable!("it was started a moment ago")
             };
             match started.sequel.next(end) {
-                Next::End(connection, finished, name) => {
-                    return Poll::Ready(conclude(&connection, finished, name, reader));
+                Next::End(connection, finished, name, route) => {
+                    let told = (route.as_deref(), &span);
+                    return Poll::Ready(conclude(&connection, finished, name, reader, told));
                 }
                 Next::Move(moving) => self.state = State::Moving(moving),
             }
@@ -456,14 +501,17 @@ impl<R, X> Call<R, X> {
                     unreachable!("a helper was called a moment ago")
                 };
                 match helped.poll(context.waker().clone()) {
-                    Some(carried) => Poll::Ready(arrive(carried, moving.name, reader)),
+                    Some(carried) => {
+                        let told = (moving.route.as_deref(), &span);
+                        Poll::Ready(arrive(carried, moving.name, reader, told))
+                    }
                     None => {
                         self.state = State::Moving(moving);
                         Poll::Pending
                     }
                 }
             }
-            state @ (State::Started(_) | State::Failed(_) | State::Done) => {
+            state @ (State::Started(_) | State::Failed(..) | State::Done) => {
                 self.state = state;
                 Poll::Ready(self.finish())
             }
@@ -476,7 +524,7 @@ impl<R, X> Drop for Call<R, X> {
         match std::mem::replace(&mut self.state, State::Done) {
             State::Started(started) => started.attempt.abandon(),
             State::Moving(moving) => moving.whereabouts.cancel(),
-            State::Failed(_) | State::Done => {}
+            State::Failed(..) | State::Done => {}
         }
     }
 }

@@ -65,8 +65,8 @@ pub(super) struct Carry {
 /// What follows the end of a call on one connection.
 #[derive(Debug)]
 pub(super) enum After {
-    /// That was the end.
-    End(Arc<Connection>, Finished),
+    /// That was the end, of a call on this route.
+    End(Arc<Connection>, Finished, Option<Arc<Route>>),
     /// It is made again.
     Again(Box<Carry>),
 }
@@ -100,7 +100,7 @@ impl Again {
     pub(super) fn after(self, end: End) -> After {
         let Some(step) = self.step(&end.connection, &end.finished, 0) else {
             let (connection, finished) = end.join();
-            return After::End(connection, finished);
+            return After::End(connection, finished, self.route);
         };
         let mut carry = self.elsewhere(Arc::clone(&end.connection), Vec::new());
         carry.step = step;

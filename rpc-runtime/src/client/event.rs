@@ -1,16 +1,42 @@
-//! What a client tells `tracing`: an event for each failed call that somebody waits for.
+//! What a client tells `tracing`: a span for each call, and an event for each that fails and that somebody
+//! waits for.
 //!
-//! An event, and no span: calls of many simulated hosts share threads. Never what a call carries,
-//! hence no detail either, in which a handler's own words may stand. Nothing is told of a call that
-//! succeeds, so that it costs nothing.
+//! Never what a call carries, hence no detail either, in which a handler's own words may stand. Where
+//! nobody listens a span costs a look at one number. It is entered while its caller waits, and while a
+//! future of it is polled.
 
-use tracing::{Level, event};
+use tracing::field::{Empty, display};
+use tracing::{Level, Span, event, span};
 
+use super::marshalled::MethodName;
+use crate::context;
 use crate::error::{CallError, ErrorKind};
 use crate::ids::CallId;
+use crate::trace::TraceContext;
+
+/// A call begins.
+pub(super) fn call_begins(name: MethodName) -> Span {
+    span!(
+        target: "rpc_runtime::call",
+        Level::DEBUG,
+        "call",
+        method = name.text(),
+        call = Empty,
+        traceparent = context::trace().as_ref().map(TraceContext::traceparent),
+    )
+}
+
+/// It has ended, and this was its place, if it got one.
+pub(super) fn call_had_place(span: &Span, call: CallId) {
+    if !span.is_disabled() && call != CallId::UNSENT {
+        span.record("call", display(call));
+    }
+}
 
 /// A call failed, and its caller learns so now.
 pub(super) fn call_failed(error: &CallError) {
+    #[cfg(feature = "reactor")]
+    super::failures::note(error);
     macro_rules! tell {
         ($level:expr) => {{
             let evidence = error.evidence();

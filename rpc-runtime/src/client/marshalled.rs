@@ -8,6 +8,7 @@ use super::call::{Call, Reader};
 use super::carry::Again;
 use super::channel::Channel;
 use super::connection::Connection;
+use super::event;
 use super::options::TIMEOUT_DEFAULT;
 use crate::context::{self, CallContext};
 use crate::error::{CallError, ErrorKind, Execution};
@@ -16,10 +17,11 @@ use crate::interface::Interface;
 use crate::marshal::{self, Block, Marshal, Param};
 use crate::outcome::Outcome;
 use crate::probe::{self, Mark};
-use crate::protocol::limits::MESSAGE_BYTES_MAX;
+use crate::protocol::limits::{ARGUMENT_BYTES_MAX, MESSAGE_BYTES_MAX};
 use crate::protocol::{CallSpec, POOLED_BYTES_MAX};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
+use crate::trace::TraceContext;
 
 /// Room for lengths beside what they are of, in bytes.
 const LENGTHS_BYTES: usize = 16;
@@ -43,6 +45,8 @@ pub struct Marshalled<'c> {
     interface: &'static Interface,
     method: usize,
     buffer: Vec<u8>,
+    /// So many bytes at the buffer's front say in which trace the call is made.
+    extension_bytes: u16,
     arguments: u32,
     refused: Option<(u32, postcard::Error)>,
     /// Where the last argument begins.
@@ -54,10 +58,21 @@ pub struct Marshalled<'c> {
 impl<'c> Marshalled<'c> {
     pub(super) fn new(channel: &'c Channel, interface: &'static Interface, method: usize) -> Self {
         let connection = channel.connection();
-        let buffer = connection.take_buffer();
+        let mut buffer = connection.take_buffer();
+        let extension_bytes = context::append_trace(&mut buffer);
         probe::stamp(Mark::Prepared);
-        let (arguments, last, refused, key) = (0, 0, None, None);
-        Self { channel, connection, interface, method, buffer, arguments, refused, last, key }
+        Self {
+            channel,
+            connection,
+            interface,
+            method,
+            buffer,
+            extension_bytes,
+            arguments: 0,
+            refused: None,
+            last: 0,
+            key: None,
+        }
     }
 
     /// Has calls be spread by the parameter that was marshalled last: those of equal ones go to one server,
@@ -131,7 +146,8 @@ impl<'c> Marshalled<'c> {
     /// As [`Marshalled::start`], with somebody else to read the reply.
     pub(super) fn start_with<R, X>(self, reader: Reader<R, X>) -> Call<R, X> {
         probe::stamp(Mark::Marshalled);
-        let Self { channel, connection, interface, method, buffer, refused, key, .. } = self;
+        let Self { channel, connection, interface, method, mut buffer, refused, key, .. } = self;
+        let mut extension_bytes = self.extension_bytes;
         let picked = channel.route.as_ref().and_then(|route| route.pick(key));
         let is_trial = picked.as_ref().is_some_and(|picked| picked.is_trial);
         let connection = picked.map_or(connection, |picked| picked.connection);
@@ -145,7 +161,12 @@ impl<'c> Marshalled<'c> {
         });
         if let Some(error) = early {
             connection.recycle([buffer]);
-            return Call::failed(error.with_method(name.text()), reader);
+            let route = channel.route.clone();
+            return Call::failed(error.with_method(name.text()), reader, route);
+        }
+        if extension_bytes > 0 && buffer.len() > ARGUMENT_BYTES_MAX {
+            let is_maybe = described.semantics() == Semantics::Maybe;
+            extension_bytes = shorten(&mut buffer, extension_bytes, is_maybe);
         }
         let now = connection.world.now();
         let timeout = channel.options.timeout.or_else(|| described.timeout());
@@ -169,6 +190,7 @@ impl<'c> Marshalled<'c> {
             },
             ack: channel.options.ack.or_else(|| described.ack_protocol()),
             opens_within,
+            extension_bytes,
         };
         if let Some(keeper) = &connection.keeper {
             keeper.learn(spec.name, name);
@@ -185,8 +207,18 @@ impl<'c> Marshalled<'c> {
             heed: channel.options.heed(),
             hedge: hedge.filter(|_| is_hedged),
         };
-        Call::begin(again, now, connection, buffer, name, parent, reader)
+        let span = event::call_begins(name);
+        Call::begin(again, now, connection, buffer, name, parent, reader).told_as(span)
     }
+}
+
+/// Of a call that takes several datagrams each says in which trace it is made: not more than that; and
+/// nothing where nobody would say that one was lost. Gives the bytes that are left.
+fn shorten(buffer: &mut Vec<u8>, extension_bytes: u16, is_maybe: bool) -> u16 {
+    let dispensable = TraceContext::dispensable(extension_bytes);
+    let left_out = if is_maybe { extension_bytes } else { dispensable };
+    buffer.drain(..usize::from(left_out));
+    extension_bytes - left_out
 }
 
 /// A call that must be recorded before it is sent, on a channel without a journal: nobody could ever

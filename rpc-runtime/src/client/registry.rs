@@ -36,6 +36,12 @@ type Place = (usize, Target, Who);
 
 static CONNECTIONS: Mutex<BTreeMap<Place, Weak<Connection>>> = Mutex::new(BTreeMap::new());
 
+/// The same by the words that lead there, to lives of servers that are known: so that a place need not be
+/// dialled to find that there is a connection to it.
+static NAMED: Mutex<BTreeMap<Named, Weak<Connection>>> = Mutex::new(BTreeMap::new());
+
+type Named = (usize, ServerId, Incarnation, Who, String);
+
 /// The lives of clients under chosen names: each process has one of each.
 static LIVES: Mutex<BTreeMap<(usize, ClientId), Life>> = Mutex::new(BTreeMap::new());
 
@@ -55,17 +61,26 @@ pub(crate) fn connect(
     incarnation: Incarnation,
     identity: &Identity,
 ) -> Result<Arc<Connection>, CallError> {
-    let (link, address) = world.dial(place).map_err(cannot_dial)?;
-    let target = Target { address, server, incarnation };
     let who = match identity {
         Identity::Fresh => Who::Anybody,
         Identity::Named(client) => Who::Named(*client),
         Identity::Journal(keeper) => Who::Journal(Arc::as_ptr(keeper) as usize),
     };
-    let key = (Arc::as_ptr(world).cast::<()>() as usize, target, who);
+    let world_number = Arc::as_ptr(world).cast::<()>() as usize;
+    // Elsewhere an address alone may lead by now, but not that life of a server.
+    let is_named = server.is_some() && incarnation.is_some();
+    let named = is_named.then(|| (world_number, server, incarnation, who, place.to_owned()));
+    let known = named.as_ref().and_then(|named| names().get(named).and_then(Weak::upgrade));
+    if let Some(connection) = known {
+        return Ok(connection);
+    }
+    let (link, address) = world.dial(place).map_err(cannot_dial)?;
+    let target = Target { address, server, incarnation };
+    let key = (world_number, target, who);
     // The lock is not held while links are opened or closed: that may take the world's own.
     let known = lock().get(&key).and_then(Weak::upgrade);
     if let Some(connection) = known {
+        remember(named, &connection);
         return Ok(connection);
     }
     let fresh = make(world, place, link, target, identity);
@@ -76,8 +91,20 @@ pub(crate) fn connect(
     }
     connections.insert(key, Arc::downgrade(&fresh));
     drop(connections);
+    remember(named, &fresh);
     enrol(&fresh);
     Ok(fresh)
+}
+
+fn remember(named: Option<Named>, connection: &Arc<Connection>) {
+    let Some(named) = named else { return };
+    let mut names = names();
+    names.retain(|_, connection| connection.strong_count() > 0);
+    names.insert(named, Arc::downgrade(connection));
+}
+
+fn names() -> std::sync::MutexGuard<'static, BTreeMap<Named, Weak<Connection>>> {
+    NAMED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// This process's life of the client `id`: the same on all its connections, or one would take
@@ -162,4 +189,48 @@ fn lock() -> std::sync::MutexGuard<'static, BTreeMap<Place, Weak<Connection>>> {
 
 fn cannot_dial(error: LinkError) -> CallError {
     CallError::new(ErrorKind::BadAddress, Execution::NotExecuted).because(error)
+}
+
+#[cfg(all(test, feature = "reactor"))]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::driver::watched::{Watch, watched};
+
+    #[derive(Default)]
+    struct Dials(AtomicUsize);
+
+    impl Watch for Dials {
+        fn asked(&self, what: &'static str) {
+            self.0.fetch_add(usize::from(what == "World::dial"), Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_connection_to_a_life_of_a_server_is_found_without_dialling() {
+        let dials = Arc::<Dials>::default();
+        let world = watched(crate::reactor::world(), Arc::clone(&dials));
+        let dialled = || dials.0.load(Ordering::Relaxed);
+        let to = |server, life| {
+            let life = Incarnation::new(life, 0);
+            connect(&world, "127.0.0.1:9", ServerId(server), life, &Identity::Fresh).unwrap()
+        };
+        let first = to(1, 1);
+        assert!(Arc::ptr_eq(&first, &to(1, 1)));
+        assert_eq!(dialled(), 1);
+        let other = to(1, 2);
+        assert!(!Arc::ptr_eq(&first, &other));
+        assert_eq!(dialled(), 2);
+        drop(first);
+        let _again = to(1, 1);
+        assert_eq!(dialled(), 3, "what is gone is not found");
+        let anybody = || {
+            let (server, life) = (ServerId::NONE, Incarnation::NONE);
+            connect(&world, "127.0.0.1:9", server, life, &Identity::Fresh).unwrap()
+        };
+        let kept = anybody();
+        assert!(Arc::ptr_eq(&kept, &anybody()));
+        assert_eq!(dialled(), 5, "an address may have come to mean another place");
+    }
 }

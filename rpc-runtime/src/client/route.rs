@@ -6,12 +6,13 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::alarm::Alarms;
 use super::balance::{Balance, Balancer, Member, Picked};
 use super::channel::Channel;
 use super::connection::Connection;
+use super::ends::Ends;
 use super::hedges::Hedges;
 use super::helped::Helpers;
 use super::journal::Keeper;
@@ -52,9 +53,20 @@ pub(crate) trait Finder: Send + Sync + fmt::Debug {
         Balance::Sticky
     }
 
-    /// Has `route` know its members from now on, for as long as it is there.
-    fn follow(&self, _route: &Arc<Route>) {}
+    /// Where it is counted how calls ended, if it is.
+    fn ends(&self) -> Option<Arc<Ends>> {
+        None
+    }
+
+    /// Has `route` know its members from now on, for as long as it is there: what this gives is dropped
+    /// with it.
+    fn follow(&self, _route: &Arc<Route>) -> Option<Box<dyn Following>> {
+        None
+    }
 }
+
+/// What goes on as long as a route follows.
+pub(crate) trait Following: Send + Sync + fmt::Debug {}
 
 /// How a server was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +167,8 @@ pub(crate) struct Route {
     pub(super) hedges: Hedges,
     /// Spreads the calls, where they are not all for one server.
     balancer: Option<Balancer>,
+    ends: Option<Arc<Ends>>,
+    _following: OnceLock<Box<dyn Following>>,
 }
 
 #[derive(Debug)]
@@ -219,10 +233,29 @@ impl Route {
         let balance = finder.balance();
         let is_spread = balance != Balance::Sticky;
         let balancer = is_spread.then(|| Balancer::new(&world, balance));
-        let route = Self { finder, keeper, world, state, helpers, alarms, hedges, balancer };
+        let (ends, _following) = (finder.ends(), OnceLock::new());
+        let route = Self {
+            finder,
+            keeper,
+            world,
+            state,
+            helpers,
+            alarms,
+            hedges,
+            balancer,
+            ends,
+            _following,
+        };
         let route = Arc::new(route);
-        route.finder.follow(&route);
+        if let Some(following) = route.finder.follow(&route) {
+            let _first = route._following.set(following);
+        }
         route
+    }
+
+    /// Where it is counted how the calls on it ended, if it is.
+    pub(super) const fn ends(&self) -> Option<&Arc<Ends>> {
+        self.ends.as_ref()
     }
 
     /// The servers that calls are spread over from now on.

@@ -50,11 +50,13 @@ fn facts(sequence: u64) -> Facts {
         deadline: Instant::from_micros(3_000_000),
         caller: Caller { client: ClientId(7), address: Address::Virtual(2) },
         depth: 1,
+        method: 0,
+        begun: Instant::from_micros(1_000_000),
     }
 }
 
 fn context(sequence: u64) -> CallContext {
-    CallContext::new(Arc::new(OnlyAClock), facts(sequence))
+    CallContext::new(Arc::new(OnlyAClock), facts(sequence), None)
 }
 
 fn current_sequence() -> Option<u64> {
@@ -173,9 +175,9 @@ fn a_context_that_nobody_kept_is_used_again() {
     context.cancel();
     context.close();
     let kept = context.clone();
-    assert!(!context.try_renew(facts(2)));
+    assert!(!context.try_renew(facts(2), &mut None));
     drop(kept);
-    assert!(context.try_renew(facts(2)));
+    assert!(context.try_renew(facts(2), &mut None));
     assert_eq!(context.id().sequence.0, 2);
     assert!(!context.cancelled());
 }

@@ -96,6 +96,7 @@ impl World for Watched<dyn World> {
     }
 
     fn dial(&self, place: &str) -> Result<(Arc<dyn Link>, Address), LinkError> {
+        self.watch.asked("World::dial");
         let (link, to) = self.inner.dial(place)?;
         Ok((Arc::new(self.wrap(link)), to))
     }

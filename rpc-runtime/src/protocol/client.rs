@@ -26,6 +26,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 use super::fragment::{AckProtocol, Partials, Way};
+use super::limits::EXTENSION_BYTES_MAX;
 use super::outbox::{Outbox, POOLED_BYTES_MAX, Pool};
 use super::retransmit::RoundTrip;
 use super::timers::{TimerId, Timers};
@@ -83,6 +84,9 @@ pub struct CallSpec {
     /// How long it waits at most for a session to open: it may be made elsewhere, because nothing of it has
     /// left. `None` is until its deadline.
     pub opens_within: Option<Duration>,
+    /// So many bytes that stand before the arguments are a list of extensions, at most
+    /// [`EXTENSION_BYTES_MAX`].
+    pub extension_bytes: u16,
 }
 
 /// Names a call, or a resolve, of one machine.
@@ -300,9 +304,12 @@ impl Client {
     /// Starts a call. It always gets a key; whatever becomes of it comes as an event.
     pub fn start(&mut self, now: Instant, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
         self.counters.calls += 1;
-        let too_large = arguments.len() > self.limits.argument_bytes_max(spec.semantics);
+        let extension_bytes = usize::from(spec.extension_bytes);
+        assert!(extension_bytes <= EXTENSION_BYTES_MAX.min(arguments.len()), "they are bounded");
+        let message = &arguments[extension_bytes..];
+        let too_large = message.len() > self.limits.argument_bytes_max(spec.semantics);
         let digest = match spec.semantics {
-            Semantics::ExactlyOnce => self.durable_digest(spec.method.0, &arguments),
+            Semantics::ExactlyOnce => self.durable_digest(spec.method.0, message),
             // No other call is drawn the same, and each transmission carries what was drawn: a hash of
             // the arguments would tell the server nothing more, which has not got its key.
             Semantics::Maybe | Semantics::AtLeastOnce | Semantics::AtMostOnce => {
@@ -372,7 +379,8 @@ impl Client {
         self.call(key).is_some_and(|call| call.working_seen)
     }
 
-    /// The arguments of a call that has not ended: what it takes to make it elsewhere too.
+    /// The extensions and arguments of a call that has not ended: what it takes to make it elsewhere
+    /// too.
     #[must_use]
     pub fn arguments(&self, key: CallKey) -> Option<&[u8]> {
         self.call(key).map(|call| &*call.arguments)

@@ -78,6 +78,14 @@ pub struct ServerCounters {
     pub black_holes: u64,
 }
 
+impl ServerCounters {
+    /// Running calls that were told to stop because nobody waited for them any more.
+    #[must_use]
+    pub const fn orphans_killed(&self) -> u64 {
+        self.quanta_refused + self.quanta_unanswered + self.reincarnated + self.owners_missing
+    }
+}
+
 /// What a client's connection has counted since it started.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

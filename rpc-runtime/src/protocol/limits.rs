@@ -106,6 +106,11 @@ pub struct Limits {
 /// The longest argument bytes of a request that fit one datagram.
 pub const ARGUMENT_BYTES_MAX: usize = DATAGRAM_BYTES_MAX - HEADER_BYTES - Request::LEN;
 
+/// The most bytes of extensions that a REQUEST is sent with, and that a server looks at.
+pub const EXTENSION_BYTES_MAX: usize = 560;
+
+const _: () = assert!(EXTENSION_BYTES_MAX <= ARGUMENT_BYTES_MAX / 2, "there is room for arguments");
+
 /// The longest message that can be sent at all: of as many fragments as can be counted.
 pub(crate) const FRAGMENTS_BYTES_MAX: usize = ARGUMENT_BYTES_MAX * u16::MAX as usize;
 

@@ -113,6 +113,8 @@ pub struct Execute {
     pub depth: u8,
     /// The request's digest, which a durable call is kept with.
     pub digest: u64,
+    /// The request's extensions, unless they are too long to be of use.
+    pub extensions: Box<[u8]>,
 }
 
 /// What the server layer must know.

@@ -6,6 +6,8 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use tracing::{Level, Span, span};
+
 use crate::context::{CallContext, Caller, Facts};
 use crate::driver::World;
 use crate::probe::{self, Mark};
@@ -13,8 +15,9 @@ use crate::protocol::{Execute, HandlerEnd, Ticket};
 use crate::server::pending::Pending;
 use crate::server::state::Shared;
 use crate::server::storing::{self, Open, Settled};
-use crate::service::{self, Answer, Dispatched, DurableCall, Incoming};
+use crate::service::{self, Answer, Dispatched, DurableCall, Incoming, Service};
 use crate::time::Instant;
+use crate::trace::TraceContext;
 
 /// An execution that has begun.
 #[derive(Debug)]
@@ -92,16 +95,18 @@ impl Job {
         let Self { ticket, method, mut arguments, reply, context, durable } = self;
         let at_one_go = Some(method);
         let (service, method) = shared.exports.find(method);
+        let span = span_of(service, method, &context);
+        let in_span = span.enter();
         let incoming = Incoming { arguments: &mut arguments, reply, durable };
         let entered = context.enter();
         // A handler's own state may be left half changed by its panic. That is for the service to
         // guard against, as with any lock that is poisoned; nothing of ours is in there.
         let dispatched = catch_unwind(AssertUnwindSafe(|| service.dispatch(method, incoming)));
-        drop(entered);
+        drop((entered, in_span));
         let ended = match dispatched {
             Ok(Dispatched::Now(ended)) => ended,
             Ok(Dispatched::Later(handling)) => {
-                return Pending::new(shared, ticket, handling, context).run();
+                return Pending::new(shared, ticket, handling, (context, span)).run();
             }
             // Durable calls are handed to the store, never begun here.
             Ok(Dispatched::Stored(_)) => Answer::NOT_COMMITTED,
@@ -126,9 +131,38 @@ impl Done {
     }
 }
 
+/// What `tracing` is told of a handler: a span, entered while it runs. Where nobody listens it costs a look
+/// at one number.
+fn span_of(service: &dyn Service, method: usize, context: &CallContext) -> Span {
+    let name = || {
+        let interface = service.interface();
+        format!("{}.{}", interface.name(), interface.methods()[method].name())
+    };
+    let trace = || context.trace();
+    span!(
+        target: "rpc_runtime::serve",
+        Level::DEBUG,
+        "serve",
+        method = name(),
+        call = display(context.id()),
+        peer = display(context.caller().address),
+        traceparent = trace().as_ref().map(TraceContext::traceparent),
+        parent = trace().and_then(|trace| trace.parent_id()).map(|id| format!("{id:016x}")),
+    )
+}
+
 /// The end of a handler that panicked.
 pub(super) fn panicked(payload: &(dyn Any + Send)) -> Answer {
     Answer { end: HandlerEnd::Panicked, body: service::panic_text(payload).as_bytes().to_vec() }
+}
+
+/// A span of the call's own in the trace that it is made in, if its caller said so.
+fn trace_of(call: &Execute, world: &Arc<dyn World>) -> Option<TraceContext> {
+    if call.extensions.is_empty() {
+        return None;
+    }
+    let caller = TraceContext::read(&call.extensions)?;
+    Some(caller.child(world.rng().next_nonzero()))
 }
 
 /// Contexts that are kept for later calls.
@@ -142,19 +176,27 @@ pub(super) struct Contexts {
 
 impl Contexts {
     /// The context of a call that is about to begin.
-    pub(super) fn for_call(&mut self, world: &Arc<dyn World>, call: &Execute) -> CallContext {
+    pub(super) fn for_call(
+        &mut self,
+        world: &Arc<dyn World>,
+        now: Instant,
+        call: &Execute,
+    ) -> CallContext {
         let facts = Facts {
             call: call.ticket.call_id(),
             deadline: call.not_after,
             caller: Caller { client: call.client, address: call.peer },
             depth: call.depth,
+            method: call.method,
+            begun: now,
         };
+        let mut trace = trace_of(call, world);
         if let Some(mut spare) = self.spare.pop()
-            && spare.try_renew(facts)
+            && spare.try_renew(facts, &mut trace)
         {
             return spare;
         }
-        CallContext::new(Arc::clone(world), facts)
+        CallContext::new(Arc::clone(world), facts, trace)
     }
 
     pub(super) fn give_back(&mut self, context: CallContext) {

@@ -148,6 +148,16 @@ impl Exports {
         self.routes.len()
     }
 
+    /// The service of each method of the common table.
+    pub(super) fn services_of_methods(&self) -> Box<[usize]> {
+        self.routes.iter().map(|route| route.service).collect()
+    }
+
+    /// How many services there are.
+    pub(super) const fn services(&self) -> usize {
+        self.services.len()
+    }
+
     /// Which thread runs the handlers of a method of the common table.
     pub(super) fn place(&self, method: usize) -> Place {
         self.routes[method].place

@@ -18,6 +18,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{self, Poll, Wake, Waker};
 
+use tracing::Span;
+
 use crate::context::CallContext;
 use crate::protocol::{HandlerEnd, Ticket};
 use crate::server::dispatch::{Done, Went, panicked};
@@ -28,6 +30,8 @@ use crate::service::{Answer, Handling};
 pub(super) struct Pending {
     pub(super) ticket: Ticket,
     pub(super) context: CallContext,
+    /// Entered while it is polled.
+    span: Span,
     /// Taken when it ends, or when this is dropped.
     handling: Option<Handling>,
     bell: Arc<Bell>,
@@ -39,14 +43,14 @@ impl Pending {
         shared: &Arc<Shared>,
         ticket: Ticket,
         handling: Handling,
-        context: CallContext,
+        (context, span): (CallContext, Span),
     ) -> Self {
         let server = Arc::downgrade(shared);
         let bell = Arc::new(Bell { server, ticket, state: AtomicU8::new(HELD) });
         let waker = Waker::from(Arc::clone(&bell));
         let called_off = Arc::clone(&bell);
         context.on_cancel(move || called_off.ring());
-        Self { ticket, context, handling: Some(handling), bell, waker }
+        Self { ticket, context, span, handling: Some(handling), bell, waker }
     }
 
     /// Polls the handler once, or calls it off if nobody wants the call any more.
@@ -56,10 +60,11 @@ impl Pending {
             return self.ended(ended, Vec::new());
         }
         let handling = self.handling.as_mut().expect("it has not ended");
+        let in_span = self.span.enter();
         let entered = self.context.enter();
         let mut task = task::Context::from_waker(&self.waker);
         let polled = catch_unwind(AssertUnwindSafe(|| handling.poll(&mut task)));
-        drop(entered);
+        drop((entered, in_span));
         match polled {
             Ok(Poll::Pending) => Went::Waits(self),
             Ok(Poll::Ready((ended, arguments))) => self.ended(ended, arguments),

@@ -9,7 +9,9 @@ use crate::driver::World;
 use crate::error::CallError;
 use crate::ids::{Incarnation, ServerId};
 use crate::interface::Interface;
-use crate::server::Traits;
+use crate::server::running::Drainer;
+use crate::server::{Traits, Vitals};
+use crate::time::Duration;
 
 /// What a server exports: all that a client must know to call it, and to notice that it does not
 /// call another one.
@@ -28,6 +30,12 @@ pub struct Exported {
     pub traits: Traits,
     /// What it serves.
     pub interfaces: Vec<&'static Interface>,
+    /// By which a directory has it drain.
+    pub drainer: Drainer,
+    /// How that is, and what it has done so far.
+    pub vitals: Vitals,
+    /// How often it is to be asked how it is, if it is.
+    pub polled: Option<Duration>,
 }
 
 /// Somebody who keeps a directory of servers.
@@ -48,6 +56,9 @@ pub trait Lease: Send + Sync + fmt::Debug {
     /// Has clients go elsewhere from now on, as far as the directory can be told at once: the server ends
     /// what it has begun.
     fn drain(&self);
+
+    /// Has the directory know at once how the server's services are now, as far as it can be told.
+    fn tell(&self);
 }
 
 /// How a server stands in a directory.

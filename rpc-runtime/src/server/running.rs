@@ -10,9 +10,12 @@ use crate::ids::{Incarnation, ServerId};
 use crate::protocol::ServerCounters;
 use crate::server::errands::Errands;
 use crate::server::exports::misconfigured;
+use crate::server::figures::Figures;
+use crate::server::health::Health;
 use crate::server::receiver::Receiving;
 use crate::server::registration::{Exported, Lease, Registering, Standing};
 use crate::server::state::Shared;
+use crate::server::vitals::Vitals;
 use crate::time::{Duration, Instant};
 
 /// How long a drained server waits for its last replies to be acknowledged: idle clients do so after
@@ -37,14 +40,17 @@ pub(super) struct Started {
 impl Started {
     pub(super) fn new(
         shared: Arc<Shared>,
-        exported: Exported,
+        mut exported: Exported,
         urls: Vec<String>,
         registering: Vec<Registering>,
     ) -> Self {
         let receiving = Receiving::all(&shared);
         let local = shared.lock().lanes.links().next().map(|link| link.local());
         let local = local.expect("a server has its link until it is stopped");
-        let running = Running { shared, local, urls, exported, leases: Mutex::default() };
+        let vitals = exported.vitals.clone();
+        let life = Arc::new(Life { shared, vitals, leases: Mutex::default() });
+        exported.drainer = Drainer(Arc::downgrade(&life));
+        let running = Running { life, local, urls, exported };
         Self { running, receiving, registering }
     }
 
@@ -70,7 +76,7 @@ impl Started {
     }
 
     fn spawn(&self, name: &str, receiving: Receiving) -> Result<(), CallError> {
-        let started = self.running.shared.world.spawn(name, Box::new(move || receiving.run()));
+        let started = self.running.life.shared.world.spawn(name, Box::new(move || receiving.run()));
         started.map_err(|error| misconfigured(error.to_string()))
     }
 
@@ -78,7 +84,10 @@ impl Started {
     pub(super) fn register(self) -> Result<Running, CallError> {
         for registering in &self.registering {
             let lease = registering.register(&self.running.exported)?;
-            self.running.leases().push(lease);
+            self.running.life.leases().push(Arc::from(lease));
+        }
+        if self.running.life.shared.lock().is_stopping {
+            self.running.life.deregister(); // drained while it was entered
         }
         Ok(self.running)
     }
@@ -88,11 +97,29 @@ impl Started {
 #[derive(Debug)]
 #[must_use = "a server that is dropped stops"]
 pub struct Running {
-    shared: Arc<Shared>,
+    life: Arc<Life>,
     local: Address,
     urls: Vec<String>,
     exported: Exported,
-    leases: Mutex<Vec<Box<dyn Lease>>>,
+}
+
+/// What ends when a server does.
+#[derive(Debug)]
+struct Life {
+    shared: Arc<Shared>,
+    vitals: Vitals,
+    leases: Mutex<Vec<Arc<dyn Lease>>>,
+}
+
+/// Has a server drain that somebody else holds: a directory, which was asked for it.
+#[derive(Clone, Debug, Default)]
+pub struct Drainer(Weak<Life>);
+
+impl Drainer {
+    /// As [`Running::drain`]; nothing if the server has ended.
+    pub fn drain(&self, within: Duration) -> Option<Drained> {
+        self.0.upgrade().map(|life| life.drain(within))
+    }
 }
 
 /// What became of a drain.
@@ -151,26 +178,65 @@ impl Running {
     /// [`Server::register`](crate::Server::register): whether clients can find it there.
     #[must_use]
     pub fn registrations(&self) -> Vec<Standing> {
-        self.leases().iter().map(|lease| lease.standing()).collect()
+        self.life.leases().iter().map(|lease| lease.standing()).collect()
     }
 
     /// How many threads receive: as many as the server was told to have, or fewer where its transport has
     /// no more ways in.
     #[must_use]
     pub fn lanes(&self) -> usize {
-        self.shared.lock().lanes.len()
+        self.life.shared.lock().lanes.len()
     }
 
     /// What was counted so far.
     #[must_use]
     pub fn counters(&self) -> ServerCounters {
-        self.shared.counters()
+        self.life.shared.counters()
+    }
+
+    /// The names of the services that it exports.
+    pub fn services(&self) -> impl Iterator<Item = &'static str> {
+        self.exported.interfaces.iter().map(|interface| interface.name())
+    }
+
+    /// Whether a service can do what it promises, as was said last; nothing if it exports none of that
+    /// name.
+    #[must_use]
+    pub fn health(&self, service: &str) -> Option<Health> {
+        let number = self.services().position(|name| name == service)?;
+        Some(self.exported.vitals.health(number))
+    }
+
+    /// What a service of the server has done so far; nothing if it exports none of that name.
+    #[must_use]
+    pub fn figures(&self, service: &str) -> Option<Figures> {
+        let number = self.services().position(|name| name == service)?;
+        Some(self.life.shared.figures(number))
+    }
+
+    /// Says whether a service can do what it promises: one that cannot ([`Health::NotServing`]) is given to
+    /// no client by a binder until it can again. Binders are told at once, and again when the server
+    /// renews its lease; calls that come all the same are served. Whoever asks the server itself is told,
+    /// too ([`HealthCheck`](crate::server::HealthCheck)).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Misconfigured`](crate::ErrorKind::Misconfigured): it exports no service of that name.
+    pub fn set_health(&self, service: &str, health: Health) -> Result<(), CallError> {
+        let wellbeing = self.exported.vitals.wellbeing();
+        if !wellbeing.set(service, health) {
+            let names: Vec<_> = wellbeing.names().collect();
+            let names = names.join(", ");
+            return Err(misconfigured(format!("no service {service:?} is exported here: {names}")));
+        }
+        self.life.all_leases().iter().for_each(|lease| lease.tell());
+        Ok(())
     }
 
     /// What became of the streams by which clients came, where they come by streams.
     #[must_use]
     pub fn streams(&self) -> StreamCounters {
-        let link = self.shared.lock().lanes.first().link.clone();
+        let link = self.life.shared.lock().lanes.first().link.clone();
         link.map_or_else(StreamCounters::default, |link| link.streams())
     }
 
@@ -178,9 +244,31 @@ impl Running {
     /// replies as long as their callers take them, and a moment for the last replies to be
     /// acknowledged: one that is lost can be sent again), and stops.
     pub fn drain(&self, within: Duration) -> Drained {
-        let leases = std::mem::take(&mut *self.leases());
-        leases.iter().for_each(|lease| lease.drain()); // a call to each binder, made without the lock
-        self.leases().extend(leases);
+        self.life.drain(within)
+    }
+
+    /// Blocks until the server has stopped: because a binder was asked to have it drain, or another thread
+    /// ended it.
+    pub fn wait(&self) {
+        self.await_receiver(None);
+    }
+
+    /// Ends at once. Handlers that run are told that they are cancelled; their callers hear nothing.
+    /// The address is free when this returns, unless a handler in a receiving thread does not end.
+    pub fn stop(&self) {
+        self.life.stop();
+    }
+
+    /// Waits until nobody receives any more.
+    pub(super) fn await_receiver(&self, until: Option<Instant>) {
+        self.life.await_receiver(until);
+    }
+}
+
+impl Life {
+    fn drain(&self, within: Duration) -> Drained {
+        self.vitals.wellbeing().drain();
+        self.all_leases().iter().for_each(|lease| lease.drain());
         let shared = &self.shared;
         let until = shared.world.now() + within;
         let mut lingers_until = None;
@@ -213,9 +301,7 @@ impl Running {
         }
     }
 
-    /// Ends at once. Handlers that run are told that they are cancelled; their callers hear nothing.
-    /// The address is free when this returns, unless a handler in a receiving thread does not end.
-    pub fn stop(&self) {
+    fn stop(&self) {
         self.deregister();
         let links: Vec<_> = self.shared.lock().lanes.links().map(Arc::downgrade).collect();
         if self.begin_end() {
@@ -249,7 +335,7 @@ impl Running {
     }
 
     /// Waits until nobody receives any more.
-    pub(super) fn await_receiver(&self, until: Option<Instant>) {
+    fn await_receiver(&self, until: Option<Instant>) {
         let shared = &self.shared;
         let is_late = || until.is_some_and(|until| shared.world.now() >= until);
         while !shared.lock().lanes.are_gone() && !is_late() {
@@ -263,7 +349,12 @@ impl Running {
         drop(leases); // a call to each binder, made without the lock
     }
 
-    fn leases(&self) -> std::sync::MutexGuard<'_, Vec<Box<dyn Lease>>> {
+    /// The leases, for a call to each binder that is made without the lock.
+    fn all_leases(&self) -> Vec<Arc<dyn Lease>> {
+        self.leases().clone()
+    }
+
+    fn leases(&self) -> std::sync::MutexGuard<'_, Vec<Arc<dyn Lease>>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -275,7 +366,7 @@ impl Drop for Running {
         let is_unwinding = std::thread::panicking();
         let _ = catch_unwind(AssertUnwindSafe(|| {
             if is_unwinding {
-                self.begin_end();
+                self.life.begin_end();
             } else {
                 self.stop();
             }

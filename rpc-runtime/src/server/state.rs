@@ -14,6 +14,7 @@ use crate::protocol::{self, Begin, Execute, Output, ServerCounters, ServerEvent,
 use crate::server::dispatch::{Contexts, Done, Job, Went, Work};
 use crate::server::errands::Errands;
 use crate::server::exports::{Exports, Place};
+use crate::server::figures::{Figures, Tallies};
 use crate::server::lane::Lanes;
 use crate::server::pace::Pace;
 use crate::server::pending::Parked;
@@ -47,6 +48,8 @@ pub(super) struct State {
     pub(super) queue: VecDeque<Execute>,
     /// What the methods of the common table take.
     pub(super) paces: Vec<Pace>,
+    /// What the services have done.
+    tallies: Tallies,
     /// For the store; the core bounds how many can be waiting.
     pub(super) questions: VecDeque<ServerEvent>,
     /// Durable calls whose replies their clients have: told to the store many at a time.
@@ -81,6 +84,7 @@ impl Shared {
             now: Instant::START,
             queue: VecDeque::new(),
             paces: vec![Pace::unknown(); exports.methods()],
+            tallies: Tallies::new(exports.services(), exports.services_of_methods()),
             questions: VecDeque::new(),
             acknowledged: Vec::new(),
             serving: Vec::new(),
@@ -121,6 +125,20 @@ impl Shared {
 
     pub(super) fn counters(&self) -> ServerCounters {
         *self.lock().core.counters()
+    }
+
+    /// What a service has done, by its number among the exported ones.
+    pub(super) fn figures(&self, service: usize) -> Figures {
+        let state = self.lock();
+        let counters = state.core.counters();
+        let (queued, _running) = state.left();
+        Figures {
+            refused: counters.refused,
+            duplicates_suppressed: counters.duplicates_suppressed,
+            orphans_killed: counters.orphans_killed(),
+            queued: u32::try_from(queued).unwrap_or(u32::MAX),
+            ..state.tallies.of(service)
+        }
     }
 
     /// Has a worker go on with a parked handler. Whoever calls this may be unwinding, so that it
@@ -365,7 +383,8 @@ impl State {
                 return None;
             }
         }
-        let context = turn.contexts.for_call(turn.world, &call);
+        self.tallies.begun(call.method);
+        let context = turn.contexts.for_call(turn.world, now, &call);
         self.serving.push((call.ticket, context.clone()));
         let durable = durable_call(&call, self.core.reply_bytes_max(call.method));
         let Execute { ticket, method, arguments, .. } = call;
@@ -384,10 +403,11 @@ impl State {
     ) {
         match went {
             Went::Ended(done) => {
-                if let Some(method) = done.at_one_go {
+                let took = done.at_one_go.map(|method| {
                     self.paces[method].ran(took);
-                }
-                self.finish(now, done, contexts);
+                    took
+                });
+                self.finish(now, done, took, contexts);
             }
             Went::Stored(settled) => {
                 self.storing.stored(now, &settled);
@@ -407,13 +427,22 @@ impl State {
     fn settle_stored(&mut self, now: Instant, settled: Settled, contexts: &mut Contexts) {
         self.storing.doubts.extend(settled.doubts);
         for done in settled.dones {
-            self.finish(now, done, contexts);
+            self.finish(now, done, None, contexts);
         }
     }
 
-    /// A handler has ended.
-    fn finish(&mut self, now: Instant, done: Done, contexts: &mut Contexts) {
+    /// A handler has ended. It took as long as it was there, where nobody knows better.
+    fn finish(
+        &mut self,
+        now: Instant,
+        done: Done,
+        took: Option<Duration>,
+        contexts: &mut Contexts,
+    ) {
         let Done { ticket, at_one_go: _, arguments, end, body, context } = done;
+        let (method, begun) = context.begun();
+        let took = took.unwrap_or_else(|| now.since(begun));
+        self.tallies.ended(method, took, end, &body);
         self.no_longer_serving(ticket);
         contexts.give_back(context);
         self.core.recycle(arguments);

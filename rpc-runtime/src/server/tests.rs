@@ -491,6 +491,10 @@ impl Lease for Entry {
     fn drain(&self) {
         self.0.lock().unwrap().push("drains".to_owned());
     }
+
+    fn tell(&self) {
+        self.0.lock().unwrap().push("tells".to_owned());
+    }
 }
 
 impl Drop for Entry {
@@ -505,8 +509,11 @@ fn a_server_is_registered_while_it_serves() {
     let bench = Bench::with(|server| server.register(&notes));
     let entered = format!("probe at {}", bench.running.url());
     assert_eq!(*notes.0.lock().unwrap(), std::slice::from_ref(&entered));
+    bench.running.set_health("probe", Health::NotServing).unwrap();
+    assert_eq!(bench.running.health("probe"), Some(Health::NotServing));
     assert!(bench.running.drain(Duration::from_secs(10)).is_complete());
-    assert_eq!(*notes.0.lock().unwrap(), [entered, "drains".to_owned(), "gone".to_owned()]);
+    let told = ["tells", "drains", "gone"].map(str::to_owned);
+    assert_eq!(*notes.0.lock().unwrap(), [&[entered][..], &told].concat());
 }
 
 #[test]

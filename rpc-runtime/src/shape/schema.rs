@@ -180,6 +180,18 @@ impl Schema {
         &self.parts[id]
     }
 
+    /// The text of one of its parts.
+    ///
+    /// # Panics
+    ///
+    /// `id` is none of this schema.
+    #[must_use]
+    pub fn text(&self, id: PartId) -> String {
+        let mut text = String::new();
+        Printer { schema: self, met: Vec::new(), text: &mut text }.part(id);
+        text
+    }
+
     /// Whether values can be encoded and decoded: every part was seen, and none is too long.
     #[must_use]
     pub fn is_complete(&self) -> bool {
@@ -205,9 +217,7 @@ impl Schema {
 
 impl fmt::Display for Schema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut text = String::new();
-        Printer { schema: self, met: Vec::new(), text: &mut text }.part(self.root);
-        f.write_str(&text)
+        f.write_str(&self.text(self.root))
     }
 }
 

@@ -165,7 +165,7 @@ pub struct Extension<'a> {
 }
 
 /// The bit of an extension's type that says that it may be skipped.
-const OPTIONAL_MASK: u16 = 0x8000;
+pub const EXTENSION_OPTIONAL_MASK: u16 = 0x8000;
 
 /// The extensions of a REQUEST, in order.
 #[derive(Clone, Debug)]
@@ -186,8 +186,8 @@ impl<'a> Extensions<'a> {
         let length = usize::from(length);
         let truncated = Malformed::Truncated { needed: length, got: rest.len() };
         let (bytes, rest) = rest.split_at_checked(length).ok_or(truncated)?;
-        let optional = kind & OPTIONAL_MASK != 0;
-        Ok((Extension { kind: kind & !OPTIONAL_MASK, optional, bytes }, rest))
+        let optional = kind & EXTENSION_OPTIONAL_MASK != 0;
+        Ok((Extension { kind: kind & !EXTENSION_OPTIONAL_MASK, optional, bytes }, rest))
     }
 }
 

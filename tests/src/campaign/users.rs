@@ -99,6 +99,7 @@ impl Script for Caller {
             recorded: false,
             ack: None,
             opens_within: None,
+            extension_bytes: 0,
         };
         let spec = journals::ask(spec, self.left);
         let gives_up = self.rng.chance(0.15);

@@ -80,6 +80,7 @@ impl Plan {
             recorded: self.recorded,
             ack: None,
             opens_within: None,
+            extension_bytes: 0,
         };
         // No two fragments are alike, however they are cut.
         let byte = |n: usize| u8::try_from((n ^ (n >> 8) ^ (n >> 16)) & 0xff).unwrap_or_default();

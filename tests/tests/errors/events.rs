@@ -1,4 +1,5 @@
-//! What `tracing` is told of a failed call: one event, its fields, and never what the call carried.
+//! What `tracing` is told of calls: a span at each end, of a failed one an event with its fields, and never
+//! what a call carried.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -35,17 +36,27 @@ impl Visit for Told {
 struct Log;
 
 static TOLD: Mutex<Vec<(ThreadId, Told)>> = Mutex::new(Vec::new());
+/// The spans of the runtime, in the order in which they began: a span's id is its place, from 1 on.
+static SPANS: Mutex<Vec<Told>> = Mutex::new(Vec::new());
 
 impl Subscriber for Log {
     fn enabled(&self, _metadata: &Metadata<'_>) -> bool {
         true
     }
 
-    fn new_span(&self, _attributes: &Attributes<'_>) -> Id {
-        panic!("no spans")
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let (level, target) = (*attributes.metadata().level(), attributes.metadata().target());
+        let mut told = Told { level, target, fields: BTreeMap::new() };
+        attributes.record(&mut told);
+        let mut spans = SPANS.lock().unwrap();
+        spans.push(told);
+        Id::from_u64(spans.len() as u64)
     }
 
-    fn record(&self, _span: &Id, _values: &Record<'_>) {}
+    fn record(&self, span: &Id, values: &Record<'_>) {
+        let place = usize::try_from(span.into_u64() - 1).unwrap();
+        values.record(&mut SPANS.lock().unwrap()[place]);
+    }
 
     fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
 
@@ -98,6 +109,40 @@ fn a_failed_call_is_one_event_with_its_facts_and_a_call_that_succeeds_is_none() 
     assert!(field("waited_ms").is_some_and(|waited| waited.parse::<u64>().is_ok()));
     assert_eq!(event.fields.len(), 9, "{event:?}");
     assert!(!format!("{events:?}").contains("secret"));
+}
+
+/// The spans that say that they are of this call.
+fn spans_of(call: &str) -> Vec<Told> {
+    let spans = SPANS.lock().unwrap();
+    let of_call = spans.iter().filter(|span| span.fields.get("call").is_some_and(|of| of == call));
+    of_call.cloned().collect()
+}
+
+#[test]
+fn a_call_is_a_span_at_either_end_with_its_id_and_its_trace() {
+    let running = served();
+    let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let trace = rpc_runtime::TraceContext::parse(text, None).unwrap();
+    let call = Mutex::new(String::new());
+    let events = told(|| {
+        let desk = desk(&running.url());
+        desk.count().unwrap(); // the first one has no place before there is a session
+        let begun = rpc_runtime::context::with_trace(trace, || desk.start().count());
+        *call.lock().unwrap() = begun.id().unwrap().to_string();
+        begun.wait().unwrap();
+    });
+    assert!(events.is_empty(), "{events:?}");
+    let spans = spans_of(&call.into_inner().unwrap());
+    let [client, server] = spans.as_slice() else { panic!("{spans:?}") };
+    assert_eq!((client.level, client.target), (Level::DEBUG, "rpc_runtime::call"));
+    assert_eq!((server.level, server.target), (Level::DEBUG, "rpc_runtime::serve"));
+    for span in [client, server] {
+        assert_eq!(span.fields["method"], "desk.count");
+        assert!(span.fields["traceparent"].starts_with("00-4bf92f3577b34da6a3ce929d0e0e4736-"));
+    }
+    assert_eq!(client.fields["traceparent"], text);
+    assert_eq!(server.fields["parent"], "00f067aa0ba902b7");
+    assert!(!server.fields["traceparent"].contains("00f067aa0ba902b7"), "a span of its own");
 }
 
 #[test]

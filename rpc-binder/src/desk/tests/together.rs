@@ -108,13 +108,24 @@ fn whatever_is_asked_together_a_restart_would_find_what_was_seen() {
         };
         let registry = Registry::new(limits, reactor::world().rng(), Revision::NONE);
         let (queue, watchers) = (VecDeque::new(), Watchers::default());
-        let mut inner = Inner { registry, queue, watchers, is_ended: false };
+        let queued = Shares::new(QUEUE_MAX, Limit::Requests, Limit::RequestsOfHost);
+        let mut inner = Inner {
+            registry,
+            queue,
+            queued,
+            gathering: Gathering::new(),
+            watchers,
+            is_ended: false,
+            trouble: None,
+        };
         let (mut held, mut leases) = (Held::default(), Vec::<Lease>::new());
         let (mut now, mut doubtful) = (Instant::START, BTreeSet::new());
         for _ in 0..200 {
             now = now + Duration::from_millis(rng.below(4_000));
             for _ in 0..rng.below(6) {
-                inner.queue.push_back((any_request(&mut rng, &leases), Arc::default()));
+                let request = any_request(&mut rng, &leases);
+                inner.queued.retake(None);
+                inner.queue.push_back(Waiting { request, answer: Arc::default(), host: None });
             }
             for lease in leases.iter().rev().take(4) {
                 let _late = inner.registry.renew(now, lease.id, lease.secret, &Report::default());

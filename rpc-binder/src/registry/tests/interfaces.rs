@@ -93,8 +93,8 @@ fn an_incompatible_interface_is_refused_with_the_difference_in_words() {
     let changed = [method("balance", "(u32)->u64"), live[1].clone()];
     assert_eq!(
         refusal(offer(&mut registry, at(0), version(1, 2, 2), &changed)),
-        "bank 1.2 has \"balance\" as (u32)->u64, and bank 1.1 (live at server 0000000000000001) \
-         as (str)->u64: keep the signature, or raise the major version"
+        "\"balance\" differs: the form is (u32)->u64 here and (str)->u64 in bank 1.1 (live at server \
+         0000000000000001): keep it as it is there, or raise the major version"
     );
     let retried = MethodDescription {
         semantics: Semantics::AtLeastOnce,
@@ -103,14 +103,15 @@ fn an_incompatible_interface_is_refused_with_the_difference_in_words() {
     };
     assert_eq!(
         refusal(offer(&mut registry, at(0), version(1, 2, 2), &[retried, live[1].clone()])),
-        "bank 1.2 has \"balance\" as at_least_once (str)->u64, and bank 1.1 (live at server \
-         0000000000000001) as at_most_once (str)->u64: keep the signature, or raise the major \
-         version"
+        "\"balance\" differs: the semantics is at_least_once here and at_most_once in bank 1.1 \
+         (live at server 0000000000000001): keep it as it is there, or raise the major version"
     );
     let reshaped = MethodDescription { fingerprint: MethodFingerprint(1), ..live[0].clone() };
     assert!(
         refusal(offer(&mut registry, at(0), version(1, 2, 2), &[reshaped, live[1].clone()]))
-            .starts_with("bank 1.2 has \"balance\" as (str)->u64 of shape 0000000000000001, and")
+            .starts_with(
+                "\"balance\" differs: the form is (str)->u64 of shape 0000000000000001 here"
+            )
     );
     let added = [live[0].clone(), live[1].clone(), method("note", "(str)->")];
     assert_eq!(

@@ -117,6 +117,7 @@ impl StartedCall {
                 recorded: true,
                 ack: None,
                 opens_within: None,
+                extension_bytes: 0,
             },
             digest: self.digest,
             in_doubt: self.in_doubt,

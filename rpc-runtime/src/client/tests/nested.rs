@@ -11,8 +11,15 @@ use crate::{ErrorKind, Execution};
 /// A call that is served for so long.
 fn served_for(time: Duration) -> CallContext {
     let caller = Caller { client: ClientId(7), address: Address::Virtual(2) };
-    let facts = Facts { call: CallId::UNSENT, deadline: now() + time, caller, depth: 0 };
-    CallContext::new(here(), facts)
+    let facts = Facts {
+        call: CallId::UNSENT,
+        deadline: now() + time,
+        caller,
+        depth: 0,
+        method: 0,
+        begun: now(),
+    };
+    CallContext::new(here(), facts, None)
 }
 
 #[test]

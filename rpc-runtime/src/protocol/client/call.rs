@@ -109,6 +109,7 @@ impl Call {
             recorded: false,
             ack: None,
             opens_within: None,
+            extension_bytes: 0,
         };
         Self { id, ..Self::new(now, spec, Stage::Resolving, hellos) }
     }

@@ -18,6 +18,16 @@ use crate::time::Instant;
 use crate::wire::{Ack, Envelope, Pdu, Ping, Reply, ReplyStatus, Request};
 
 impl Call {
+    /// Bytes that stand before the arguments, and go with each fragment of them.
+    pub(super) fn extension_bytes(&self) -> usize {
+        usize::from(self.spec.extension_bytes)
+    }
+
+    /// Bytes of the arguments.
+    pub(super) fn message_bytes(&self) -> usize {
+        self.arguments.len() - self.extension_bytes()
+    }
+
     /// The REQUEST that carries `fragment` of the call's arguments.
     pub(super) fn request(
         &self,
@@ -27,11 +37,9 @@ impl Call {
         Cut { each_bytes, fragments }: Cut,
     ) -> Request<'_> {
         let remaining = now.until(self.spec.deadline).as_micros();
-        let arguments = if fragments == 1 {
-            self.arguments.as_slice()
-        } else {
-            fragment_at(&self.arguments, fragment, each_bytes)
-        };
+        let (extensions, arguments) = self.arguments.split_at(self.extension_bytes());
+        let arguments =
+            if fragments == 1 { arguments } else { fragment_at(arguments, fragment, each_bytes) };
         Request {
             slot: self.id.slot,
             sequence: self.id.sequence,
@@ -45,7 +53,7 @@ impl Call {
             transmission: u16::try_from(self.transmissions).unwrap_or(u16::MAX),
             depth: self.spec.depth,
             semantics: self.spec.semantics,
-            extensions: &[],
+            extensions,
             arguments,
         }
     }
@@ -69,13 +77,13 @@ impl Client {
         call.tries += 1;
         if call.spec.semantics == Semantics::Maybe {
             // Nobody would say that a longer datagram was swallowed.
-            let cut = Cut::of(call.arguments.len(), each_bytes);
+            let cut = Cut::of(call.message_bytes(), each_bytes - call.extension_bytes());
             for fragment in 0..cut.fragments {
                 self.send_fragment(now, session, index, (fragment, cut), false);
             }
             return;
         }
-        let (protocol, bytes) = (call.spec.ack.unwrap_or(default), call.arguments.len());
+        let (protocol, bytes) = (call.spec.ack.unwrap_or(default), call.message_bytes());
         self.stop_outgoing(index);
         self.discover(now, session, bytes);
         let cut = self.cut(index);

@@ -43,10 +43,10 @@ impl Client {
         let record = Record::Started(StartedRecord {
             server: session.server,
             incarnation: session.incarnation,
-            spec: call.spec,
+            spec: CallSpec { extension_bytes: 0, ..call.spec },
             digest: call.digest,
             in_doubt: call.in_doubt,
-            arguments: call.arguments.clone(),
+            arguments: call.arguments[call.extension_bytes()..].to_vec(), // all that a later life needs
         });
         let call = call.id;
         self.outbox.event(ClientEvent::Record { key, call, record });

@@ -120,7 +120,7 @@ impl Client {
     pub(super) fn cut(&mut self, index: usize) -> Cut {
         let each_bytes = path::argument_bytes_in(self.datagram_bytes());
         let call = &mut self.calls[index];
-        let bytes = call.arguments.len();
+        let (bytes, each_bytes) = (call.message_bytes(), each_bytes - call.extension_bytes());
         let cut = match usize::try_from(call.each_bytes).unwrap_or(0) {
             0 => Cut::of(bytes, each_bytes),
             before if before > each_bytes => Cut::of(bytes, before).finer(bytes, each_bytes),

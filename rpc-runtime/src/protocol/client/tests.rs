@@ -280,6 +280,7 @@ impl Bench {
             recorded: false,
             ack: None,
             opens_within: None,
+            extension_bytes: 0,
         }
     }
 

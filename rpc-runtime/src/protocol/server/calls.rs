@@ -8,6 +8,7 @@ use super::{Begin, Execute, MethodEntry, Origin, Server, ServerEvent, Ticket, Ti
 use crate::ids::{CallId, Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::HandlerEnd;
 use crate::protocol::fragment::Lane;
+use crate::protocol::limits::EXTENSION_BYTES_MAX;
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{Extensions, RefuseReason, Request};
@@ -232,6 +233,8 @@ impl Server {
     ) {
         let (not_after, depth, digest) = (ticket.not_after, request.depth, request.digest);
         let Caller { client, life, peer, host } = caller;
+        let is_short = request.extensions.len() <= EXTENSION_BYTES_MAX;
+        let extensions = if is_short { request.extensions.into() } else { Box::default() };
         self.queued += 1;
         self.counters.accepted += 1;
         if request.fragments > 1 {
@@ -247,6 +250,7 @@ impl Server {
             peer,
             depth,
             digest,
+            extensions,
         }));
     }
 

@@ -15,7 +15,7 @@ use crate::ids::{Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::fragment::{
     Cut, Has, Lane, Name, Next, Outgoing, Partials, Taken, Way, fragment_at, fragments_of, is_quiet,
 };
-use crate::protocol::limits::{Limits, REPLY_BYTES_MAX, REPLY_TRIES};
+use crate::protocol::limits::{EXTENSION_BYTES_MAX, Limits, REPLY_BYTES_MAX, REPLY_TRIES};
 use crate::protocol::path;
 use crate::protocol::retransmit::RoundTrip;
 use crate::protocol::timers::TimerId;
@@ -105,7 +105,9 @@ impl Server {
         let bytes_max = self.limits.argument_bytes_max(request.semantics);
         let before_last = usize::from(request.fragments) - 1;
         let is_last = usize::from(request.fragment) == before_last;
-        request.fragments > fragments_of(bytes_max, path::argument_bytes(session.address))
+        let extension_bytes = request.extensions.len().min(EXTENSION_BYTES_MAX);
+        let each_bytes = path::argument_bytes(session.address) - extension_bytes;
+        request.fragments > fragments_of(bytes_max, each_bytes)
             || (!is_last && before_last * request.arguments.len() >= bytes_max)
     }
 
@@ -254,13 +256,16 @@ impl Server {
             let Some(outbound) = session.outbound.as_mut() else { return };
             let Some(&lane) = outbound.queue.front() else { return };
             let pouring = self.fragments.replies.get_mut(&lane);
-            let waits = |pouring: &&mut Pouring| pouring.outgoing.waits_for_room(&outbound.way);
+            let waits = |pouring: &&mut Pouring| {
+                !pouring.is_parked && pouring.outgoing.waits_for_room(&outbound.way)
+            };
             if pouring.as_ref().is_some_and(waits) {
                 return; // it is its turn, however long its fragments
             }
             outbound.queue.pop_front();
-            if let Some(pouring) = pouring {
-                pouring.outgoing.leave_queue();
+            let Some(pouring) = pouring else { continue };
+            pouring.outgoing.leave_queue();
+            if !pouring.is_parked {
                 self.pour(now, lane);
             }
         }

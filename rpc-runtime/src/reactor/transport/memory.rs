@@ -14,8 +14,8 @@ use crate::driver::{Link, LinkError, Received, Sent};
 use crate::reactor::clock;
 use crate::time::Instant;
 
-/// The longest datagram: as over UDP.
-const DATAGRAM_BYTES_MAX: usize = 65_507;
+/// The longest datagram: as over streams.
+const DATAGRAM_BYTES_MAX: usize = 64 * 1_024;
 
 /// Datagrams that wait in an inbox, at the most.
 const LETTERS_MAX: usize = 16 * 1_024;

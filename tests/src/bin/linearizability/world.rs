@@ -281,6 +281,7 @@ fn plan_call(control: &mut Control, rng: &mut dyn Rng, client: HostId, day: &Day
                 recorded: false,
                 ack: None,
                 opens_within: None,
+                extension_bytes: 0,
             };
             let cancel_at = gives_up.map(|after| now + after);
             let planned = Planned { connection: 0, spec, arguments: op.encode(), cancel_at };

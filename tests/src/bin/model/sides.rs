@@ -144,6 +144,7 @@ pub(crate) fn spec(method: usize, deadline: Instant) -> CallSpec {
         recorded,
         ack: None,
         opens_within: None,
+        extension_bytes: 0,
     }
 }
 

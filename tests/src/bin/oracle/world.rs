@@ -158,6 +158,7 @@ impl Script for User {
             recorded: false,
             ack: None,
             opens_within: None,
+            extension_bytes: 0,
         };
         Action::Call(Planned { connection: 0, spec, arguments: Vec::new(), cancel_at: None })
     }

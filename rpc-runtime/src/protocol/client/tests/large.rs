@@ -101,6 +101,7 @@ impl Pair {
             recorded: self.records.is_some(),
             ack: None,
             opens_within: None,
+            extension_bytes: 0,
         };
         let key = self.client.start(self.now, spec, arguments);
         self.drain();
@@ -451,6 +452,30 @@ fn a_client_that_acknowledges_nothing_is_sent_a_few_fragments_and_no_more() {
     pair.pass(Duration::from_secs(40));
     assert_eq!(pair.server.counters().fragments_out, sent);
     assert_eq!((pair.server.stored_bytes(), pair.server.sessions()), (0, 0), "its lease is over");
+}
+
+/// The campaign's seed 84209: what waited for room on the way was sent on and on when there was some,
+/// though the server had stopped to send it.
+#[test]
+fn a_reply_that_waits_for_room_is_not_sent_for_ever_to_who_acknowledges_nothing() {
+    let mut pair = Pair::new(AckProtocol::Blast, (0, 0, 0));
+    pair.call(Semantics::AtMostOnce, bytes_of(100_000), Duration::from_secs(2));
+    pair.settle();
+    let before = pair.server.counters().fragments_out;
+    pair.holds = true;
+    pair.call(Semantics::AtMostOnce, bytes_of(10), Duration::from_secs(2));
+    pair.pass(Duration::from_millis(20));
+    for (_, reply) in &mut pair.held {
+        *reply = vec![7; 100_000];
+    }
+    pair.passes = |to_server, _| !to_server;
+    pair.finish();
+    pair.drain();
+    pair.pass(Duration::from_secs(8));
+    let sent = pair.server.counters().fragments_out - before;
+    assert!((2..80).contains(&sent), "{sent}");
+    pair.pass(Duration::from_secs(17));
+    assert_eq!(pair.server.counters().fragments_out - before, sent);
 }
 
 #[test]

@@ -87,6 +87,17 @@ const fn durable(slot: u32, sequence: u64) -> CallId {
 }
 
 #[test]
+fn a_record_holds_the_arguments_and_no_extensions() {
+    let mut bench = Bench::keeping();
+    let spec = CallSpec { recorded: true, extension_bytes: 4, ..bench.spec() };
+    let (_, said) = bench.start(spec);
+    assert_eq!(bench.welcome_hello(&said), []);
+    let (_, _, record) = bench.records.remove(0);
+    let Record::Started(started) = record else { panic!("{record:?}") };
+    assert_eq!((started.spec.extension_bytes, &*started.arguments), (0, &b"ments"[..]));
+}
+
+#[test]
 fn a_call_is_handed_over_once_it_is_written_down_and_told_once_its_end_is() {
     let (mut bench, key) = Bench::recording();
     let (recorded, call, Record::Started(started)) = bench.records[0].clone() else { panic!() };

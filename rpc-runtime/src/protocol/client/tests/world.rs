@@ -380,6 +380,7 @@ impl World {
             recorded,
             ack: None,
             opens_within: None,
+            extension_bytes: 0,
         };
         let arguments = number.to_le_bytes().to_vec();
         let key = self.client.start(self.now, spec, arguments);

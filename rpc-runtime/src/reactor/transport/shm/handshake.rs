@@ -22,7 +22,7 @@ const RING_BYTES: usize = 2 * 1024 * 1024;
 pub(super) const REGION_BYTES: usize = WORDS_BYTES + 2 * RING_BYTES;
 
 /// What every caller says first. The last byte is the version of all that two processes must agree on here.
-pub(super) const GREETING: [u8; 16] = *b"rpc-runtime shm\x01";
+pub(super) const GREETING: [u8; 16] = *b"rpc-runtime shm\x02";
 
 /// Greets the server at the other end of a connected socket.
 ///

@@ -12,7 +12,9 @@
 //! and while it should not changes what is read and does no other harm. There is no lock, so that nobody
 //! dies with one.
 //!
-//! An empty ring is begun anew from its start, so that a few pages serve as long as its reader keeps up.
+//! An empty ring is begun anew from its start, so that a few pages serve as long as its reader keeps up: the
+//! *origin* is the tail at which its writer did so last. Nothing is unread then, so the whole ring is room
+//! for what comes next.
 //!
 //! Where the words lie, and what wakes a reader that sleeps, is the owner's. FastForward and its kin:
 //! Giacomoni et al., 2008; Lamport, 1983, for the two counts.
@@ -50,11 +52,13 @@ pub(super) enum Side {
     Called,
 }
 
-/// The words that a side has for itself: the other reads them, and changes the last two.
+/// The words that a side has for itself: the other reads them, and changes those that wake.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Words<'m> {
     /// Bytes ever written to the ring that it writes.
     tail: &'m AtomicU32,
+    /// The tail when that ring was begun anew last.
+    origin: &'m AtomicU32,
     /// Whether it wants to know when that ring is emptier.
     pub(super) wants_room: &'m AtomicU32,
     /// Bytes ever read of the ring that it reads.
@@ -93,7 +97,8 @@ impl<'m> Rings<'m> {
 impl<'m> Words<'m> {
     fn at(words: &'m [AtomicU32]) -> Self {
         let (writes, reads) = words.split_at(LINE_WORDS);
-        Self { tail: &writes[0], wants_room: &writes[1], head: &reads[0], asleep: &reads[1] }
+        let [tail, wants_room, origin] = [&writes[0], &writes[1], &writes[2]];
+        Self { tail, origin, wants_room, head: &reads[0], asleep: &reads[1] }
     }
 }
 
@@ -107,9 +112,9 @@ fn record_bytes(len: usize) -> u32 {
     u32::try_from(STEP_BYTES + len.next_multiple_of(STEP_BYTES)).unwrap_or(u32::MAX)
 }
 
-/// Where in the ring a count is.
-const fn offset(count: u32, ring_bytes: u32) -> u32 {
-    count & (ring_bytes - 1)
+/// Where in the ring a count is, of one that was begun anew at `origin`.
+const fn offset(count: u32, origin: u32, ring_bytes: u32) -> u32 {
+    count.wrapping_sub(origin) & (ring_bytes - 1)
 }
 
 const fn index(offset: u32) -> usize {
@@ -120,6 +125,8 @@ const fn index(offset: u32) -> usize {
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     tail: u32,
+    /// The tail when the ring was begun anew last.
+    origin: u32,
     /// The head when it was last looked at.
     head: u32,
 }
@@ -155,14 +162,14 @@ impl Writer {
         let ring = rings.to_write;
         let (ring_bytes, unread) = (bytes_of(ring), self.unread(rings)?);
         let (needed, room) = (record_bytes(datagram.len()), ring_bytes - unread);
-        let at = offset(self.tail, ring_bytes);
+        if unread == 0 && offset(self.tail, self.origin, ring_bytes) >= FRESH_BYTES {
+            // The reader looks at it when there is something to be read, which is not before the tail moves.
+            self.origin = self.tail;
+            rings.ours.origin.store(self.origin, Ordering::Relaxed);
+        }
+        let at = offset(self.tail, self.origin, ring_bytes);
         let to_end = ring_bytes - at;
-        let is_stale = unread == 0 && at >= FRESH_BYTES;
-        let skipped = if needed > to_end || (is_stale && room >= to_end.saturating_add(needed)) {
-            to_end
-        } else {
-            0
-        };
+        let skipped = if needed > to_end { to_end } else { 0 };
         if room < needed.saturating_add(skipped) {
             return Ok(false);
         }
@@ -171,7 +178,7 @@ impl Writer {
             ring[index(at)].store(SKIP, Ordering::Relaxed);
             tail = tail.wrapping_add(skipped);
         }
-        let record = &ring[index(offset(tail, ring_bytes))..][..index(needed)];
+        let record = &ring[index(offset(tail, self.origin, ring_bytes))..][..index(needed)];
         copy_in(record, datagram);
         self.tail = tail.wrapping_add(needed);
         // Whoever sees the count sees what was written before it.
@@ -219,12 +226,15 @@ impl Reader {
         if unread == 0 {
             return Ok(0);
         }
-        if unread > ring_bytes || !(tail as usize).is_multiple_of(STEP_BYTES) {
+        // It stays as it is as long as anything is unread.
+        let origin = rings.theirs.origin.load(Ordering::Relaxed);
+        let is_whole = |count: u32| (count as usize).is_multiple_of(STEP_BYTES);
+        if unread > ring_bytes || !is_whole(tail) || !is_whole(origin) {
             return Err(Hostile);
         }
         let mut filled = 0;
         while unread > 0 && filled < buffer.len() {
-            let at = offset(self.head, ring_bytes);
+            let at = offset(self.head, origin, ring_bytes);
             let to_end = ring_bytes - at;
             let ring = &rings.to_read[index(at)..];
             let length = ring[0].load(Ordering::Relaxed); // once: it may be another the next time

@@ -281,7 +281,7 @@ fn what_is_not_shared_as_agreed_is_refused_and_disturbs_nobody() {
     let cases: Vec<(&[u8], Option<std::os::fd::OwnedFd>)> = vec![
         (&GREETING, None),
         (&GREETING[..15], Some(memory(REGION_BYTES, seals))),
-        (b"rpc-runtime shm\x02", Some(memory(REGION_BYTES, seals))),
+        (b"rpc-runtime shm\x01", Some(memory(REGION_BYTES, seals))),
         (&GREETING, Some(memory(REGION_BYTES, 0))),
         (&GREETING, Some(memory(REGION_BYTES, libc::F_SEAL_GROW | libc::F_SEAL_SEAL))),
         (&GREETING, Some(memory(REGION_BYTES - 4_096, seals))),

@@ -110,6 +110,26 @@ fn a_ring_whose_reader_keeps_up_uses_a_page() {
 }
 
 #[test]
+fn an_empty_ring_has_room_for_as_much_wherever_it_is() {
+    let heap = Heap::of(65_536);
+    let (here, there) = (heap.rings(Side::Caller), heap.rings(Side::Called));
+    let (mut writer, mut reader) = (Writer::default(), Reader::default());
+    for turn in 0..40 {
+        // One less where its end is not at the ring's.
+        let written = fill(&mut writer, &here, 1_000);
+        assert!(written >= 64, "{written}, turn {turn}");
+        assert!(writer.is_choked(&here).unwrap());
+        let mut buffer = vec![0; 65_536];
+        assert_eq!(reader.read(&there, &mut buffer), Ok(written * 1_000));
+        for number in 0..turn {
+            assert_eq!(writer.write(&here, &datagram(number, 100)), Ok(true));
+            assert_eq!(writer.is_choked(&here), Ok(false), "a single one is not much");
+            assert_eq!(reader.read(&there, &mut buffer), Ok(100));
+        }
+    }
+}
+
+#[test]
 fn counts_and_lengths_that_cannot_be_are_hostile() {
     let heap = Heap::of(1_024);
     let (here, there) = (heap.rings(Side::Caller), heap.rings(Side::Called));
@@ -120,6 +140,11 @@ fn counts_and_lengths_that_cannot_be_are_hostile() {
         assert_eq!(Reader::default().read(&there, &mut [0; 64]), Err(Hostile), "{tail}");
     }
     here.ours.tail.store(32, Ordering::Relaxed);
+    for origin in [1, 31, 0_u32.wrapping_sub(24)] {
+        here.ours.origin.store(origin, Ordering::Relaxed);
+        assert_eq!(Reader::default().read(&there, &mut [0; 64]), Err(Hostile), "{origin}");
+    }
+    here.ours.origin.store(0, Ordering::Relaxed);
     for length in [0, 25, 65_537, 1 << 32, SKIP - 1, SKIP] {
         here.to_write[0].store(length, Ordering::Relaxed);
         assert_eq!(Reader::default().read(&there, &mut [0; 64]), Err(Hostile), "{length}");
