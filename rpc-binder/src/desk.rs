@@ -11,7 +11,6 @@
 //! the queue. Does not know what a request means, or how a store keeps it.
 
 mod answer;
-mod gathering;
 mod shares;
 mod watchers;
 
@@ -28,7 +27,6 @@ use crate::registry::plan::{Batch, Change, Plan, Planned, Request};
 use crate::registry::{Limits, Registry};
 use crate::store::{Found, Store};
 use answer::Answer;
-use gathering::Gathering;
 use shares::{Shares, asking_host};
 use watchers::Watchers;
 
@@ -73,7 +71,6 @@ struct Inner {
     registry: Registry,
     queue: VecDeque<Waiting>,
     queued: Shares,
-    gathering: Gathering,
     watchers: Watchers,
     is_ended: bool,
     /// What the store said when it failed, until it has kept something again.
@@ -104,7 +101,6 @@ impl Desk {
             registry,
             queue: VecDeque::new(),
             queued: Shares::new(QUEUE_MAX, Limit::Requests, Limit::RequestsOfHost),
-            gathering: Gathering::new(),
             watchers: Watchers::default(),
             is_ended: false,
             trouble: None,
@@ -134,10 +130,9 @@ impl Desk {
         inner.queued.take(host)?;
         let answer = Arc::<Answer>::default();
         inner.queue.push_back(Waiting { request, answer: Arc::clone(&answer), host });
-        let waiting = inner.queue.len();
-        let is_awaited = waiting == 1 || inner.gathering.is_complete(waiting);
+        let is_first = inner.queue.len() == 1;
         drop(inner);
-        if is_awaited {
+        if is_first {
             self.shared.gate.open();
         }
         Ok(Answered::new(answer))
@@ -296,18 +291,11 @@ impl Keeping {
                 return;
             }
             let is_time = now >= self.retry_at;
-            let gathers_until = inner.gathering.goes_on_until(inner.queue.len(), now);
-            let work = match gathers_until {
-                None => inner.work(now, &self.doubtful, is_time),
-                Some(_) => Work::default(),
-            };
+            let work = inner.work(now, &self.doubtful, is_time);
             let late = inner.watchers.due(now);
             let mut until = inner.next_wake();
             if !is_time {
                 until = Some(self.retry_at);
-            }
-            if gathers_until.is_some() {
-                until = gathers_until;
             }
             let is_in_doubt = is_time && inner.trouble.is_some();
             drop(inner);
@@ -329,7 +317,6 @@ impl Keeping {
         if work.is_empty() {
             return;
         }
-        let since = self.shared.world.now();
         let kept = match &mut self.store {
             None => Ok(()),
             Some(store) => store.keep(&work.changes()),
@@ -337,7 +324,7 @@ impl Keeping {
         match kept {
             Ok(()) => {
                 self.doubtful.clear();
-                self.apply(work, since);
+                self.apply(work);
             }
             Err(error) => self.give_up(work, &error),
         }
@@ -353,7 +340,7 @@ impl Keeping {
     }
 
     /// Lets everybody see what was kept.
-    fn apply(&self, work: Work, since: Instant) {
+    fn apply(&self, work: Work) {
         let now = self.shared.world.now();
         let mut answers: Vec<(Option<Lease>, Arc<Answer>)> = Vec::new();
         let mut woken = Vec::new();
@@ -367,8 +354,6 @@ impl Keeping {
                 woken.extend(inner.watchers.of(&name));
             }
         }
-        let waiting = inner.queue.len();
-        inner.gathering.answered(answers.len(), waiting, since, now);
         drop(inner);
         answers.into_iter().for_each(|(lease, answer)| answer.give(Ok(lease)));
         woken.into_iter().for_each(std::task::Waker::wake);

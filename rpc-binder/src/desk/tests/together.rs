@@ -109,15 +109,7 @@ fn whatever_is_asked_together_a_restart_would_find_what_was_seen() {
         let registry = Registry::new(limits, reactor::world().rng(), Revision::NONE);
         let (queue, watchers) = (VecDeque::new(), Watchers::default());
         let queued = Shares::new(QUEUE_MAX, Limit::Requests, Limit::RequestsOfHost);
-        let mut inner = Inner {
-            registry,
-            queue,
-            queued,
-            gathering: Gathering::new(),
-            watchers,
-            is_ended: false,
-            trouble: None,
-        };
+        let mut inner = Inner { registry, queue, queued, watchers, is_ended: false, trouble: None };
         let (mut held, mut leases) = (Held::default(), Vec::<Lease>::new());
         let (mut now, mut doubtful) = (Instant::START, BTreeSet::new());
         for _ in 0..200 {
