@@ -4,7 +4,8 @@
 //!
 //! The binder, rpcbind and etcd are processes of their own, callers are this one. rpcbind is asked by its
 //! own protocol over UDP (RFC 1833, version 2: `GETPORT`), etcd through its JSON gateway over 64
-//! connections, each put flushed by its own means. Where one of them is not installed, or may not be
+//! connections, each flushed by its own means: a registration is a lease and a key with it, as whoever
+//! registers servers with etcd does it; bare puts stand beside them. Where one of them is not installed, or may not be
 //! started, it is left out and the line says so. Contestants take turns; figures are medians of rounds.
 //! `lookups`, `registrations`, `leases` or `watchers` behind the `--` show these parts only.
 
@@ -58,7 +59,10 @@ struct Lookups {
 #[derive(Debug, Serialize)]
 struct Registrations {
     registrations_per_second: f64,
+    /// So many times those of etcd in the same run: a lease and a key with it.
     registrations_to_etcd: Option<f64>,
+    /// So many times etcd's puts of keys that stay.
+    registrations_to_etcd_puts: Option<f64>,
     renewals_per_second: f64,
     lookups_per_call: f64,
 }
@@ -110,7 +114,8 @@ fn show_registrations(json: bool) -> Result<(), Trouble> {
     if json {
         println!("{}", serde_json::to_string(&row)?);
     } else {
-        let beside = times(row.registrations_to_etcd, "etcd's");
+        let beside = times(row.registrations_to_etcd, "etcd's, with a lease each")
+            + &times(row.registrations_to_etcd_puts, "its bare puts");
         println!(
             "{:.0} durable registrations a second by {TOGETHER} callers{beside}; {:.0} renewals; {} lookups a \
              call once bound",
@@ -164,20 +169,24 @@ fn registrations() -> Result<Registrations, Trouble> {
     let etcd = left_out("etcd", etcd::Etcd::start());
     let folder = tempfile::tempdir()?;
     let ours = ours::Binder::start(Some(folder.path()))?;
-    let [mut kept, mut beside, mut renewed] = [const { Vec::new() }; 3];
+    let [mut kept, mut beside, mut beside_puts, mut renewed] = [const { Vec::new() }; 4];
     for round in 0..=ROUNDS {
         let registered = ours.registrations(TOGETHER, TURN)?;
-        let theirs = etcd.as_ref().map(|etcd| etcd.puts(TOGETHER, TURN)).transpose()?;
+        let etcd = etcd.as_ref();
+        let theirs = etcd.map(|etcd| etcd.registrations(TOGETHER, TURN)).transpose()?;
+        let puts = etcd.map(|etcd| etcd.puts(TOGETHER, TURN)).transpose()?;
         let renewals = ours.renewals(TOGETHER, TURN)?;
         if round > 0 {
             kept.push(registered);
             renewed.push(renewals);
             beside.extend(theirs.map(|theirs| registered / theirs));
+            beside_puts.extend(puts.map(|puts| registered / puts));
         }
     }
     Ok(Registrations {
         registrations_per_second: median(&mut kept),
         registrations_to_etcd: (!beside.is_empty()).then(|| median(&mut beside)),
+        registrations_to_etcd_puts: (!beside_puts.is_empty()).then(|| median(&mut beside_puts)),
         renewals_per_second: median(&mut renewed),
         lookups_per_call: ours::lookups_per_call()?,
     })

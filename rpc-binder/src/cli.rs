@@ -61,9 +61,9 @@ pub enum Command {
         #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = parse_lease)]
         lease: Duration,
 
-        /// The folder in which registrations last; `none` keeps them in memory [default: rpc-binder in
-        /// the user's folder for state]
-        #[arg(long, value_name = "FOLDER", env = "RPC_BINDER_STORE", hide_env_values = true)]
+        /// The folder in which registrations last; `etcd://HOST:PORT,…/PREFIX` has several binders share
+        /// them, `none` keeps them in memory [default: rpc-binder in the user's folder for state]
+        #[arg(long, value_name = "PLACE", env = "RPC_BINDER_STORE", hide_env_values = true)]
         #[arg(value_parser = parse_place)]
         store: Option<Lasting>,
 
@@ -253,7 +253,7 @@ pub struct Call {
     #[command(flatten)]
     pub which: Which,
 
-    /// The binder to ask
+    /// The binder to ask; of several before one store, a list with commas
     #[arg(long, value_name = "URL", env = "RPC_BINDER", hide_env_values = true)]
     #[arg(default_value = DEFAULT_URL)]
     pub binder: String,
@@ -277,6 +277,8 @@ pub struct Target {
 pub enum Lasting {
     /// In this folder.
     In(PathBuf),
+    /// In the cluster of this URL, for all binders before it.
+    Etcd(String),
     /// Nowhere: a binder that restarts knows nobody.
     Nowhere,
 }
@@ -301,7 +303,7 @@ impl Lasting {
 /// Whom to ask, and how patiently.
 #[derive(Clone, Debug, PartialEq, Eq, Args)]
 pub struct Ask {
-    /// The binder to ask
+    /// The binder to ask; of several before one store, a list with commas
     #[arg(long, value_name = "URL", env = "RPC_BINDER", hide_env_values = true)]
     #[arg(default_value = DEFAULT_URL)]
     pub binder: String,
@@ -325,9 +327,22 @@ fn parse_lease(text: &str) -> Result<Duration, String> {
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "clap takes parsers that may fail")]
 fn parse_place(text: &str) -> Result<Lasting, String> {
-    Ok(if text == "none" { Lasting::Nowhere } else { Lasting::In(text.into()) })
+    match text {
+        "none" => Ok(Lasting::Nowhere),
+        etcd if etcd.starts_with("etcd:") => parse_etcd(etcd),
+        folder => Ok(Lasting::In(folder.into())),
+    }
+}
+
+#[cfg(feature = "etcd")]
+fn parse_etcd(text: &str) -> Result<Lasting, String> {
+    crate::store::EtcdUrl::parse(text).map(|url| Lasting::Etcd(url.to_string()))
+}
+
+#[cfg(not(feature = "etcd"))]
+fn parse_etcd(_text: &str) -> Result<Lasting, String> {
+    Err("this binder was built without the feature `etcd`".into())
 }
 
 fn parse_http(text: &str) -> Result<SocketAddr, String> {
@@ -430,6 +445,13 @@ mod tests {
         };
         assert_eq!(store(&["serve", "--store", "none"]), Some(Lasting::Nowhere));
         assert_eq!(store(&["serve", "--store", "a/b"]), Some(Lasting::In("a/b".into())));
+        let etcd = store(&["serve", "--store", "etcd://a:1,b:2"]);
+        assert_eq!(etcd, Some(Lasting::Etcd("etcd://a:1,b:2/rpc-binder".into())));
+        assert_eq!(
+            complaint(&["serve", "--store", "etcd://a"]),
+            "error: invalid value 'etcd://a' for '--store <PLACE>': \"etcd://a\" names no etcd: \"a\" is \
+             no HOST:PORT; write etcd://HOST:PORT,HOST:PORT,HOST:PORT/PREFIX"
+        );
     }
 
     #[test]

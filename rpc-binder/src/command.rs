@@ -76,14 +76,16 @@ fn serve(
 ) -> Outcome<()> {
     let by_default = || Lasting::by_default(|name| std::env::var_os(name));
     let lasting = store.cloned().map_or_else(by_default, Ok);
-    let folder = match lasting.map_err(|text| Exit::from(Box::<dyn Error>::from(text)))? {
-        Lasting::In(folder) => Some(folder),
+    let lasting = lasting.map_err(|text| Exit::from(Box::<dyn Error>::from(text)))?;
+    let place = match &lasting {
+        Lasting::In(folder) => Some(folder.display().to_string()),
+        Lasting::Etcd(url) => Some(url.clone()),
         Lasting::Nowhere => None,
     };
-    let folder = folder.as_deref();
-    let told = daemon::Told { lease, folder, access, shown };
-    let ready =
-        |url: &str, page: Option<&str>| render::listening(url, lease, folder, page, cli.json);
+    let told = daemon::Told { lease, lasting: &lasting, access, shown };
+    let ready = |url: &str, lease, page: Option<&str>| {
+        render::listening(url, lease, place.as_deref(), page, cli.json)
+    };
     daemon::serve(listen, told, said, ready).map_err(Exit::from)
 }
 

@@ -24,13 +24,16 @@ use rpc_runtime::{CallError, Error, Result, Server, context, scheme};
 
 use crate::access::rules::Rules;
 use crate::access::{self, Access, Asker};
-use crate::cli::Shown;
+use crate::cli::{Lasting, Shown};
 use crate::desk::Desk;
 use crate::page::Page;
 use crate::poll::Poller;
 use crate::registry::plan::Request;
 use crate::registry::{Limits, check_described};
+use crate::store::shared::SharedStore;
 use crate::store::{Embedded, Found, Store};
+#[cfg(feature = "etcd")]
+use crate::store::{Etcd, EtcdUrl};
 
 /// The longest that a client waits for a change by one call.
 const WATCH_MAX: Duration = Duration::from_secs(50);
@@ -63,7 +66,19 @@ impl Daemon {
         if kept.is_some() {
             limits.settles = limits.settles.max(SETTLES);
         }
-        let desk = Arc::new(Desk::open(&world, limits.clone(), kept));
+        let desk = Desk::open(&world, limits.clone(), kept);
+        Self::before(world, limits, desk)
+    }
+
+    /// A binder of several before one store.
+    #[must_use]
+    pub fn sharing(world: Arc<dyn World>, limits: Limits, store: Box<dyn SharedStore>) -> Self {
+        let desk = Desk::share(&world, limits.clone(), store);
+        Self::before(world, limits, desk)
+    }
+
+    fn before(world: Arc<dyn World>, limits: Limits, desk: Desk) -> Self {
+        let desk = Arc::new(desk);
         let access = Arc::new(Access::new(&mut *world.rng()));
         let poller = Poller::new(&world, &desk);
         Self { world, limits, desk, access, poller }
@@ -136,11 +151,7 @@ impl Directory for Daemon {
         secret: Secret,
         report: &Report,
     ) -> Result<Lease, BinderError> {
-        let renewed =
-            self.desk.changing(|now, registry| match registry.renew(now, id, secret, report) {
-                Ok((lease, changed)) => (Ok(lease), changed),
-                Err(refusal) => (Err(refusal), None),
-            });
+        let renewed = self.desk.renew(id, secret, report);
         if renewed.is_ok() && report.poll_ms > 0 {
             self.poller.look();
         }
@@ -183,7 +194,7 @@ impl Directory for Daemon {
         Ok(self.desk.with(|now, registry| registry.reports_after(now, after)))
     }
 
-    fn drain(
+    async fn drain(
         &self,
         server: ServerId,
         name: Option<&str>,
@@ -193,10 +204,15 @@ impl Directory for Daemon {
         name.map_or(Ok(()), check_name).map_err(malformed)?;
         let names = self.desk.with(|now, registry| registry.names_of_server(now, server));
         self.access.drain(self.asker(proof), &names, (server, name))?;
-        Ok(self.desk.changing(|now, registry| match registry.drain(now, server, name) {
-            Ok((count, changed)) => (Ok(count), changed),
-            Err(refusal) => (Err(refusal), std::collections::BTreeSet::new()),
-        })?)
+        let (count, kept) = self.desk.drain(server, name)?;
+        if let Some(kept) = kept {
+            let kept = kept.await;
+            if kept == Err(BinderError::UnknownRegistration) {
+                return Err(Error::App(BinderError::UnknownServer)); // it has left meanwhile
+            }
+            kept?;
+        }
+        Ok(count)
     }
 
     fn methods(&self, fingerprint: u128, from: u32) -> Result<Methods, BinderError> {
@@ -262,7 +278,50 @@ fn open_with(
     rules: Option<Rules>,
 ) -> std::result::Result<Opened, CallError> {
     let (world, _place) = scheme::open(url)?;
-    let mut daemon = Daemon::new(world, limits, kept);
+    serve_at(url, Daemon::new(world, limits, kept), rules)
+}
+
+/// As [`start`], before the cluster that `etcd` names, with other binders perhaps.
+///
+/// # Errors
+///
+/// As [`start`]; or no majority of the cluster answers, or it holds what no binder has written, in words.
+#[cfg(feature = "etcd")]
+pub fn start_before(
+    url: &str,
+    limits: Limits,
+    etcd: &str,
+) -> std::result::Result<Running, Box<dyn std::error::Error>> {
+    Ok(open_before(url, limits, etcd, None)?.running)
+}
+
+#[cfg(feature = "etcd")]
+fn open_before(
+    url: &str,
+    limits: Limits,
+    etcd: &str,
+    rules: Option<Rules>,
+) -> std::result::Result<Opened, Box<dyn std::error::Error>> {
+    let (world, _place) = scheme::open(url)?;
+    let store = Etcd::open(&world, &EtcdUrl::parse(etcd)?, limits.lease)?;
+    Ok(serve_at(url, Daemon::sharing(world, limits, Box::new(store)), rules)?)
+}
+
+#[cfg(not(feature = "etcd"))]
+fn open_before(
+    _url: &str,
+    _limits: Limits,
+    _etcd: &str,
+    _rules: Option<Rules>,
+) -> std::result::Result<Opened, Box<dyn std::error::Error>> {
+    Err("this binder was built without the feature `etcd`".into())
+}
+
+fn serve_at(
+    url: &str,
+    mut daemon: Daemon,
+    rules: Option<Rules>,
+) -> std::result::Result<Opened, CallError> {
     if let Some(rules) = rules {
         daemon = daemon.access(rules);
     }
@@ -332,16 +391,16 @@ impl Signals {
 pub struct Told<'a> {
     /// How long a registration is believed without a renewal.
     pub lease: Duration,
-    /// Where registrations last, if they do.
-    pub folder: Option<&'a Path>,
+    /// Where registrations last.
+    pub lasting: &'a Lasting,
     /// The file that says who may what.
     pub access: Option<&'a Path>,
     /// What is shown, and to whom.
     pub shown: &'a Shown,
 }
 
-/// Serves until a signal comes: `ready` is printed once clients can call, of the binder's URL and its
-/// page's.
+/// Serves until a signal comes: `ready` is printed once clients can call, of the binder's URL, its leases,
+/// and its page's URL.
 ///
 /// # Errors
 ///
@@ -351,7 +410,7 @@ pub fn serve(
     url: &str,
     told: Told<'_>,
     (out, complaints): (&mut dyn io::Write, &mut dyn io::Write),
-    ready: impl FnOnce(&str, Option<&str>) -> String,
+    ready: impl FnOnce(&str, Duration, Option<&str>) -> String,
 ) -> std::result::Result<(), Box<dyn std::error::Error>> {
     let mut signals = Signals::take()?;
     let mut rules = None;
@@ -365,14 +424,16 @@ pub fn serve(
     }
     let expired_kept = told.shown.show_expired;
     let limits = Limits { lease: told.lease, expired_kept, ..Limits::default() };
-    let kept = match told.folder {
-        None => None,
-        Some(folder) => {
+    let opened = match told.lasting {
+        Lasting::Nowhere => open_with(url, limits, None, rules)?,
+        Lasting::In(folder) => {
             let (store, found) = Embedded::open(folder)?;
-            Some((Box::new(store) as Box<dyn Store>, found))
+            open_with(url, limits, Some((Box::new(store), found)), rules)?
         }
+        Lasting::Etcd(etcd) => open_before(url, limits, etcd, rules)?,
     };
-    let Opened { running, desk, access } = open_with(url, limits, kept, rules)?;
+    let Opened { running, desk, access } = opened;
+    let lease = desk.with(|_, registry| registry.limits().lease);
     let url = running.url();
     let page = told.shown.page().map(|place| {
         let (world, _place) = scheme::open(&url)?;
@@ -381,7 +442,7 @@ pub fn serve(
     });
     let page = page.transpose()?;
     let page_url = page.as_ref().map(Page::url);
-    out.write_all(ready(&url, page_url.as_deref()).as_bytes())?;
+    out.write_all(ready(&url, lease, page_url.as_deref()).as_bytes())?;
     out.flush()?;
     while signals.wait() == Raised::Reload {
         if let Some(path) = told.access {

@@ -8,10 +8,14 @@
 //!
 //! One thread keeps: all that waits goes to the store in one piece (group commit), and only then is
 //! seen and answered. Whoever waits is a future, which holds no thread. Renewals and lookups go past
-//! the queue. Does not know what a request means, or how a store keeps it.
+//! the queue. Where several binders share a store, what is seen is what that tells of, and whoever waits
+//! is answered when it tells of his request ([`sharing`]). Does not know what a request means, or how a
+//! store keeps it.
 
 mod answer;
+mod marking;
 mod shares;
+mod sharing;
 mod watchers;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -25,9 +29,11 @@ use rpc_runtime::time::{Duration, Instant};
 
 use crate::registry::plan::{Batch, Change, Plan, Planned, Request};
 use crate::registry::{Limits, Registry};
+use crate::store::shared::{Leases, Room, SharedStore};
 use crate::store::{Found, Store};
 use answer::Answer;
 use shares::{Shares, asking_host};
+use sharing::{Left, Sharing};
 use watchers::Watchers;
 
 pub use answer::Answered;
@@ -47,6 +53,8 @@ const RETRY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Desk {
     shared: Arc<Shared>,
+    /// Who knows the leases, where only a shared store ends them.
+    leases: Option<Arc<dyn Leases>>,
 }
 
 /// What handlers and the keeping thread share.
@@ -97,23 +105,38 @@ impl Desk {
         };
         let mut registry = Registry::new(limits, world.rng(), before);
         let doubtful = registry.restore(now, found.interfaces, found.registrations);
-        let inner = Inner {
-            registry,
-            queue: VecDeque::new(),
-            queued: Shares::new(QUEUE_MAX, Limit::Requests, Limit::RequestsOfHost),
-            watchers: Watchers::default(),
-            is_ended: false,
-            trouble: None,
-        };
-        let (world, gate) = (Arc::clone(world), world.gate());
-        let shared = Arc::new(Shared { world, gate, inner: Mutex::new(inner) });
-        let keeping = Keeping { shared: Arc::clone(&shared), store, doubtful, retry_at: now };
+        let shared = Arc::new(Shared::new(world, registry));
+        let keeps = store.map_or(Keeps::Nothing, Keeps::Own);
+        Self::start(shared, keeps, doubtful, None)
+    }
+
+    /// Opens before a store that other binders have too, and that tells what it has kept.
+    #[must_use]
+    pub fn share(world: &Arc<dyn World>, mut limits: Limits, store: Box<dyn SharedStore>) -> Self {
+        let leases = store.leases();
+        limits.is_shared = true;
+        limits.lease = leases.duration();
+        let registry = Registry::new(limits, world.rng(), Revision::NONE);
+        let shared = Arc::new(Shared::new(world, registry));
+        let mut sharing = Sharing::new(store, Arc::clone(&leases), Arc::clone(&shared.gate));
+        sharing.hear(&shared);
+        Self::start(shared, Keeps::Shared(sharing), BTreeSet::new(), Some(leases))
+    }
+
+    fn start(
+        shared: Arc<Shared>,
+        keeps: Keeps,
+        doubtful: BTreeSet<RegistrationId>,
+        leases: Option<Arc<dyn Leases>>,
+    ) -> Self {
+        let retry_at = shared.world.now();
+        let keeping = Keeping { shared: Arc::clone(&shared), keeps, doubtful, retry_at };
         // Without a thread every request is refused when its time is over; there is always one at start.
         let started = shared.world.spawn("rpc-binder-keep", Box::new(move || keeping.run()));
         if started.is_err() {
             shared.end();
         }
-        Self { shared }
+        Self { shared, leases }
     }
 
     /// Has an outcome of `request` kept.
@@ -188,6 +211,18 @@ impl Drop for Desk {
 }
 
 impl Shared {
+    fn new(world: &Arc<dyn World>, registry: Registry) -> Self {
+        let inner = Inner {
+            registry,
+            queue: VecDeque::new(),
+            queued: Shares::new(QUEUE_MAX, Limit::Requests, Limit::RequestsOfHost),
+            watchers: Watchers::default(),
+            is_ended: false,
+            trouble: None,
+        };
+        Self { world: Arc::clone(world), gate: world.gate(), inner: Mutex::new(inner) }
+    }
+
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -207,34 +242,61 @@ impl Shared {
 #[derive(Debug, Default)]
 struct Work {
     plans: Vec<(Plan, Option<Arc<Answer>>)>,
+    /// What was planned and who asked, where it may have to be planned anew.
+    requests: Vec<(Request, Option<Host>)>,
     /// Puts right what a failure left in doubt; changes nothing that is seen.
     repairs: Vec<Plan>,
     unneeded: Vec<u128>,
     refused: Vec<(BinderError, Arc<Answer>)>,
+    /// What was refused, where that may have to be thought over.
+    in_vain: Vec<(Request, Option<Host>)>,
 }
 
 impl Inner {
     /// What waits, as far as it can be kept together; with what time has ended and what is to be put right,
     /// unless the store has failed just now.
-    fn work(&mut self, now: Instant, doubtful: &BTreeSet<RegistrationId>, is_time: bool) -> Work {
-        // First of all: what is planned from here on may rely on what is let go of from here on.
-        let mut work = Work { unneeded: self.registry.unneeded(), ..Work::default() };
+    fn work(
+        &mut self,
+        now: Instant,
+        doubtful: &BTreeSet<RegistrationId>,
+        is_time: bool,
+        room: Option<Room>,
+    ) -> Work {
+        let mut work = Work::default();
+        if room.is_none() {
+            // First of all: what is planned from here on may rely on what is let go of from here on.
+            work.unneeded = self.registry.unneeded();
+        }
+        let mut left = room.map(|room| Left::new(room, self.registry.limits()));
         let mut batch = Batch::default();
         let mut put_off = Vec::new();
         while work.plans.len() < BATCH_MAX
             && put_off.len() < BATCH_MAX
+            && work.refused.len() < QUEUE_MAX
+            && (work.plans.is_empty() || left.as_ref().is_none_or(Left::is_enough))
             && let Some(Waiting { request, answer, host }) = self.queue.pop_front()
         {
             self.queued.give_back(host);
+            let again = left.as_ref().map(|_| (request.clone(), host));
             match self.registry.plan(now, request, &mut batch) {
-                Planned::Plan(plan) => work.plans.push((plan, Some(answer))),
-                Planned::Refused(refusal) => work.refused.push((refusal, answer)),
+                Planned::Plan(plan) => {
+                    left.iter_mut().for_each(|left| left.take(&plan));
+                    work.plans.push((plan, Some(answer)));
+                    work.requests.extend(again);
+                }
+                Planned::Refused(refusal) => {
+                    work.refused.push((refusal, answer));
+                    work.in_vain.extend(again);
+                }
                 Planned::NotYet(request) => put_off.push(Waiting { request, answer, host }),
             }
         }
         for waiting in put_off.into_iter().rev() {
             self.queued.retake(waiting.host);
             self.queue.push_front(waiting);
+        }
+        if let Some(left) = left {
+            self.let_go(&mut work, &left);
         }
         if is_time {
             let due = self.registry.due(now, &batch);
@@ -264,10 +326,20 @@ impl Work {
     }
 }
 
+/// Where it is kept.
+enum Keeps {
+    /// Nowhere.
+    Nothing,
+    /// In this binder's own store.
+    Own(Box<dyn Store>),
+    /// Where other binders keep theirs too.
+    Shared(Sharing),
+}
+
 /// The thread that keeps.
 struct Keeping {
     shared: Arc<Shared>,
-    store: Option<Box<dyn Store>>,
+    keeps: Keeps,
     /// Registrations of which the store may hold something else than what is seen.
     doubtful: BTreeSet<RegistrationId>,
     /// After a failure: until when nothing is tried that nobody waits for.
@@ -285,19 +357,31 @@ impl Keeping {
     fn run(mut self) {
         let shared = Arc::clone(&self.shared);
         loop {
+            if let Keeps::Shared(sharing) = &mut self.keeps {
+                sharing.hear(&shared);
+            }
             let mut inner = shared.lock();
             let now = shared.world.now();
             if inner.is_ended {
                 return;
             }
             let is_time = now >= self.retry_at;
-            let work = inner.work(now, &self.doubtful, is_time);
+            let work = match &self.keeps {
+                Keeps::Nothing | Keeps::Own(_) => inner.work(now, &self.doubtful, is_time, None),
+                Keeps::Shared(sharing) if sharing.is_busy() => inner.only_forget(now),
+                Keeps::Shared(sharing) => {
+                    inner.work(now, &self.doubtful, is_time, Some(sharing.room()))
+                }
+            };
             let late = inner.watchers.due(now);
             let mut until = inner.next_wake();
             if !is_time {
                 until = Some(self.retry_at);
             }
-            let is_in_doubt = is_time && inner.trouble.is_some();
+            let is_in_doubt = match &self.keeps {
+                Keeps::Nothing | Keeps::Own(_) => is_time && inner.trouble.is_some(),
+                Keeps::Shared(sharing) => sharing.is_in_doubt(now, &mut until),
+            };
             drop(inner);
             late.into_iter().for_each(std::task::Waker::wake);
             if !work.is_empty() || !work.refused.is_empty() {
@@ -311,15 +395,19 @@ impl Keeping {
     }
 
     fn keep(&mut self, mut work: Work) {
+        if let Keeps::Shared(sharing) = &mut self.keeps {
+            return sharing.begin(work);
+        }
         for (refusal, answer) in work.refused.drain(..) {
             answer.give(Err(refusal));
         }
         if work.is_empty() {
             return;
         }
-        let kept = match &mut self.store {
-            None => Ok(()),
-            Some(store) => store.keep(&work.changes()),
+        let kept = match &mut self.keeps {
+            Keeps::Nothing => Ok(()),
+            Keeps::Own(store) => store.keep(&work.changes()),
+            Keeps::Shared(_) => return,
         };
         match kept {
             Ok(()) => {
@@ -332,7 +420,11 @@ impl Keeping {
 
     /// Whether a store that has failed keeps again, while nobody asks it to.
     fn try_store(&mut self) {
-        let tried = self.store.as_mut().map_or(Ok(()), |store| store.keep(&[]));
+        let tried = match &mut self.keeps {
+            Keeps::Nothing => Ok(()),
+            Keeps::Own(store) => store.keep(&[]),
+            Keeps::Shared(sharing) => return sharing.begin(Work::default()),
+        };
         if tried.is_err() {
             self.retry_at = self.shared.world.now() + RETRY;
         }

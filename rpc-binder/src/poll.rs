@@ -8,8 +8,9 @@
 //!
 //! A thread asks one server at a time, waits for its answer for a second at the most, and goes on to
 //! the next that is due. So servers that never answer, or are none, cost a bounded number of threads
-//! and datagrams; what is due waits meanwhile. Nothing is asked where a registration could lead the
-//! binder astray: at names, which somebody would have to look up, and at files of this host.
+//! and datagrams, and those that do answer do not wait for them. A server of several addresses is asked
+//! at the next one after it did not answer. Nothing is asked where a registration could lead the binder
+//! astray: at names, which somebody would have to look up, and at files of this host.
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -121,7 +122,7 @@ impl Pool {
         let asking = Asking(theirs);
         let started = pool.world.spawn("rpc-binder-poll", Box::new(move || asking.run(question)));
         if started.is_err() {
-            pool.desk.changing(|now, registry| ((), registry.polled(now, id, None)));
+            pool.desk.polled(id, None);
         }
         started.is_ok()
     }
@@ -150,8 +151,7 @@ impl Asking {
         let mut next = Some(first);
         while let Some(question) = next {
             let has_answered = ask(&question);
-            pool.desk
-                .changing(|now, registry| ((), registry.polled(now, question.id, has_answered)));
+            pool.desk.polled(question.id, has_answered);
             let is_ended = pool.lock().is_ended;
             next = if is_ended {
                 None
@@ -164,8 +164,10 @@ impl Asking {
 
 /// Whether a server has answered, in that life; `None` if it cannot be asked.
 fn ask(question: &Question) -> Option<bool> {
-    let Question { name, server, incarnation, addresses, every, .. } = question;
-    let address = addresses.iter().find(|address| may_be_asked(address))?;
+    let Question { name, server, incarnation, addresses, every, silences, .. } = question;
+    let addresses: Vec<_> = addresses.iter().filter(|address| may_be_asked(address)).collect();
+    let turn = usize::try_from(*silences).unwrap_or_default();
+    let address = addresses.get(turn.checked_rem(addresses.len())?)?;
     let (world, place) = scheme::open(address).ok()?;
     let channel = Channel::to(&world, &place, *server, *incarnation).ok()?;
     let options = Options::new().timeout((*every).clamp(PATIENCE_MIN, PATIENCE_MAX));

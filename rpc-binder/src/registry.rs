@@ -15,8 +15,10 @@
 
 mod admission;
 mod compatibility;
+pub mod follow;
 mod interfaces;
-mod managed;
+pub mod managed;
+pub mod marks;
 mod offers;
 pub mod plan;
 pub mod polls;
@@ -36,7 +38,9 @@ use rpc_runtime::random::Rng;
 use rpc_runtime::time::{Duration, Instant};
 
 use interfaces::Interfaces;
+use marks::{Marked, Marks};
 use offers::Offers;
+use polls::Polls;
 use record::Record;
 
 pub use admission::check_described;
@@ -52,6 +56,9 @@ pub struct Limits {
     /// For how long clients still see a registration whose lease is over, while the store is told. What
     /// is not kept at all needs no such time.
     pub settles: Duration,
+    /// Whether other binders have the same store. It alone ends leases then, and what it tells of is all
+    /// that happens ([`follow`]).
+    pub is_shared: bool,
     /// Registrations in all.
     pub registrations_max: u32,
     /// Registrations of one server, over all names and versions.
@@ -70,6 +77,7 @@ impl Default for Limits {
             lease: Duration::from_secs(10),
             expired_kept: Duration::from_secs(60),
             settles: Duration::ZERO,
+            is_shared: false,
             registrations_max: 131_072,
             server_registrations_max: 64,
             methods_max: 256,
@@ -89,13 +97,14 @@ pub struct Registry {
     by_server: BTreeSet<(ServerId, RegistrationId)>,
     /// When to look at a record again: not after its lease ends, and perhaps before.
     looks: BTreeSet<(Instant, RegistrationId)>,
-    /// Whose server is to be asked next how it is.
-    polls: BTreeSet<(Instant, RegistrationId)>,
-    /// How many are asked so, now and then.
-    polled: usize,
+    /// Whose servers are asked how they are.
+    polls: Polls,
     /// Those that are only shown, the first to be forgotten first.
     gone: BTreeSet<(Instant, RegistrationId)>,
     interfaces: Interfaces,
+    /// Drawn for registrations that another binder was in the way of. Nobody was told of them, and the store
+    /// may have begun their leases.
+    spare: Vec<(RegistrationId, Secret)>,
     /// What those have that are not only shown.
     offers: Offers,
     /// The last change under each name that anybody is registered under.
@@ -109,6 +118,7 @@ impl Registry {
     /// An empty registry, whose changes come after `before`.
     #[must_use]
     pub fn new(limits: Limits, rng: Box<dyn Rng>, before: Revision) -> Self {
+        let interfaces = Interfaces::new(limits.is_shared);
         Self {
             limits,
             rng,
@@ -116,10 +126,10 @@ impl Registry {
             by_place: BTreeMap::new(),
             by_server: BTreeSet::new(),
             looks: BTreeSet::new(),
-            polls: BTreeSet::new(),
-            polled: 0,
+            polls: Polls::default(),
             gone: BTreeSet::new(),
-            interfaces: Interfaces::default(),
+            interfaces,
+            spare: Vec::new(),
             offers: Offers::default(),
             changed: BTreeMap::new(),
             forgotten: before.next(),
@@ -158,7 +168,15 @@ impl Registry {
         self.changed.get(name).copied().unwrap_or(self.forgotten)
     }
 
-    /// Extends a registration's lease; gives the name under which clients see a change, if they do.
+    /// Whether something has changed under `name` since `known`.
+    #[must_use]
+    pub fn has_news(&self, name: &str, known: Revision) -> bool {
+        let last = self.revision_of(name);
+        // Another binder may have told of later news than have come here; they will.
+        if self.limits.is_shared { last > known } else { last != known }
+    }
+
+    /// Extends a registration's lease; also says what clients see of it.
     ///
     /// # Errors
     ///
@@ -170,29 +188,14 @@ impl Registry {
         id: RegistrationId,
         secret: Secret,
         report: &Report,
-    ) -> Result<(Lease, Option<String>), BinderError> {
+    ) -> Result<(Lease, Marked), BinderError> {
         self.check_secret(now, id, secret)?;
-        let settles = self.limits.settles;
-        let record = self.record_mut(id);
-        if record.is_ending {
+        if self.records[&id].is_ending {
             let reason = "its lease is over, which is being written down: try again".to_owned();
             return Err(BinderError::NotKept { reason });
         }
-        let before = record.state(now, settles);
-        record.is_draining |= report.is_draining;
-        // A renewal that was under way when the server told its news may come after it.
-        let is_late = record.report.as_ref().is_some_and(|known| known.number > report.number);
-        if !is_late {
-            record.note(now, bounded(report));
-            self.plan_poll(now, id, report);
-        }
-        let record = &self.records[&id];
-        let is_change = record.state(now, settles) != before;
-        let changed = is_change.then(|| record.kept.registration.name.clone());
-        if let Some(name) = &changed {
-            self.touch(name.clone());
-        }
-        Ok((self.extend(now, id), changed))
+        let marked = self.hear(now, id, report);
+        Ok((self.extend(now, id), marked))
     }
 
     /// All registrations, live or not, and what their servers said when they renewed last; in order of name,
@@ -302,29 +305,44 @@ impl Registry {
             id,
             secret: record.kept.secret,
             lease_ms: millis(lease),
-            is_asked_to_drain: record.is_asked_to_drain,
+            is_asked_to_drain: record.marks.has(Marks::ASKED_TO_DRAIN),
         }
     }
 
     /// Takes a record in, in place of whatever stands there.
     fn insert(&mut self, now: Instant, id: RegistrationId, kept: Kept) {
         self.interfaces.hold(kept.registration.fingerprint); // before the former lets go of it
-        let is_asked_to_drain = self.records.get(&id).is_some_and(|same| same.is_asked_to_drain);
+        let marks = self.marks_of_next(id);
         self.remove(id);
         let end = now + self.limits.lease;
         let mut record = Record::new(kept, end);
-        record.is_asked_to_drain = is_asked_to_drain;
-        record.is_draining = is_asked_to_drain;
+        record.store_lease = self.limits.is_shared.then_some(self.limits.lease);
+        record.marks = marks;
         let place = record.place();
         if let Some(&former) = self.by_place.get(&place) {
             self.remove(former);
         }
-        self.looks.insert((end, id));
+        if record.store_lease.is_none() {
+            self.looks.insert((end, id));
+        }
         self.by_server.insert((place.server, id));
         self.offers.add(&place, record.kept.registration.fingerprint);
         self.touch(place.name.clone());
         self.by_place.insert(place, id);
         self.records.insert(id, record);
+    }
+
+    /// What stays marked when a registration is given another form, by the same process.
+    fn marks_of_next(&self, id: RegistrationId) -> Marks {
+        let known = self.records.get(&id).filter(|record| !record.is_gone);
+        let marks = known.map_or(Marks::NONE, |record| record.marks);
+        if self.limits.is_shared {
+            marks // as the store has them
+        } else if marks.has(Marks::ASKED_TO_DRAIN) {
+            Marks::ASKED_TO_DRAIN.with(Marks::DRAINING)
+        } else {
+            Marks::NONE // its next report says the rest
+        }
     }
 
     /// Lets a record go, if it is there.
@@ -350,7 +368,9 @@ impl Registry {
 
     /// Something has changed under a name.
     fn touch(&mut self, name: String) {
-        self.revision = self.revision.next();
+        if !self.limits.is_shared {
+            self.revision = self.revision.next();
+        }
         self.changed.insert(name, self.revision);
     }
 

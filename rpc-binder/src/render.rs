@@ -4,7 +4,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::path::Path;
 
 use comfy_table::{CellAlignment, Table, presets};
 use serde::Serialize;
@@ -165,22 +164,21 @@ pub fn drains(server: ServerId, name: Option<&str>, registrations: u32, json: bo
 pub fn listening(
     url: &str,
     lease: Duration,
-    folder: Option<&Path>,
+    store: Option<&str>,
     page: Option<&str>,
     json: bool,
 ) -> String {
-    let folder = folder.map(|folder| folder.display().to_string());
     if json {
         let ready = Ready {
             listening: url,
             lease_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
-            store: folder,
+            store,
             http: page,
         };
         let text = serde_json::to_string(&ready).expect("strings and numbers become JSON");
         return format!("{text}\n");
     }
-    let place = folder.map_or_else(|| "memory only".to_owned(), |folder| clean(&folder));
+    let place = store.map_or_else(|| "memory only".to_owned(), clean);
     let page = page.map(|page| format!("page at {page}\n")).unwrap_or_default();
     format!("binder at {url}, leases of {}, kept in {place}\n{page}", seconds(lease))
 }
@@ -189,7 +187,7 @@ pub fn listening(
 struct Ready<'a> {
     listening: &'a str,
     lease_ms: u64,
-    store: Option<String>,
+    store: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     http: Option<&'a str>,
 }
@@ -336,7 +334,7 @@ mod tests {
              http://127.0.0.1:7080\n"
         );
         assert_eq!(
-            listening("udp://127.0.0.1:7000", lease, Some(Path::new("/a")), None, true),
+            listening("udp://127.0.0.1:7000", lease, Some("/a"), None, true),
             "{\"listening\":\"udp://127.0.0.1:7000\",\"lease_ms\":10000,\"store\":\"/a\"}\n"
         );
     }

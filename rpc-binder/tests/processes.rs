@@ -205,6 +205,21 @@ fn a_server_whose_earlier_life_renews_its_lease_is_refused_for_that_one_lives() 
 }
 
 #[test]
+fn of_several_binders_the_next_is_asked_when_one_is_silent() {
+    let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let place = daemon.url.strip_prefix("udp://").unwrap();
+    let list = format!("udp://{},{place}", silent.local_addr().unwrap());
+    let binder = Binder::at(&list).unwrap();
+    let _server = counter(&binder, &Arc::default());
+    assert_eq!(CounterClient::import(&binder).unwrap().add().unwrap(), 1);
+    let (code, found, complaint) = run(&["lookup", "counter", "--json", "--binder", &list]);
+    assert_eq!((code, found.lines().count(), &*complaint), (0, 1, ""));
+    let client = CounterClient::connect(&format!("binder://{}/counter", &list["udp://".len()..]));
+    assert_eq!(client.unwrap().add().unwrap(), 2);
+}
+
+#[test]
 fn a_server_that_restarted_elsewhere_is_found_by_the_same_client() {
     let daemon = Daemon::start("udp://127.0.0.1:0", "10s");
     let binder = Binder::at(&daemon.url).unwrap();

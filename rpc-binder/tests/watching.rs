@@ -104,13 +104,13 @@ impl Directory for Counted {
         self.daemon.reports(after)
     }
 
-    fn drain(
+    async fn drain(
         &self,
         server: ServerId,
         name: Option<&str>,
         proof: Option<&Proof>,
     ) -> Result<u32, BinderError> {
-        self.daemon.drain(server, name, proof)
+        self.daemon.drain(server, name, proof).await
     }
 
     fn methods(&self, fingerprint: u128, from: u32) -> Result<Methods, BinderError> {

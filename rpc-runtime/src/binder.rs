@@ -15,6 +15,7 @@ mod cache;
 pub mod key;
 pub mod report;
 mod service;
+mod ways;
 mod handle;
 mod proving;
 mod registration;

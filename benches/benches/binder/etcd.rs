@@ -1,8 +1,9 @@
-//! etcd: a single node of its own, and puts through its JSON gateway over connections that stay open.
+//! etcd: a single node of its own, asked through its JSON gateway over connections that stay open.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(crate) struct Etcd {
     child: Child,
     address: String,
+    /// Names of keys and leases that were given so far.
+    last: AtomicU64,
     /// Where it keeps what it is given.
     _folder: TempDir,
 }
@@ -37,9 +40,12 @@ impl Etcd {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()?;
-        let etcd = Self { child, address: clients, _folder: folder };
+        let etcd = Self { child, address: clients, last: AtomicU64::new(1), _folder: folder };
         let started = Instant::now();
-        while Caller::connect(&etcd.address).and_then(|mut caller| caller.put("probe")).is_err() {
+        while Caller::connect(&etcd.address)
+            .and_then(|mut caller| caller.put("probe", None))
+            .is_err()
+        {
             if started.elapsed() > PATIENCE {
                 return Err("it does not start".into());
             }
@@ -48,18 +54,36 @@ impl Etcd {
         Ok(etcd)
     }
 
-    /// Durable puts a second by so many callers.
+    /// Durable registrations a second by so many callers: a lease each, and a key that goes with it. That is
+    /// what lasts of a server that is to be forgotten when it falls silent.
+    pub(crate) fn registrations(&self, callers: usize, turn: Duration) -> Result<f64, Trouble> {
+        self.by_callers(callers, turn, |caller, name, lease| {
+            caller.grant(lease)?;
+            caller.put(name, Some(lease))
+        })
+    }
+
+    /// Durable puts a second by so many callers: keys that stay.
     pub(crate) fn puts(&self, callers: usize, turn: Duration) -> Result<f64, Trouble> {
+        self.by_callers(callers, turn, |caller, name, _lease| caller.put(name, None))
+    }
+
+    fn by_callers(
+        &self,
+        callers: usize,
+        turn: Duration,
+        work: impl Fn(&mut Caller, &str, u64) -> Result<(), Trouble> + Sync,
+    ) -> Result<f64, Trouble> {
         thread::scope(|threads| {
             let callers: Vec<_> = (0..callers)
-                .map(|number| {
+                .map(|_| {
+                    let work = &work;
                     threads.spawn(move || -> Result<f64, String> {
                         let words = |error: Trouble| error.to_string();
                         let mut caller = Caller::connect(&self.address).map_err(words)?;
-                        let mut puts = 0_u64;
                         rate(turn, || {
-                            puts += 1;
-                            caller.put(&format!("server/{number}/{puts}")).map(|()| 1)
+                            let number = self.last.fetch_add(1, Ordering::Relaxed);
+                            work(&mut caller, &format!("server/{number}"), number).map(|()| 1)
                         })
                         .map_err(words)
                     })
@@ -102,15 +126,23 @@ impl Caller {
     }
 
     /// `POST /v3/kv/put`: key and value in base64, of which any letters will do.
-    fn put(&mut self, key: &str) -> Result<(), Trouble> {
+    fn put(&mut self, key: &str, lease: Option<u64>) -> Result<(), Trouble> {
         let key: String = key.chars().filter(char::is_ascii_alphanumeric).collect();
         let key = format!("{key:A<32}");
-        let body = format!(r#"{{"key":"{key}","value":"{}"}}"#, "A".repeat(VALUE_BASE64_BYTES));
-        let head = format!(
-            "POST /v3/kv/put HTTP/1.1\r\nHost: etcd\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
-        self.reader.get_mut().write_all((head + &body).as_bytes())?;
+        let value = "A".repeat(VALUE_BASE64_BYTES);
+        let lease = lease.map(|lease| format!(r#","lease":"{lease}""#)).unwrap_or_default();
+        self.post("/v3/kv/put", &format!(r#"{{"key":"{key}","value":"{value}"{lease}}}"#))
+    }
+
+    /// `POST /v3/lease/grant`: an hour.
+    fn grant(&mut self, lease: u64) -> Result<(), Trouble> {
+        self.post("/v3/lease/grant", &format!(r#"{{"TTL":"3600","ID":"{lease}"}}"#))
+    }
+
+    fn post(&mut self, path: &str, body: &str) -> Result<(), Trouble> {
+        let head =
+            format!("POST {path} HTTP/1.1\r\nHost: etcd\r\nContent-Length: {}\r\n\r\n", body.len());
+        self.reader.get_mut().write_all((head + body).as_bytes())?;
         let (mut length, mut line) = (0, String::new());
         self.reader.read_line(&mut line)?;
         if !line.starts_with("HTTP/1.1 200") {

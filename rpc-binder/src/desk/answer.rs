@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use rpc_runtime::binder::{BinderError, Lease};
 
 /// What a request has come to: a lease if a registration begins.
-type Outcome = Result<Option<Lease>, BinderError>;
+pub(super) type Outcome = Result<Option<Lease>, BinderError>;
 
 /// An answer, given once.
 #[derive(Debug, Default)]

@@ -20,6 +20,7 @@ use rpc_runtime::time::Duration;
 use super::*;
 use crate::daemon::Daemon;
 
+mod shared;
 mod together;
 use crate::store::Embedded;
 
@@ -72,6 +73,7 @@ impl Store for Told {
             Change::Forget(_) => "forget".to_owned(),
             Change::Describe(..) => "describe".to_owned(),
             Change::Begin(_, kept) => format!("begin {}", kept.registration.server.0),
+            Change::Mark(..) => "mark".to_owned(),
             Change::End(_) => "end".to_owned(),
         });
         let words = words.collect();

@@ -112,7 +112,7 @@ impl Registry {
                 if known.incarnation == new.incarnation {
                     return Err(BinderError::IdentityInUse);
                 }
-                former = former.max(Some(record.lease_end));
+                former = former.max(Some(record.ends_by(now)));
             }
         }
         match former {

@@ -12,6 +12,9 @@ pub(super) struct Interfaces {
     bytes: usize,
     /// Those that were let go of.
     unneeded: Vec<u128>,
+    /// Whether those that nobody has are known until the store has forgotten them: others may rely on
+    /// that meanwhile.
+    is_shared: bool,
 }
 
 #[derive(Debug)]
@@ -22,8 +25,17 @@ struct Known {
 }
 
 impl Interfaces {
+    pub(super) fn new(is_shared: bool) -> Self {
+        Self { is_shared, ..Self::default() }
+    }
+
     pub(super) fn get(&self, fingerprint: u128) -> Option<&Arc<[MethodDescription]>> {
         self.known.get(&fingerprint).map(|known| &known.methods)
+    }
+
+    /// The fingerprints of all.
+    pub(super) fn all(&self) -> impl Iterator<Item = u128> {
+        self.known.keys().copied()
     }
 
     /// What all of them take.
@@ -50,10 +62,32 @@ impl Interfaces {
         let Some(known) = self.known.get_mut(&fingerprint) else { return };
         known.holders -= 1;
         if known.holders == 0 {
+            self.unneeded.push(fingerprint);
+            if !self.is_shared {
+                self.forget(fingerprint);
+            }
+        }
+    }
+
+    /// Is known no more, unless somebody has it.
+    pub(super) fn forget(&mut self, fingerprint: u128) {
+        if !self.is_unneeded(fingerprint) {
+            return;
+        }
+        if let Some(known) = self.known.remove(&fingerprint) {
             self.bytes -= bytes(&known.methods);
-            self.known.remove(&fingerprint);
+        }
+    }
+
+    /// Takes note of one that a shared store has, and perhaps nobody else.
+    pub(super) fn review(&mut self, fingerprint: u128) {
+        if self.is_unneeded(fingerprint) {
             self.unneeded.push(fingerprint);
         }
+    }
+
+    fn is_unneeded(&self, fingerprint: u128) -> bool {
+        self.known.get(&fingerprint).is_none_or(|known| known.holders == 0)
     }
 
     /// The store still has these.
@@ -64,7 +98,12 @@ impl Interfaces {
     /// Those that nobody has any more, since this was asked last.
     pub(super) fn take_unneeded(&mut self) -> Vec<u128> {
         let mut unneeded = std::mem::take(&mut self.unneeded);
-        unneeded.retain(|fingerprint| !self.known.contains_key(fingerprint));
+        unneeded.sort_unstable();
+        unneeded.dedup();
+        // A shared store has forgotten what is not known, by another binder.
+        unneeded.retain(|fingerprint| {
+            self.is_unneeded(*fingerprint) && self.is_shared == self.known.contains_key(fingerprint)
+        });
         unneeded
     }
 }

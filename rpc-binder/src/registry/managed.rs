@@ -6,10 +6,11 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use rpc_runtime::binder::model::PAGE_BYTES_MAX;
-use rpc_runtime::binder::{BinderError, Place, Reported, Reports};
+use rpc_runtime::binder::{BinderError, Place, RegistrationId, Reported, Reports};
 use rpc_runtime::ids::{Incarnation, ServerId};
 use rpc_runtime::time::Instant;
 
+use super::marks::Marks;
 use super::{Registry, millis};
 
 impl Registry {
@@ -55,26 +56,31 @@ impl Registry {
         server: ServerId,
         name: Option<&str>,
     ) -> Result<(u32, BTreeSet<String>), BinderError> {
+        let ids = self.meant(now, server, name)?;
+        let count = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        let set = marks_of_drain(name);
+        let marked = ids.into_iter().map(|id| self.mark(now, id, set, Marks::NONE));
+        Ok((count, marked.filter_map(|marked| marked.name).collect()))
+    }
+
+    /// The registrations of a server, or those of them that have that name.
+    ///
+    /// # Errors
+    ///
+    /// [`BinderError::UnknownServer`] when there is none.
+    pub fn meant(
+        &self,
+        now: Instant,
+        server: ServerId,
+        name: Option<&str>,
+    ) -> Result<Vec<RegistrationId>, BinderError> {
         let settles = self.limits.settles;
         let registered = self.of_server(server).filter(|(_, record)| {
             let is_meant = name.is_none_or(|name| record.kept.registration.name == name);
             is_meant && !record.is_past(now, settles)
         });
         let ids: Vec<_> = registered.map(|(id, _)| id).collect();
-        let mut changed = BTreeSet::new();
-        for id in &ids {
-            let record = self.record_mut(*id);
-            record.is_asked_to_drain |= name.is_none();
-            if !std::mem::replace(&mut record.is_draining, true) {
-                let name = record.kept.registration.name.clone();
-                self.touch(name.clone());
-                changed.insert(name);
-            }
-        }
-        match u32::try_from(ids.len()).unwrap_or(u32::MAX) {
-            0 => Err(BinderError::UnknownServer),
-            count => Ok((count, changed)),
-        }
+        if ids.is_empty() { Err(BinderError::UnknownServer) } else { Ok(ids) }
     }
 
     /// The names under which other lives of a server than `life` are registered.
@@ -96,5 +102,14 @@ impl Registry {
     pub fn names_of_server(&self, now: Instant, server: ServerId) -> BTreeSet<String> {
         let registered = self.of_server(server).filter(|(_, record)| !record.is_over(now));
         registered.map(|(_, record)| record.kept.registration.name.clone()).collect()
+    }
+}
+
+/// What is marked of the registrations of a server that clients leave, of one service or of all.
+#[must_use]
+pub const fn marks_of_drain(name: Option<&str>) -> Marks {
+    match name {
+        Some(_) => Marks::DRAINING,
+        None => Marks::DRAINING.with(Marks::ASKED_TO_DRAIN),
     }
 }

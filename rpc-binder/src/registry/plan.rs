@@ -12,8 +12,12 @@ use rpc_runtime::binder::{
 use rpc_runtime::ids::ServerId;
 use rpc_runtime::time::Instant;
 
-use super::record::{Kept, place};
-use super::{Registry, millis};
+use super::marks::Marks;
+use super::record::{Kept, Record, place};
+use super::{Registry, interfaces, millis};
+
+/// Upper bound of what the fields of fixed size add to a registration, in bytes.
+const FIXED_BYTES_MAX: usize = 200;
 
 /// What somebody asks for that is to last.
 #[derive(Clone, Debug)]
@@ -24,6 +28,15 @@ pub enum Request {
         registration: Registration,
         /// The interface, unless the binder may know it.
         methods: Option<Arc<[MethodDescription]>>,
+    },
+    /// To be marked. Only where others need to learn of it from the store, and from nobody outside.
+    Mark {
+        /// Registrations of one server.
+        ids: Vec<RegistrationId>,
+        /// With what.
+        set: Marks,
+        /// With what no longer.
+        clear: Marks,
     },
     /// To be registered no more.
     Deregister {
@@ -55,6 +68,8 @@ pub struct Plan {
     /// One that begins, or is given another form.
     begins: Option<(RegistrationId, Kept)>,
     interface: Option<Described>,
+    /// Registrations, and all that is marked of them from then on.
+    marks: Vec<(RegistrationId, Marks)>,
 }
 
 /// The interface of a registration that begins.
@@ -75,6 +90,8 @@ pub enum Change<'p> {
     Describe(u128, &'p [MethodDescription]),
     /// A registration.
     Begin(RegistrationId, &'p Kept),
+    /// What is marked of a registration.
+    Mark(RegistrationId, Marks),
     /// The end of one.
     End(RegistrationId),
 }
@@ -85,13 +102,40 @@ impl Plan {
         let ends = self.ends.iter().chain(&self.expires).map(|id| Change::End(*id));
         let new = self.interface.iter().filter(|interface| interface.is_new);
         let describes = new.map(|new| Change::Describe(new.fingerprint, &new.methods));
-        ends.chain(describes).chain(self.begins.iter().map(|(id, kept)| Change::Begin(*id, kept)))
+        let begins = self.begins.iter().map(|(id, kept)| Change::Begin(*id, kept));
+        let marks = self.marks.iter().map(|(id, marks)| Change::Mark(*id, *marks));
+        ends.chain(describes).chain(begins).chain(marks)
+    }
+
+    /// The interface that the registration has which begins.
+    #[must_use]
+    pub fn begins_with(&self) -> Option<u128> {
+        self.interface.as_ref().map(|interface| interface.fingerprint)
+    }
+
+    /// The registration that begins, and what its owner proves it by.
+    #[must_use]
+    pub fn begins(&self) -> Option<(RegistrationId, Secret)> {
+        self.begins.as_ref().map(|(id, kept)| (*id, kept.secret))
+    }
+
+    /// Upper bound of what its changes take, in bytes, names of keys not counted.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let new = self.interface.as_ref().filter(|interface| interface.is_new);
+        let methods = new.map_or(0, |new| interfaces::bytes(&new.methods));
+        let registration = self.begins.as_ref().map_or(0, |(_, kept)| {
+            let Registration { name, addresses, traits, .. } = &kept.registration;
+            let addresses: usize = addresses.iter().map(|address| address.len() + 2).sum();
+            name.len() + addresses + traits.page_bytes() + FIXED_BYTES_MAX
+        });
+        methods + registration
     }
 
     /// The registrations that it touches.
     pub fn touches(&self) -> impl Iterator<Item = RegistrationId> {
         self.changes().filter_map(|change| match change {
-            Change::Forget(_) | Change::Describe(..) => None,
+            Change::Forget(_) | Change::Describe(..) | Change::Mark(..) => None,
             Change::Begin(id, _) | Change::End(id) => Some(id),
         })
     }
@@ -118,6 +162,7 @@ impl Registry {
             Request::Register { registration, methods } => {
                 self.plan_register(now, registration, methods, batch)
             }
+            Request::Mark { ids, set, clear } => self.plan_mark(ids, (set, clear), batch),
             Request::Deregister { id, secret } => self.plan_deregister(id, secret, batch),
         };
         match planned {
@@ -158,7 +203,8 @@ impl Registry {
         batch.servers.insert(registration.server);
         batch.interfaces.insert(wish, interface);
         let begins = Some((id, Kept { registration, secret }));
-        Ok(Planned::Plan(Plan { ends, expires: Vec::new(), begins, interface: Some(described) }))
+        let interface = Some(described);
+        Ok(Planned::Plan(Plan { ends, begins, interface, ..Plan::default() }))
     }
 
     fn plan_deregister(
@@ -175,6 +221,30 @@ impl Registry {
         self.check_end(id, secret)?;
         batch.servers.extend(of);
         Ok(Planned::Plan(Plan { ends: vec![id], ..Plan::default() }))
+    }
+
+    fn plan_mark(
+        &self,
+        ids: Vec<RegistrationId>,
+        (set, clear): (Marks, Marks),
+        batch: &mut Batch,
+    ) -> Result<Planned, BinderError> {
+        let known = ids.iter().filter_map(|id| Some((*id, self.records.get(id)?)));
+        let known: Vec<(_, &Record)> = known.filter(|(_, record)| !record.is_gone).collect();
+        if known.is_empty() {
+            return Err(BinderError::UnknownRegistration);
+        }
+        let servers = known.iter().map(|(_, record)| record.kept.registration.server);
+        let servers: BTreeSet<_> = servers.collect();
+        if !servers.is_disjoint(&batch.servers) {
+            return Ok(Planned::NotYet(Request::Mark { ids, set, clear }));
+        }
+        batch.servers.extend(servers);
+        let marks = known.into_iter().filter_map(|(id, record)| {
+            let marks = record.marks.without(clear).with(set);
+            (marks != record.marks).then_some((id, marks))
+        });
+        Ok(Planned::Plan(Plan { marks: marks.collect(), ..Plan::default() }))
     }
 
     /// What time has ended, but for servers that the batch is about.
@@ -219,16 +289,10 @@ impl Registry {
         }
         for id in plan.expires {
             // Renewed it cannot be any more; taken the place of, perhaps.
-            let Some(record) = self.records.get_mut(&id) else { continue };
-            record.is_gone = true;
-            self.gone.insert((record.lease_end, id));
-            let (old, next) = (record.look, record.lease_end + self.limits.expired_kept);
-            let (place, fingerprint) = (record.place(), record.kept.registration.fingerprint);
-            self.offers.remove(&place, fingerprint);
-            self.looks.remove(&(old, id));
-            self.look_again(next, id);
-            self.touch(place.name);
-            self.forget_poll(id);
+            self.only_show(id);
+        }
+        for (id, marks) in plan.marks {
+            self.set_marks(now, id, marks);
         }
         if let Some(Described { fingerprint, methods, .. }) = plan.interface {
             self.interfaces.add(fingerprint, &methods);
@@ -236,8 +300,22 @@ impl Registry {
         let (id, kept) = plan.begins?;
         let secret = kept.secret;
         self.insert(now, id, kept);
-        let is_asked_to_drain = self.records.get(&id).is_some_and(|same| same.is_asked_to_drain);
-        Some(Lease { id, secret, lease_ms: millis(self.limits.lease), is_asked_to_drain })
+        let lease_ms = millis(self.limits.lease);
+        Some(Lease { id, secret, lease_ms, is_asked_to_drain: self.is_asked_to_drain(id) })
+    }
+
+    /// The store has forgotten a registration whose lease is over. It is shown for a while.
+    pub(super) fn only_show(&mut self, id: RegistrationId) {
+        let Some(record) = self.records.get_mut(&id) else { return };
+        record.is_gone = true;
+        self.gone.insert((record.lease_end, id));
+        let (old, next) = (record.look, record.lease_end + self.limits.expired_kept);
+        let (place, fingerprint) = (record.place(), record.kept.registration.fingerprint);
+        self.offers.remove(&place, fingerprint);
+        self.looks.remove(&(old, id));
+        self.look_again(next, id);
+        self.touch(place.name);
+        self.forget_poll(id);
     }
 
     /// Takes in what a store has kept over the binder's former lives. Every registration has one whole
@@ -305,13 +383,19 @@ impl Registry {
     /// The names under which `plan`, once applied, changes what is seen.
     #[must_use]
     pub fn names_of(&self, plan: &Plan) -> BTreeSet<String> {
-        let ends = plan.ends.iter().chain(&plan.expires);
-        let ended = ends.filter_map(|id| self.records.get(id)).map(|record| &record.kept);
+        let marked = plan.marks.iter().map(|(id, _)| id);
+        let touched = plan.ends.iter().chain(&plan.expires).chain(marked);
+        let ended = touched.filter_map(|id| self.records.get(id)).map(|record| &record.kept);
         let kept = ended.chain(plan.begins.iter().map(|(_, kept)| kept));
         kept.map(|kept| kept.registration.name.clone()).collect()
     }
 
     fn draw(&mut self) -> (RegistrationId, Secret) {
+        if let Some((id, secret)) = self.spare.pop()
+            && !self.records.contains_key(&id)
+        {
+            return (id, secret);
+        }
         let id = loop {
             let id = RegistrationId(self.rng.next_nonzero());
             if !self.records.contains_key(&id) {

@@ -4,13 +4,17 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use rpc_runtime::binder::{Entry, EntryState, Health, Place, Registration, Report, Secret};
+use rpc_runtime::binder::{Entry, EntryState, Place, Registration, Report, Secret};
 use rpc_runtime::time::{Duration, Instant};
 
+use super::marks::Marks;
 use super::polls::Poll;
 
 /// When it is looked again for a registration whose end may not have been kept.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
+
+/// By how much a store may be late to end a lease.
+const STORE_IS_LATE: Duration = Duration::from_secs(1);
 
 /// What lasts of a registration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,9 +32,10 @@ pub(super) struct Record {
     pub(super) lease_end: Instant,
     /// Under which time it stands among the looks.
     pub(super) look: Instant,
-    pub(super) is_draining: bool,
-    /// Whether its server is to be told that it shall drain.
-    pub(super) is_asked_to_drain: bool,
+    /// How long its lease is where only the store ends it; a binder then knows of renewals at others
+    /// by nothing but that it is still there.
+    pub(super) store_lease: Option<Duration>,
+    pub(super) marks: Marks,
     /// What its server said when it renewed last.
     pub(super) report: Option<Box<Report>>,
     /// When that was.
@@ -51,8 +56,8 @@ impl Record {
             kept,
             lease_end,
             look: lease_end,
-            is_draining: false,
-            is_asked_to_drain: false,
+            store_lease: None,
+            marks: Marks::NONE,
             report: None,
             reported_at: lease_end,
             before: None,
@@ -88,27 +93,38 @@ impl Record {
 
     /// Whether its lease has ended; that may not have been kept yet.
     pub(super) fn is_over(&self, now: Instant) -> bool {
-        self.is_gone || self.lease_end <= now
+        self.is_gone || self.is_over_by_clock(now, Duration::ZERO)
+    }
+
+    /// When its lease will have ended, unless it is renewed.
+    pub(super) fn ends_by(&self, now: Instant) -> Instant {
+        // Another binder may have prolonged it just now.
+        self.store_lease.map_or(self.lease_end, |lease| now + lease + STORE_IS_LATE)
     }
 
     /// Whether nobody sees it any more: its lease has ended, and that is kept, or has had its time to be.
     pub(super) fn is_past(&self, now: Instant, settles: Duration) -> bool {
-        self.is_gone || self.lease_end + settles <= now
+        self.is_gone || self.is_over_by_clock(now, settles)
+    }
+
+    fn is_over_by_clock(&self, now: Instant, settles: Duration) -> bool {
+        self.store_lease.is_none() && self.lease_end + settles <= now
     }
 
     pub(super) fn is_forgotten(&self, now: Instant, expired_kept: Duration) -> bool {
-        self.lease_end + expired_kept <= now
+        let is_ended = self.is_gone || self.store_lease.is_none();
+        is_ended && self.lease_end + expired_kept <= now
     }
 
     /// `settles`: how long it is seen after its lease has ended, unless that is kept before.
     pub(super) fn state(&self, now: Instant, settles: Duration) -> EntryState {
         if self.is_past(now, settles) {
             EntryState::Expired
-        } else if self.is_draining {
+        } else if self.marks.has(Marks::DRAINING) {
             EntryState::Draining
-        } else if self.report.as_ref().is_some_and(|report| report.health == Health::NotServing) {
+        } else if self.marks.has(Marks::NOT_SERVING) {
             EntryState::NotServing
-        } else if self.poll.as_ref().is_some_and(Poll::is_silent) {
+        } else if self.marks.has(Marks::SILENT) {
             EntryState::Silent
         } else {
             EntryState::Live
@@ -120,7 +136,9 @@ impl Record {
     }
 
     pub(super) fn entry(&self, now: Instant, settles: Duration) -> Entry {
-        let left = now.until(self.lease_end).as_millis();
+        let left = now.until(self.lease_end);
+        let elsewhere = self.store_lease.filter(|_| !self.is_gone && left.is_zero());
+        let left = elsewhere.unwrap_or(left).as_millis();
         let Registration { name, version, server, incarnation, addresses, fingerprint, .. } =
             &self.kept.registration;
         Entry {

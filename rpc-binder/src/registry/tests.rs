@@ -7,12 +7,13 @@ use rpc_runtime::binder::{MethodDescription, Registration, Traits};
 use rpc_runtime::ids::{Incarnation, MethodFingerprint};
 use rpc_runtime::interface::fingerprint_of;
 
-use super::plan::{Batch, Planned, Request};
+use super::plan::{Batch, Change, Planned, Request};
 use super::*;
 
 mod history;
 mod interfaces;
 mod limits;
+mod marks;
 mod polls;
 mod takeover;
 

@@ -1,19 +1,14 @@
 //! The embedded store: a folder on the binder's machine, by redb.
-//!
-//! Each row begins with the number of its format, so that another binder's is told from a torn one.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
 use redb::{ReadableTable, TableDefinition};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-
 use rpc_runtime::binder::RegistrationId;
 use rpc_runtime::store::redb::{Redb, failed};
 use rpc_runtime::store::{Commit, Store as _, StoreError, StoreErrorKind};
 
-use super::{Found, Store};
+use super::{Found, Store, read, written};
 use crate::registry::plan::Change;
 
 const REGISTRATIONS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("registrations");
@@ -22,9 +17,6 @@ const COUNTS: TableDefinition<'_, &str, u32> = TableDefinition::new("counts");
 
 /// How often the store was opened.
 const LIFE: &str = "life";
-
-/// The format of the rows.
-const FORMAT: u8 = 1;
 
 /// A store in a folder.
 #[derive(Debug)]
@@ -92,6 +84,7 @@ impl Store for Embedded {
                     Change::Begin(id, kept) => {
                         registrations.insert(id.0, written(kept).as_slice()).map_err(failed)?;
                     }
+                    Change::Mark(..) => {} // the next renewals and polls say so again
                     Change::End(id) => {
                         registrations.remove(id.0).map_err(failed)?;
                     }
@@ -113,32 +106,11 @@ fn transact(
     })
 }
 
-fn written(row: &(impl Serialize + ?Sized)) -> Vec<u8> {
-    let bytes = postcard::to_extend(row, vec![FORMAT]);
-    bytes.expect("what was read from a message can be written again")
-}
-
-fn read<T: DeserializeOwned>(row: &[u8], what: impl Fn() -> String) -> Result<T, StoreError> {
-    let corrupt =
-        |why: String| StoreError::new(StoreErrorKind::Corrupt, format!("{} {why}", what()));
-    match row.split_first() {
-        Some((&FORMAT, row)) => match postcard::take_from_bytes(row) {
-            Ok((value, [])) => Ok(value),
-            Ok((_, rest)) => Err(corrupt(format!("has {} bytes too many", rest.len()))),
-            Err(error) => Err(corrupt(format!("cannot be read: {error}"))),
-        },
-        Some((&format, _)) => {
-            let text = format!("{} is of format {format}, and this binder reads {FORMAT}", what());
-            Err(StoreError::new(StoreErrorKind::OtherVersion, text))
-        }
-        None => Err(corrupt("is empty".into())),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::fs;
 
+    use super::super::FORMAT;
     use super::*;
 
     #[test]

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::model::Entry;
+use super::model::{Entry, Revision};
 use super::version::VersionRequirement;
 use crate::address::Address;
 use crate::ids::{Incarnation, ServerId};
@@ -55,16 +55,18 @@ pub(super) struct Cache {
 #[derive(Debug)]
 struct Answer {
     entries: Vec<Entry>,
+    revision: Revision,
     at: Instant,
 }
 
 impl Cache {
-    /// Remembers what the binder answered.
+    /// Remembers what the binder answered, as of `revision`.
     pub(super) fn store(
         &mut self,
         now: Instant,
         name: &str,
         requirement: &VersionRequirement,
+        revision: Revision,
         entries: Vec<Entry>,
     ) {
         let wish = (name.to_owned(), requirement.clone());
@@ -73,7 +75,13 @@ impl Cache {
             let oldest = oldest.map(|(wish, _)| wish.clone());
             oldest.and_then(|wish| self.answers.remove(&wish));
         }
-        self.answers.insert(wish, Answer { entries, at: now });
+        self.answers.insert(wish, Answer { entries, revision, at: now });
+    }
+
+    /// What the last answer to this wish was as of.
+    pub(super) fn revision(&self, name: &str, requirement: &VersionRequirement) -> Revision {
+        let answer = self.answers.get(&(name.to_owned(), requirement.clone()));
+        answer.map_or(Revision::NONE, |answer| answer.revision)
     }
 
     /// The last answer to this wish, without the servers that are gone.
@@ -215,11 +223,11 @@ mod tests {
     fn an_answer_is_remembered_with_its_age() {
         let mut cache = Cache::default();
         assert_eq!(cache.known(at(1), "bank", &any()), None);
-        cache.store(at(1), "bank", &any(), vec![entry(1, 1)]);
+        cache.store(at(1), "bank", &any(), Revision::NONE, vec![entry(1, 1)]);
         let known = cache.known(at(100), "bank", &any()).unwrap();
         assert_eq!(known, Found { entries: vec![entry(1, 1)], age: Duration::from_secs(99) });
         assert_eq!(cache.known(at(100), "bank", &VersionRequirement::major(1)), None);
-        cache.store(at(100), "bank", &any(), vec![]);
+        cache.store(at(100), "bank", &any(), Revision::NONE, vec![]);
         assert_eq!(cache.known(at(100), "bank", &any()).unwrap().entries, []);
     }
 
@@ -227,7 +235,7 @@ mod tests {
     fn a_life_that_is_over_is_not_named_again_even_if_the_binder_still_believes_in_it() {
         let mut cache = Cache::default();
         avoid(&mut cache, at(1), &entry(1, 1), Flaw::Gone);
-        cache.store(at(2), "bank", &any(), vec![entry(1, 1), entry(1, 2)]);
+        cache.store(at(2), "bank", &any(), Revision::NONE, vec![entry(1, 1), entry(1, 2)]);
         assert_eq!(cache.known(at(2), "bank", &any()).unwrap().entries, [entry(1, 2)]);
         let ordered = cache.order(at(2), vec![entry(1, 1), entry(1, 2)], &mut Counting(1));
         assert_eq!(ordered, [entry(1, 2)]);
@@ -282,7 +290,7 @@ mod tests {
         let mut cache = Cache::default();
         for number in 0..=ANSWERS_MAX {
             let second = u64::try_from(number).unwrap();
-            cache.store(at(second), &format!("s{number}"), &any(), vec![]);
+            cache.store(at(second), &format!("s{number}"), &any(), Revision::NONE, vec![]);
         }
         assert_eq!(cache.answers.len(), ANSWERS_MAX);
         assert_eq!(cache.known(at(999), "s0", &any()), None);

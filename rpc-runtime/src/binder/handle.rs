@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cache::{Cache, Flaw, Found};
 use super::key::Key;
-use super::model::{BinderError, Entries, Entry, MethodDescription, Place};
+use super::model::{BinderError, Entries, Entry, MethodDescription, Place, Revision};
 use super::report::{CALLEES_MAX, Callee};
 use super::service::{Directory as _, DirectoryClient};
 use super::version::VersionRequirement;
 use super::watch::Followed;
+use super::ways::{Silence, Ways};
 use crate::address::Address;
-use crate::client::{Balance, Channel, Ends, Options};
+use crate::client::{Balance, Channel, Ends};
 use crate::driver::World;
 use crate::error::{CallError, Error, ErrorKind, Execution, Result};
 use crate::ids::{Incarnation, ServerId};
@@ -65,9 +66,8 @@ struct Shared {
     url: String,
     /// What stands before `://` in URLs of this binder's world; `None` if all of them are.
     scheme: Option<String>,
-    peer: Address,
+    ways: Ways,
     world: Arc<dyn World>,
-    directory: DirectoryClient,
     memory: Mutex<Memory>,
     followed: Mutex<Followed>,
     /// How the calls at each imported service ended.
@@ -86,13 +86,17 @@ impl Binder {
     /// The binder at `url`, such as `udp://127.0.0.1:7000`. It is asked when something is wanted
     /// of it, not here.
     ///
+    /// Several binders before one store are named as a list: `udp://a:7000,udp://b:7000`. The one that
+    /// answered last is asked first; one that is silent costs its share of the patience, and the next is
+    /// asked.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::BadAddress`](crate::ErrorKind::BadAddress) when the URL cannot be used.
     pub fn at(url: &str) -> std::result::Result<Self, CallError> {
-        let (world, place) = scheme::open(url)?;
+        let (ways, world) = Ways::open(url)?;
         let scheme = url.split_once("://").map(|(scheme, _)| scheme.trim().to_owned());
-        Self::open(world, &place, url, scheme)
+        Ok(Self::open(world, ways, url, scheme))
     }
 
     /// As [`Binder::at`], at `place` (what stands behind `://`) of a given world: one with injected
@@ -102,34 +106,27 @@ impl Binder {
     ///
     /// As [`Binder::at`].
     pub fn at_in(world: &Arc<dyn World>, place: &str) -> std::result::Result<Self, CallError> {
-        Self::open(Arc::clone(world), place, place, None)
+        Ok(Self::open(Arc::clone(world), Ways::one(world, place)?, place, None))
     }
 
-    fn open(
-        world: Arc<dyn World>,
-        place: &str,
-        url: &str,
-        scheme: Option<String>,
-    ) -> std::result::Result<Self, CallError> {
-        let channel = Channel::connect_in(&world, place)?;
+    fn open(world: Arc<dyn World>, ways: Ways, url: &str, scheme: Option<String>) -> Self {
         let shared = Shared {
             url: url.to_owned(),
             scheme,
-            peer: channel.peer(),
+            ways,
             world,
-            directory: DirectoryClient::on(&channel),
             memory: Mutex::new(Memory::default()),
             followed: Mutex::new(Followed::default()),
             ends: Mutex::default(),
         };
-        Ok(Self {
+        Self {
             shared: Arc::new(shared),
             patience: PATIENCE,
             claim: None,
             balance: Balance::default(),
             zone: None,
             key: None,
-        })
+        }
     }
 
     /// The same binder, asked for at most `patience` (2 s by default) before it counts as away.
@@ -227,21 +224,29 @@ impl Binder {
         requirement: &VersionRequirement,
     ) -> Result<Vec<Entry>, BinderError> {
         let until = self.world().now() + self.patience;
-        let entries =
-            read_pages(|after| self.directory_until(until).lookup(name, requirement, after))?;
-        self.remember(name, requirement, entries.clone());
-        Ok(entries)
+        let (revision, entries) = read_pages(|after| {
+            self.ask_until(until, |directory| directory.lookup(name, requirement, after))
+        })?;
+        Ok(self.remember(name, requirement, revision, entries))
     }
 
-    /// Takes note of what the binder said just now.
+    /// Takes note of what the binder said just now, as of `revision`. Gives what there is to go by: of
+    /// several binders, one may not have heard yet what another has told.
     pub(super) fn remember(
         &self,
         name: &str,
         requirement: &VersionRequirement,
+        revision: Revision,
         entries: Vec<Entry>,
-    ) {
+    ) -> Vec<Entry> {
         let now = self.world().now();
-        self.memory().cache.store(now, name, requirement, entries);
+        let cache = &mut self.memory().cache;
+        if self.has_several() && revision < cache.revision(name, requirement) {
+            let known = cache.known(now, name, requirement);
+            return known.map_or(entries, |found| found.entries);
+        }
+        cache.store(now, name, requirement, revision, entries.clone());
+        entries
     }
 
     /// As [`Binder::lookup`], or from memory if the binder does not answer: the answer says how old
@@ -267,7 +272,8 @@ impl Binder {
     /// The binder does not answer.
     pub fn list(&self) -> std::result::Result<Vec<Entry>, CallError> {
         let until = self.world().now() + self.patience;
-        read_pages(|after| self.directory_until(until).list(after))
+        let pages = read_pages(|after| self.ask_until(until, |directory| directory.list(after)));
+        pages.map(|(_, entries)| entries)
     }
 
     /// The methods of a server's interface.
@@ -280,7 +286,8 @@ impl Binder {
         let mut methods = Vec::new();
         loop {
             let from = u32::try_from(methods.len()).unwrap_or(u32::MAX);
-            let page = self.directory_until(until).methods(entry.fingerprint, from)?;
+            let page =
+                self.ask_until(until, |directory| directory.methods(entry.fingerprint, from))?;
             let is_last = page.methods.is_empty();
             methods.extend(page.methods);
             let total = usize::try_from(page.total).unwrap_or(usize::MAX);
@@ -336,9 +343,9 @@ impl Binder {
         &self.shared.world
     }
 
-    /// The binder's address.
+    /// The binder's address; of several, that of the one that answered last.
     pub(super) fn peer(&self) -> Address {
-        self.shared.peer
+        self.shared.ways.peer()
     }
 
     /// A channel to one server in one of its lives: at the first of its URLs that can be used and did
@@ -386,15 +393,46 @@ impl Binder {
         self.patience
     }
 
-    /// The binder's stub, whose calls end after `timeout`. Whoever asks a binder that is away waits
-    /// a while by himself, and wants to know when it is back.
-    pub(super) fn directory(&self, timeout: Duration) -> DirectoryClient {
-        self.shared.directory.with(Options::new().timeout(timeout).circuit_breaker(false))
+    /// Whether it stands for several binders before one store.
+    pub(super) fn has_several(&self) -> bool {
+        self.shared.ways.are_several()
     }
 
-    /// The binder's stub, whose calls end at `until`: one question may take several of them.
-    pub(super) fn directory_until(&self, until: Instant) -> DirectoryClient {
-        self.directory(self.world().now().until(until))
+    /// Asks the binder, for `patience` in all.
+    pub(super) fn ask<T, E: Silence>(
+        &self,
+        patience: Duration,
+        call: impl FnMut(&DirectoryClient) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.ask_until(self.world().now() + patience, call)
+    }
+
+    /// Asks the binder; of several each that is silent for `patience`.
+    pub(super) fn ask_each<T, E: Silence>(
+        &self,
+        patience: Duration,
+        call: impl FnMut(&DirectoryClient) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.shared.ways.ask_each(patience, call)
+    }
+
+    /// Asks the binder for `patience`; of several the one that answered last, and another one next time
+    /// if it is silent.
+    pub(super) fn ask_first<T, E: Silence>(
+        &self,
+        patience: Duration,
+        call: impl FnOnce(&DirectoryClient) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.shared.ways.ask_first(patience, call)
+    }
+
+    /// As [`Self::ask`], until `until`: one question may take several calls.
+    pub(super) fn ask_until<T, E: Silence>(
+        &self,
+        until: Instant,
+        call: impl FnMut(&DirectoryClient) -> std::result::Result<T, E>,
+    ) -> std::result::Result<T, E> {
+        self.shared.ways.ask(self.world(), until, call)
     }
 
     /// What is remembered for this wish.
@@ -470,18 +508,21 @@ impl fmt::Debug for Binder {
     }
 }
 
-/// Reads on from page to page, as long as they go forward.
+/// Reads on from page to page, as long as they go forward. Gives what the oldest of them is as of.
 fn read_pages<E>(
     mut ask: impl FnMut(Option<&Place>) -> std::result::Result<Entries, E>,
-) -> std::result::Result<Vec<Entry>, E> {
+) -> std::result::Result<(Revision, Vec<Entry>), E> {
     let mut entries: Vec<Entry> = Vec::new();
+    let mut revision: Option<Revision> = None;
     loop {
         let after = entries.last().map(Entry::place);
         let page = ask(after.as_ref())?;
         let goes_forward = page.entries.last().is_some_and(|last| Some(last.place()) > after);
         entries.extend(page.entries);
+        let oldest = revision.map_or(page.revision, |oldest| oldest.min(page.revision));
+        revision = Some(oldest);
         if !page.more || !goes_forward || entries.len() >= ENTRIES_MAX {
-            return Ok(entries);
+            return Ok((oldest, entries));
         }
     }
 }

@@ -6,7 +6,7 @@ use super::handle::Binder;
 use super::key::{Key, Proof};
 use super::model::BinderError;
 use super::report::Reported;
-use super::service::Directory as _;
+use super::service::{Directory as _, DirectoryClient};
 use crate::error::{CallError, Error, Result};
 use crate::ids::ServerId;
 
@@ -25,9 +25,8 @@ impl Binder {
     /// The binder does not answer; [`BinderError::UnknownServer`]; [`BinderError::NotAllowed`] by its access
     /// rules, or without any, from another machine than its own.
     pub fn drain(&self, server: ServerId, name: Option<&str>) -> Result<u32, BinderError> {
-        let until = self.world().now() + self.patience_max();
         self.with_proof(
-            |proof| self.directory_until(until).drain(server, name, proof),
+            |directory, proof| directory.start().drain(server, name, proof).wait(),
             |key, nonce| key.prove_drain(nonce, server, name),
         )
     }
@@ -42,7 +41,7 @@ impl Binder {
         let mut reports: Vec<Reported> = Vec::new();
         loop {
             let after = reports.last().map(|last| last.entry.place());
-            let page = self.directory_until(until).reports(after.as_ref())?;
+            let page = self.ask_until(until, |directory| directory.reports(after.as_ref()))?;
             let goes_forward = page.reports.last().map(|last| last.entry.place()) > after;
             reports.extend(page.reports);
             if !page.more || !goes_forward || reports.len() >= REPORTS_MAX {
@@ -51,10 +50,22 @@ impl Binder {
         }
     }
 
-    /// Asks without a proof, and with one if the binder wants it.
+    /// Asks without a proof, and with one if the binder wants it: of several each that is silent has the
+    /// whole patience, and none is shown a proof that another has given the nonce for.
     pub(super) fn with_proof<T>(
         &self,
-        mut ask: impl FnMut(Option<&Proof>) -> Result<T, BinderError>,
+        ask: impl Fn(&DirectoryClient, Option<&Proof>) -> Result<T, BinderError>,
+        prove: impl Fn(&Key, u128) -> Proof,
+    ) -> Result<T, BinderError> {
+        self.ask_each(self.patience_max(), |directory| {
+            self.prove_to(|proof| ask(directory, proof), &prove)
+        })
+    }
+
+    /// As [`Self::with_proof`], of one binder.
+    fn prove_to<T>(
+        &self,
+        ask: impl Fn(Option<&Proof>) -> Result<T, BinderError>,
         prove: impl Fn(&Key, u128) -> Proof,
     ) -> Result<T, BinderError> {
         let mut answer = ask(None);

@@ -11,7 +11,7 @@ use super::handle::Binder;
 use super::key::Proof;
 use super::model::{self, BinderError, DESCRIPTION_BYTES_MAX, MethodDescription, Registration};
 use super::report::{POLL_MIN, Report};
-use super::service::Directory as _;
+use super::service::{Directory as _, DirectoryClient};
 use super::version::Version;
 use crate::driver::Gate;
 use crate::error::{CallError, Error, ErrorKind, Execution, Result};
@@ -143,7 +143,6 @@ impl Keeper {
 
     /// Registers one interface, and describes it to a binder that does not know it.
     fn announce(&self, interface: &'static Interface) -> Result<model::Lease, BinderError> {
-        let directory = self.binder.directory(self.binder.patience_max());
         let registration = Registration {
             name: interface.name().to_owned(),
             version: version(interface),
@@ -154,16 +153,19 @@ impl Keeper {
             traits: self.exported.traits.clone(),
             claim: self.claim,
         };
-        let register = |proof: Option<&Proof>, methods| match proof {
+        let register = |directory: &DirectoryClient, proof: Option<&Proof>, methods| match proof {
             None => directory.start().register(&registration, methods).wait(),
             Some(proof) => directory.start().register_proven(&registration, methods, proof).wait(),
         };
-        let ask = |proof: Option<&Proof>| match register(proof, None) {
+        let ask = |directory: &DirectoryClient, proof: Option<&Proof>| match register(
+            directory, proof, None,
+        ) {
             Err(Error::App(BinderError::UnknownInterface)) => {
-                register(proof, Some(describe(interface)))
+                register(directory, proof, Some(describe(interface)))
             }
             other => other,
         };
+        // Asked again, a binder knows this process by its claim.
         self.binder.with_proof(ask, |key, nonce| key.prove_registration(nonce, &registration))
     }
 
@@ -182,6 +184,9 @@ impl Keeper {
             };
             if is_urgent || world.now() >= due {
                 self.renew_all();
+                if self.book().is_ended {
+                    return;
+                }
                 due = world.now() + self.pause();
             }
         }
@@ -222,12 +227,21 @@ impl Keeper {
     fn renew(&self, index: usize, lease: &model::Lease) -> Result<model::Lease, BinderError> {
         let timeout = (lease.duration() / 3).min(self.binder.patience_max()).max(PAUSE_MIN);
         let report = self.report(index);
-        let renewed = self.binder.directory(timeout).renew(lease.id, lease.secret, &report);
-        match renewed {
+        match self.renew_once(timeout, lease, &report) {
+            // A binder that was not asked before may have to ask its store first.
+            Err(Error::App(BinderError::NotKept { .. })) => {
+                let world = &self.exported.world;
+                let until = world.now() + PAUSE_MIN;
+                while world.now() < until && !self.book().is_ended {
+                    self.gate.wait(Some(until));
+                }
+                self.gate.open(); // whoever opened it meanwhile wants more than this renewal
+                self.renew_once(timeout, lease, &self.report(index))
+            }
             Err(Error::App(BinderError::UnknownRegistration | BinderError::WrongSecret)) => {
                 let lease = self.announce(self.exported.interfaces[index])?;
                 let report = self.report(index); // which a new registration knows nothing of
-                let renewed = self.binder.directory(timeout).renew(lease.id, lease.secret, &report);
+                let renewed = self.renew_once(timeout, &lease, &report);
                 if renewed.is_err() {
                     self.book().is_urgent = true; // it is registered all the same
                     self.gate.open();
@@ -236,6 +250,15 @@ impl Keeper {
             }
             other => other,
         }
+    }
+
+    fn renew_once(
+        &self,
+        timeout: Duration,
+        lease: &model::Lease,
+        report: &Report,
+    ) -> Result<model::Lease, BinderError> {
+        self.binder.ask(timeout, |directory| directory.renew(lease.id, lease.secret, report))
     }
 
     /// Has the server drain as if its own process had asked. In a thread of its own: the lease goes on
@@ -279,10 +302,9 @@ impl Keeper {
     /// Tells the binder how the server is: by a renewal soon, should this be lost.
     fn tell(&self) {
         let leases = self.book().leases.clone();
-        let directory = self.binder.directory(FAREWELL);
         for (index, lease) in leases.into_iter().enumerate() {
             let report = self.report(index);
-            if directory.renew(lease.id, lease.secret, &report).is_err() {
+            if self.renew_once(FAREWELL, &lease, &report).is_err() {
                 self.book().is_urgent = true;
                 self.gate.open();
                 return;
@@ -304,10 +326,11 @@ impl Keeper {
     }
 
     fn strike_off(&self, leases: &[model::Lease]) {
-        let directory = self.binder.directory(FAREWELL);
         for lease in leases {
-            if let Err(Error::Call(_)) = directory.start().deregister(lease.id, lease.secret).wait()
-            {
+            let ended = self.binder.ask(FAREWELL, |directory| {
+                directory.start().deregister(lease.id, lease.secret).wait()
+            });
+            if let Err(Error::Call(_)) = ended {
                 return; // no binder, no registrations: the leases run out
             }
         }

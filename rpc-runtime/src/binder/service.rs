@@ -81,9 +81,9 @@ pub trait Directory {
 
     /// Has clients leave a server, and the server drain when it renews next; or, if `name` is given, has
     /// clients of that service leave it, and no more. Says how many registrations that were. Nothing of it
-    /// outlasts the binder, but that the server drains once it knows.
-    #[rpc(at_least_once, inline, timeout = "2s")]
-    fn drain(
+    /// outlasts the binder, unless others share its store, but that the server drains once it knows.
+    #[rpc(at_least_once, timeout = "5s")]
+    async fn drain(
         &self,
         server: ServerId,
         name: Option<&str>,

@@ -18,8 +18,12 @@ use crate::time::Duration;
 
 /// How long the binder may be silent while nothing changes.
 const PATIENCE_MS: u32 = 10_000;
+/// How long one of several binders may be: whether it is there at all shows by its answer.
+const PATIENCE_SEVERAL_MS: u32 = 2_000;
 /// How long its answer may take beyond that.
 const MARGIN: Duration = Duration::from_secs(2);
+/// The same for one of several.
+const MARGIN_SEVERAL: Duration = Duration::from_secs(1);
 /// Longer than any call takes for which a context says nothing of time.
 const ASKING_MAX: Duration = Duration::from_secs(3_600);
 /// Pause between two answers: where many change, their news come together.
@@ -180,8 +184,12 @@ impl Watch {
     /// Waits for news, and tells them. Fails if the binder has none to give.
     fn ask(&mut self) -> Result<(), ()> {
         let (name, requirement) = &self.service;
-        let patience = Duration::from_millis(u64::from(PATIENCE_MS));
-        let directory = self.binder.directory(patience + MARGIN);
+        let several = self.binder.has_several();
+        let (patience_ms, margin) = match several {
+            true => (PATIENCE_SEVERAL_MS, MARGIN_SEVERAL),
+            false => (PATIENCE_MS, MARGIN),
+        };
+        let patience = Duration::from_millis(u64::from(patience_ms));
         let world = self.binder.world();
         let deadline = world.now() + ASKING_MAX;
         let asking = CallContext::of_nobody(Arc::clone(world), deadline, self.binder.peer());
@@ -190,22 +198,24 @@ impl Watch {
         }
         let asked = {
             let _entered = asking.enter();
-            directory.start().watch(name, requirement, self.known, PATIENCE_MS).wait()
+            self.binder.ask_first(patience + margin, |directory| {
+                directory.start().watch(name, requirement, self.known, patience_ms).wait()
+            })
         };
         self.binder.followed(|followed| followed.ask(&self.service, None));
         let page = asked.map_err(|error| match error {
             Error::App(_) | Error::Call(_) => (),
         })?;
-        if page.revision == self.known {
+        // What another binder has told already is no news.
+        if page.revision == self.known || several && page.revision < self.known {
             return Ok(());
         }
         let revision = page.revision;
-        let entries = if page.more {
-            self.binder.lookup(name, requirement).map_err(|_| ())?
+        if page.more {
+            self.binder.lookup(name, requirement).map_err(|_| ())?;
         } else {
-            page.entries
-        };
-        self.binder.remember(name, requirement, entries);
+            self.binder.remember(name, requirement, revision, page.entries);
+        }
         let known = self.binder.known(name, requirement);
         let entries = known.map(|found| found.entries).unwrap_or_default();
         let followers = self.binder.followed(|followed| followed.of(&self.service));

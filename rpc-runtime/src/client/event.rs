@@ -6,6 +6,7 @@
 //! future of it is polled.
 
 use tracing::field::{Empty, display};
+use tracing::level_filters::LevelFilter;
 use tracing::{Level, Span, event, span};
 
 use super::marshalled::MethodName;
@@ -16,6 +17,10 @@ use crate::trace::TraceContext;
 
 /// A call begins.
 pub(super) fn call_begins(name: MethodName) -> Span {
+    // With its feature `log`, `tracing` computes what it says of a span that nobody listens to.
+    if LevelFilter::current() < Level::DEBUG {
+        return Span::none();
+    }
     span!(
         target: "rpc_runtime::call",
         Level::DEBUG,

@@ -6,6 +6,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use tracing::level_filters::LevelFilter;
 use tracing::{Level, Span, span};
 
 use crate::context::{CallContext, Caller, Facts};
@@ -134,6 +135,10 @@ impl Done {
 /// What `tracing` is told of a handler: a span, entered while it runs. Where nobody listens it costs a look
 /// at one number.
 fn span_of(service: &dyn Service, method: usize, context: &CallContext) -> Span {
+    // With its feature `log`, `tracing` computes what it says of a span that nobody listens to.
+    if LevelFilter::current() < Level::DEBUG {
+        return Span::none();
+    }
     let name = || {
         let interface = service.interface();
         format!("{}.{}", interface.name(), interface.methods()[method].name())

@@ -169,10 +169,21 @@ fn a_server_that_renews_and_does_not_answer_is_silent_until_it_does() {
 #[test]
 fn many_that_never_answer_or_are_no_servers_cost_the_others_nothing() {
     let stage = Stage::set(24);
-    stage.host("bank", |binder| {
-        let server = Server::bind("sim://bank").unwrap().export(BankService::new(Vault));
+    let (id, life) = (ServerId(7), Incarnation::new(1, 0));
+    stage.host("bank", move |binder| {
+        let server = Server::bind("sim://bank").unwrap().id(id).incarnation(life);
+        let server = server.export(BankService::new(Vault)).advertise("sim://door");
         let server = server.polled(Duration::from_millis(500));
         let _running = server.register(&binder).spawn().unwrap();
+        stay();
+    });
+    let is_shut = Arc::<AtomicBool>::default();
+    let shut = Arc::clone(&is_shut);
+    stage.host("door", move |_| {
+        let server = Server::bind("sim://door").unwrap().id(id).incarnation(life);
+        let running = server.export(BankService::new(Vault)).spawn().unwrap();
+        wait_until(&is_shut);
+        drop(running);
         stay();
     });
     stage.host("deaf", |_| stay());
@@ -202,12 +213,17 @@ fn many_that_never_answer_or_are_no_servers_cost_the_others_nothing() {
             sim::sleep(LEASE / 3);
         }
     });
-    stage.tell(|seen| {
+    stage.tell(move |seen| {
         seen.wait_for("lies", |state, _| state == EntryState::Silent);
         for _ in 0..100 {
             let (state, _) = seen.service("bank").unwrap();
             assert_eq!(state, EntryState::Live);
             sim::sleep(Duration::from_millis(100));
         }
+        shut.store(true, Ordering::Release);
+        let since = sim::now();
+        seen.wait_for("bank", |state, _| state == EntryState::Silent);
+        let took = sim::now().since(since);
+        assert!(took < Duration::from_secs(6), "it is asked as often as before: {took:?}");
     });
 }

@@ -36,6 +36,7 @@ impl Held {
             Change::Forget(fingerprint) => drop(self.interfaces.remove(&fingerprint)),
             Change::Describe(fingerprint, _) => drop(self.interfaces.insert(fingerprint)),
             Change::Begin(id, kept) => drop(self.registrations.insert(id, kept.clone())),
+            Change::Mark(..) => {}
             Change::End(id) => drop(self.registrations.remove(&id)),
         }
     }
@@ -122,7 +123,7 @@ fn whatever_is_asked_together_a_restart_would_find_what_was_seen() {
             for lease in leases.iter().rev().take(4) {
                 let _late = inner.registry.renew(now, lease.id, lease.secret, &Report::default());
             }
-            let work = inner.work(now, &doubtful, true);
+            let work = inner.work(now, &doubtful, true, None);
             let fails = rng.chance(0.1);
             if !fails || rng.chance(0.5) {
                 work.changes().into_iter().for_each(|change| held.keep(change));

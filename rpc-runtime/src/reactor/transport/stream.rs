@@ -26,8 +26,9 @@ mod queue;
 pub mod tcp;
 pub mod unix;
 
-/// Bytes taken from a stream at once, and so the longest datagram that it yields.
-const READ_BYTES_MAX: usize = 64 * 1024;
+/// Bytes taken from a stream at once, and so the longest datagram that it yields: several frames, because
+/// the beginning of the next one, with which most reads end, is copied.
+const READ_BYTES_MAX: usize = 256 * 1024;
 
 /// What waits for room in one stream, at the most: what comes on top does not leave.
 const QUEUE_BYTES_MAX: usize = 2 * 1024 * 1024;

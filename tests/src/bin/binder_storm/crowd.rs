@@ -2,31 +2,36 @@
 
 #![expect(clippy::disallowed_methods, reason = "leases run in real time")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rpc_runtime::binder::{
-    Binder, BinderError, Directory as _, DirectoryClient, Lease, Registration, Report, Traits,
-    Version, VersionRequirement,
+    Binder, BinderError, Directory as _, Lease, Registration, Report, Traits, Version,
+    VersionRequirement,
 };
 use rpc_runtime::ids::{Incarnation, ServerId};
 use rpc_runtime::interface::fingerprint_of;
-use rpc_runtime::{CallError, Error, Options};
+use rpc_runtime::{CallError, Error};
 use rpc_tests::processes::Moments;
 
-use crate::judge::{Counts, LEASE};
+use crate::binders::{Binders, PATIENCE};
+use crate::judge::Counts;
 
 /// Servers of a crowd that are registered at a time, at most.
 const REGISTERED_MAX: usize = 40;
 
-/// How long the binder is asked: it may be down.
-const PATIENCE: Duration = Duration::from_millis(800);
+/// How long lookups may take.
+const LOOKUP: Duration = Duration::from_secs(2);
+
+/// Within what time every binder shows what another one has confirmed.
+const LATE: Duration = Duration::from_secs(2);
 
 /// One name's servers.
 pub(crate) struct Crowd<'c> {
     name: String,
-    directory: DirectoryClient,
+    binders: Binders,
     binder: Binder,
     moments: Moments,
     counts: &'c Counts,
@@ -41,7 +46,7 @@ enum Fate {
     /// Registered, for its lease from this time on at least.
     Registered(Lease, Instant),
     /// As before; nobody renews it any more.
-    Silent(Instant),
+    Silent(Lease, Instant),
     /// What was asked for it last was not answered.
     Doubtful,
     /// It is registered no more.
@@ -50,16 +55,16 @@ enum Fate {
 
 impl<'c> Crowd<'c> {
     pub(crate) fn new(
-        url: &str,
+        urls: &[String],
         number: u32,
         seed: u64,
         counts: &'c Counts,
     ) -> Result<Self, CallError> {
-        let options = Options::new().timeout(PATIENCE).circuit_breaker(false);
+        let patience = if urls.len() > 1 { LOOKUP } else { PATIENCE };
         Ok(Self {
             name: format!("crowd-{number}"),
-            directory: DirectoryClient::connect(url)?.with(options),
-            binder: Binder::at(url)?.patience(PATIENCE),
+            binders: Binders::new(urls, usize::try_from(number).unwrap_or_default())?,
+            binder: Binder::at(&urls.join(","))?.patience(patience),
             moments: Moments::new(seed.wrapping_add(u64::from(number) * 7_919)),
             counts,
             servers: BTreeMap::new(),
@@ -70,6 +75,9 @@ impl<'c> Crowd<'c> {
 
     pub(crate) fn run(mut self) {
         while !self.counts.is_over.load(Ordering::Relaxed) {
+            if self.moments.below(20) == 0 {
+                self.binders.turn();
+            }
             self.renew_all();
             match self.moments.below(10) {
                 0..4 => self.register(),
@@ -103,14 +111,16 @@ impl<'c> Crowd<'c> {
             claim: server,
         };
         let asked = Instant::now();
-        let mut registered = self.directory.start().register(&registration, None).wait();
+        let register = |methods| {
+            self.binders.ask(|binder| binder.start().register(&registration, methods).wait())
+        };
+        let mut registered = register(None);
         if let Err(Error::App(BinderError::UnknownInterface)) = registered {
-            let methods = Some(Vec::new());
-            registered = self.directory.start().register(&registration, methods).wait();
+            registered = register(Some(Vec::new()));
         }
         let fate = match registered {
             Ok(lease) => {
-                count(&self.counts.confirmed);
+                self.counts.confirm();
                 Fate::Registered(lease, asked)
             }
             Err(_) => Fate::Doubtful,
@@ -120,7 +130,8 @@ impl<'c> Crowd<'c> {
 
     fn deregister(&mut self) {
         let Some((server, lease)) = self.any_registered() else { return };
-        let ended = self.directory.start().deregister(lease.id, lease.secret).wait();
+        let ended =
+            self.binders.ask(|binder| binder.start().deregister(lease.id, lease.secret).wait());
         let fate = match ended {
             // An earlier try of the same call may have ended it.
             Ok(()) | Err(Error::App(BinderError::UnknownRegistration)) => {
@@ -135,27 +146,29 @@ impl<'c> Crowd<'c> {
     /// One is renewed no more.
     fn silence(&mut self) {
         if let Some((server, _)) = self.any_registered()
-            && let Some(Fate::Registered(_, since)) = self.servers.get(&server)
+            && let Some(Fate::Registered(lease, since)) = self.servers.get(&server)
         {
-            let since = *since;
-            self.servers.insert(server, Fate::Silent(since));
+            let silent = Fate::Silent(*lease, *since);
+            self.servers.insert(server, silent);
         }
     }
 
     fn renew_all(&mut self) {
         for (server, fate) in &mut self.servers {
             let Fate::Registered(lease, since) = *fate else { continue };
-            if since.elapsed() < LEASE / 4 {
+            if since.elapsed() < lease.duration() / 4 {
                 continue;
             }
             let asked = Instant::now();
-            match self.directory.renew(lease.id, lease.secret, &Report::default()) {
-                Ok(_) => {
+            match renew(&self.binders, &lease) {
+                Ok(lease) => {
                     count(&self.counts.renewed);
                     *fate = Fate::Registered(lease, asked);
                 }
+                // What it was promised before still holds.
+                Err(Error::App(BinderError::NotKept { .. })) => {}
                 Err(Error::App(refusal)) => {
-                    if since.elapsed() < LEASE {
+                    if since.elapsed() < lease.duration() {
                         eprintln!(
                             "{server:x}: its renewal was refused within its lease: {refusal}"
                         );
@@ -168,18 +181,39 @@ impl<'c> Crowd<'c> {
         }
     }
 
-    /// Holds what the binder shows against what is known.
+    /// Holds what the binder shows against what is known. What looks wrong is looked at again where there
+    /// are several: another one may have confirmed it just now.
     fn look(&mut self) {
-        let Ok(entries) = self.binder.lookup(&self.name, &VersionRequirement::any()) else {
-            return;
-        };
-        let now = Instant::now();
-        count(&self.counts.looks);
+        let until = Instant::now() + if self.binders.are_several() { LATE } else { Duration::ZERO };
+        loop {
+            let Ok(entries) = self.binder.lookup(&self.name, &VersionRequirement::any()) else {
+                count(&self.counts.lookups_failed);
+                return;
+            };
+            count(&self.counts.looks);
+            let now = Instant::now();
+            let there: BTreeSet<_> = entries.iter().map(|entry| entry.server.0).collect();
+            let is_odd = |(server, fate): (&u64, &Fate)| match (fate, there.contains(server)) {
+                (Fate::Registered(lease, since) | Fate::Silent(lease, since), false) => {
+                    now.duration_since(*since) < lease.duration()
+                }
+                (Fate::Gone, true) => true,
+                (Fate::Registered(..) | Fate::Silent(..) | Fate::Doubtful, true)
+                | (Fate::Doubtful | Fate::Gone, false) => false,
+            };
+            if now >= until || !self.servers.iter().any(is_odd) {
+                return self.judge(now, &there);
+            }
+            thread::sleep(Duration::from_millis(20));
+            self.renew_all();
+        }
+    }
+
+    fn judge(&mut self, now: Instant, there: &BTreeSet<u64>) {
         for (server, fate) in &mut self.servers {
-            let is_there = entries.iter().any(|entry| entry.server == ServerId(*server));
-            match (&*fate, is_there) {
-                (Fate::Registered(_, since) | Fate::Silent(since), false) => {
-                    if now.duration_since(*since) < LEASE {
+            match (&*fate, there.contains(server)) {
+                (Fate::Registered(lease, since) | Fate::Silent(lease, since), false) => {
+                    if now.duration_since(*since) < lease.duration() {
                         eprintln!("{server:x}: registered, within its lease, and not found");
                         count(&self.counts.lost);
                     } else {
@@ -192,7 +226,7 @@ impl<'c> Crowd<'c> {
                     count(&self.counts.resurrected);
                     *fate = Fate::Doubtful; // told once
                 }
-                (Fate::Registered(..) | Fate::Silent(_) | Fate::Doubtful, true)
+                (Fate::Registered(..) | Fate::Silent(..) | Fate::Doubtful, true)
                 | (Fate::Doubtful | Fate::Gone, false) => {}
             }
         }
@@ -209,7 +243,7 @@ impl<'c> Crowd<'c> {
     fn registered(&self) -> impl Iterator<Item = (u64, Lease)> {
         self.servers.iter().filter_map(|(server, fate)| match fate {
             Fate::Registered(lease, _) => Some((*server, *lease)),
-            Fate::Silent(_) | Fate::Doubtful | Fate::Gone => None,
+            Fate::Silent(..) | Fate::Doubtful | Fate::Gone => None,
         })
     }
 
@@ -217,6 +251,20 @@ impl<'c> Crowd<'c> {
         let registered: Vec<_> = self.registered().collect();
         let bound = u64::try_from(registered.len()).ok().filter(|count| *count > 0)?;
         registered.get(usize::try_from(self.moments.below(bound)).ok()?).copied()
+    }
+}
+
+/// Renews at one of the binders. One that has not heard of the registration yet will.
+fn renew(binders: &Binders, lease: &Lease) -> Result<Lease, Error<BinderError>> {
+    let until = Instant::now() + LATE;
+    let report = Report::default();
+    loop {
+        let renewed = binders.ask(|binder| binder.renew(lease.id, lease.secret, &report));
+        let is_unknown = matches!(renewed, Err(Error::App(BinderError::UnknownRegistration)));
+        if !is_unknown || !binders.are_several() || Instant::now() >= until {
+            return renewed;
+        }
+        thread::sleep(Duration::from_millis(20));
     }
 }
 

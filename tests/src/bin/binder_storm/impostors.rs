@@ -10,13 +10,14 @@ use std::thread;
 use std::time::Duration;
 
 use rpc_runtime::binder::{
-    Binder, Directory as _, DirectoryClient, Registration, Report, Traits, Version, describe,
+    Binder, Directory as _, Registration, Report, Traits, Version, describe,
 };
 use rpc_runtime::ids::ServerId;
 use rpc_runtime::server::Running;
 use rpc_runtime::{CallError, Options, Server, service};
 use rpc_tests::processes;
 
+use crate::binders::Binders;
 use crate::judge::{Counts, LEASE};
 
 /// Says who answers.
@@ -37,18 +38,17 @@ impl Post for Counting {
 }
 
 /// Lives of a server, with another server in its place in between.
-pub(crate) fn run(url: &str, counts: &Counts) {
-    let result = lives(url, counts);
+pub(crate) fn run(urls: &[String], counts: &Counts) {
+    let result = lives(urls, counts);
     if let Err(error) = result {
         eprintln!("binder_storm: the servers at one address failed: {error}");
         counts.stale_called.fetch_add(1, Ordering::Relaxed); // nothing was shown
     }
 }
 
-fn lives(url: &str, counts: &Counts) -> Result<(), Box<dyn Error>> {
+fn lives(urls: &[String], counts: &Counts) -> Result<(), Box<dyn Error>> {
     let place = processes::lasting_place(7_001);
-    let patience = Options::new().timeout(Duration::from_millis(500)).circuit_breaker(false);
-    let directory = DirectoryClient::connect(url)?.with(patience);
+    let binders = Binders::new(urls, 0)?;
     let (rightly, wrongly) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
     let mut number = 1_u64 << 60;
     while !counts.is_over.load(Ordering::Relaxed) {
@@ -65,11 +65,12 @@ fn lives(url: &str, counts: &Counts) -> Result<(), Box<dyn Error>> {
             claim: number,
         };
         let methods = Some(describe(&POST_INTERFACE));
-        let lease = directory.start().register(&registration, methods).wait();
+        let lease = binders.ask(|binder| binder.start().register(&registration, methods).wait());
         for _ in 0..4 {
             thread::sleep(LEASE / 5);
             if let Ok(lease) = &lease {
-                let _late = directory.renew(lease.id, lease.secret, &Report::default());
+                let report = Report::default();
+                let _late = binders.ask(|binder| binder.renew(lease.id, lease.secret, &report));
             }
         }
         drop(server); // without a word to the binder

@@ -6,17 +6,21 @@
 //! renewed in time must be there, and one whose end was confirmed or seen must never be again. Beside
 //! them other servers take over the addresses of dead ones ([`impostors`]), and clients that follow the
 //! binder must not call them.
+//!
+//! With `--store etcd` there are three binders before an etcd of three nodes, and one of these six is killed
+//! at a time: lookups never fail then ([`victims`]).
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+mod binders;
 mod crowd;
 mod impostors;
 mod judge;
+mod victims;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Kill a binder again and again, and hold what it shows against what it confirmed.
 #[derive(Parser, Debug)]
@@ -31,7 +35,13 @@ struct Cli {
 /// How hard it blows.
 #[derive(Args, Debug)]
 struct Storm {
-    /// How often the binder is killed and restarted.
+    /// Where registrations last.
+    #[arg(long, value_enum, default_value = "embedded")]
+    store: StoreKind,
+    /// Nodes of etcd, where that is the store.
+    #[arg(long, default_value_t = 3)]
+    nodes: usize,
+    /// How often something is killed and restarted.
     #[arg(long, default_value_t = 200)]
     restarts: u32,
     /// Crowds of servers, each under a name of its own.
@@ -43,6 +53,15 @@ struct Storm {
     /// One JSON object instead of a table.
     #[arg(long)]
     json: bool,
+}
+
+/// Where registrations last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum StoreKind {
+    /// In a folder, for one binder.
+    Embedded,
+    /// In etcd, for three binders.
+    Etcd,
 }
 
 #[derive(Subcommand, Debug)]
@@ -58,7 +77,7 @@ struct BinderPart {
     #[arg(long)]
     listen: String,
     #[arg(long)]
-    store: PathBuf,
+    store: String,
 }
 
 fn main() -> ExitCode {
