@@ -72,6 +72,8 @@ struct Waiting {
     answer: Arc<Answer>,
     /// Who asked.
     host: Option<Host>,
+    /// The registration that it was planned to begin again, when another binder was first.
+    was: Option<RegistrationId>,
 }
 
 #[derive(Debug)]
@@ -152,7 +154,7 @@ impl Desk {
         let host = asking_host();
         inner.queued.take(host)?;
         let answer = Arc::<Answer>::default();
-        inner.queue.push_back(Waiting { request, answer: Arc::clone(&answer), host });
+        inner.queue.push_back(Waiting { request, answer: Arc::clone(&answer), host, was: None });
         let is_first = inner.queue.len() == 1;
         drop(inner);
         if is_first {
@@ -242,14 +244,22 @@ impl Shared {
 #[derive(Debug, Default)]
 struct Work {
     plans: Vec<(Plan, Option<Arc<Answer>>)>,
-    /// What was planned and who asked, where it may have to be planned anew.
-    requests: Vec<(Request, Option<Host>)>,
+    /// What was planned, where it may have to be planned anew.
+    requests: Vec<Again>,
     /// Puts right what a failure left in doubt; changes nothing that is seen.
     repairs: Vec<Plan>,
     unneeded: Vec<u128>,
     refused: Vec<(BinderError, Arc<Answer>)>,
     /// What was refused, where that may have to be thought over.
-    in_vain: Vec<(Request, Option<Host>)>,
+    in_vain: Vec<Again>,
+}
+
+/// What may have to be asked again, for whoever waits.
+#[derive(Debug)]
+struct Again {
+    request: Request,
+    host: Option<Host>,
+    was: Option<RegistrationId>,
 }
 
 impl Inner {
@@ -274,21 +284,27 @@ impl Inner {
             && put_off.len() < BATCH_MAX
             && work.refused.len() < QUEUE_MAX
             && (work.plans.is_empty() || left.as_ref().is_none_or(Left::is_enough))
-            && let Some(Waiting { request, answer, host }) = self.queue.pop_front()
+            && let Some(Waiting { request, answer, host, was }) = self.queue.pop_front()
         {
             self.queued.give_back(host);
-            let again = left.as_ref().map(|_| (request.clone(), host));
-            match self.registry.plan(now, request, &mut batch) {
+            let again = left.as_ref().map(|_| Again { request: request.clone(), host, was });
+            let planned = if was.is_some_and(|id| self.registry.was_ended(id)) {
+                Planned::Refused(sharing::ended_meanwhile())
+            } else {
+                self.registry.plan(now, request, &mut batch)
+            };
+            match planned {
                 Planned::Plan(plan) => {
                     left.iter_mut().for_each(|left| left.take(&plan));
+                    let was = plan.begins_again();
                     work.plans.push((plan, Some(answer)));
-                    work.requests.extend(again);
+                    work.requests.extend(again.map(|again| Again { was, ..again }));
                 }
                 Planned::Refused(refusal) => {
                     work.refused.push((refusal, answer));
                     work.in_vain.extend(again);
                 }
-                Planned::NotYet(request) => put_off.push(Waiting { request, answer, host }),
+                Planned::NotYet(request) => put_off.push(Waiting { request, answer, host, was }),
             }
         }
         for waiting in put_off.into_iter().rev() {
@@ -396,7 +412,7 @@ impl Keeping {
 
     fn keep(&mut self, mut work: Work) {
         if let Keeps::Shared(sharing) = &mut self.keeps {
-            return sharing.begin(work);
+            return sharing.begin(work, self.shared.world.now());
         }
         for (refusal, answer) in work.refused.drain(..) {
             answer.give(Err(refusal));
@@ -423,7 +439,9 @@ impl Keeping {
         let tried = match &mut self.keeps {
             Keeps::Nothing => Ok(()),
             Keeps::Own(store) => store.keep(&[]),
-            Keeps::Shared(sharing) => return sharing.begin(Work::default()),
+            Keeps::Shared(sharing) => {
+                return sharing.begin(Work::default(), self.shared.world.now());
+            }
         };
         if tried.is_err() {
             self.retry_at = self.shared.world.now() + RETRY;

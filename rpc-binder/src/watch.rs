@@ -3,16 +3,16 @@
 //! [`Seen`] finds the changes between two looks; it is pure. One service is followed by the binder's
 //! `watch`, which answers when something changes; all of them by a look at the list's revision each second.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Write};
 
 use rpc_runtime::binder::{
-    Directory as _, DirectoryClient, Entries, Entry, EntryState, Place, Revision, Version,
+    self, Directory as _, DirectoryClient, Entries, Entry, EntryState, Place, Revision, Version,
     VersionRequirement,
 };
 use rpc_runtime::ids::ServerId;
 use rpc_runtime::time::Duration;
-use rpc_runtime::{Exit, Options};
+use rpc_runtime::{CallError, Exit, Options};
 use serde::Serialize;
 
 use crate::cli;
@@ -128,7 +128,7 @@ fn follow(
     complaints: &mut dyn Write,
 ) -> Outcome<()> {
     let looking = Looking {
-        directory: DirectoryClient::connect(&asked.ask.binder)?,
+        directories: directories(&asked.ask.binder)?,
         name: asked.name.clone(),
         timeout: asked.ask.timeout,
         known: Revision::NONE,
@@ -161,6 +161,22 @@ fn follow(
         }
     }
     Ok(())
+}
+
+/// Those of a list that can be dialled; one at least.
+fn directories(list: &str) -> Result<VecDeque<DirectoryClient>, CallError> {
+    let mut directories = VecDeque::new();
+    let mut failure = None;
+    for url in binder::urls(list) {
+        match DirectoryClient::connect(&url) {
+            Ok(directory) => directories.push_back(directory),
+            Err(error) => failure = Some(error),
+        }
+    }
+    match failure {
+        Some(error) if directories.is_empty() => Err(error),
+        Some(_) | None => Ok(directories),
+    }
 }
 
 fn head(asked: &cli::Watch, count: usize) -> String {
@@ -198,7 +214,8 @@ struct Row<'a> {
 
 /// The thread that looks.
 struct Looking {
-    directory: DirectoryClient,
+    /// The first one is asked, and the next when it is silent.
+    directories: VecDeque<DirectoryClient>,
     name: Option<String>,
     timeout: Duration,
     known: Revision,
@@ -208,7 +225,14 @@ impl Looking {
     fn run(mut self, teller: &Teller<Told>) {
         let mut is_away = false;
         loop {
-            let (told, pause) = match self.look() {
+            let mut look = self.look();
+            for _ in 1..self.directories.len() {
+                if look.is_err() {
+                    self.directories.rotate_left(1);
+                    look = self.look();
+                }
+            }
+            let (told, pause) = match look {
                 Ok(look) => {
                     if std::mem::replace(&mut is_away, false) && !teller.tell(Told::Back) {
                         return;
@@ -260,13 +284,13 @@ impl Looking {
     fn wait(&self, name: &str) -> Result<Revision, Exit> {
         let patience_ms = u32::try_from(PATIENCE.as_millis()).unwrap_or(u32::MAX);
         let options = Options::new().timeout(PATIENCE + self.timeout).circuit_breaker(false);
-        let (any, directory) = (VersionRequirement::any(), self.directory.with(options));
+        let (any, directory) = (VersionRequirement::any(), self.directories[0].with(options));
         Ok(directory.start().watch(name, &any, self.known, patience_ms).wait()?.revision)
     }
 
     fn list(&self, after: Option<&Place>) -> Result<Entries, Exit> {
         let options = Options::new().timeout(self.timeout).circuit_breaker(false);
-        Ok(self.directory.with(options).list(after)?)
+        Ok(self.directories[0].with(options).list(after)?)
     }
 
     /// All registrations behind `after`; of one service, if one is followed.

@@ -36,3 +36,4 @@ pub use service::{
 };
 pub use url::BinderUrl;
 pub use version::{Version, VersionError, VersionRequirement};
+pub use ways::urls;

@@ -12,7 +12,7 @@ use rpc_runtime::store::{StoreError, StoreErrorKind};
 use rpc_runtime::time::{Duration, Instant};
 
 use super::answer::{Answer, Outcome};
-use super::{Inner, RETRY, Shared, Waiting, Work, ended};
+use super::{Again, Inner, RETRY, Shared, Waiting, Work, ended};
 use crate::registry::Limits;
 use crate::registry::plan::{Batch, Plan};
 use crate::store::shared::{BatchId, Leases, News, Room, SharedStore};
@@ -48,6 +48,9 @@ impl Left {
 /// How long a store is believed to be well of which nothing was asked.
 const PROBE: Duration = Duration::from_secs(5);
 
+/// How long a batch is waited for: longer than a store takes to decide one, shorter than forever.
+const DEADLINE: Duration = Duration::from_secs(6);
+
 /// Upper bound of what a registration takes, in bytes.
 const REGISTRATION_BYTES_MAX: usize = 8 << 10;
 
@@ -56,8 +59,14 @@ const REGISTRATION_BYTES_MAX: usize = 8 << 10;
 struct Pending {
     batch: BatchId,
     work: Work,
+    /// What had been seen when it began.
+    began_at: Revision,
+    /// When nobody waits for it any longer.
+    deadline: Instant,
     /// Once it is decided: the news up to which revision tell of it, and what is known before.
     decided: Option<(Revision, Option<bool>)>,
+    /// Registrations that it is about, and that the store does not have any more: news will tell.
+    gone: Option<Vec<RegistrationId>>,
     /// Whether not all steps were told since it began.
     is_skipped: bool,
 }
@@ -76,6 +85,10 @@ pub(super) struct Sharing {
     store: Box<dyn SharedStore>,
     leases: Arc<dyn Leases>,
     pending: Option<Pending>,
+    /// Up to where the store has told. Not the registry's revision: that never goes back.
+    seen: Revision,
+    /// Why it does not tell what comes to pass, until it does.
+    deaf: Option<StoreError>,
     /// When it is looked whether the store is well, if nothing is asked of it until then.
     probe_at: Instant,
 }
@@ -88,16 +101,16 @@ impl Sharing {
         gate: Arc<dyn Gate>,
     ) -> Self {
         store.ring(gate);
-        Self { store, leases, pending: None, probe_at: Instant::START }
+        let (seen, probe_at) = (Revision::NONE, Instant::START);
+        Self { store, leases, pending: None, seen, deaf: None, probe_at }
     }
 
-    /// Whether it is to be looked whether the store is well; else `until` is no later than that.
+    /// Whether it is to be looked whether the store is well; else `until` is no later than that, or than
+    /// what is under way is waited for.
     pub(super) fn is_in_doubt(&self, now: Instant, until: &mut Option<Instant>) -> bool {
-        if self.is_busy() {
-            return false;
-        }
-        *until = Some(until.map_or(self.probe_at, |until| until.min(self.probe_at)));
-        now >= self.probe_at
+        let next = self.pending.as_ref().map_or(self.probe_at, |pending| pending.deadline);
+        *until = Some(until.map_or(next, |until| until.min(next)));
+        !self.is_busy() && now >= self.probe_at
     }
 
     /// Whether something is under way.
@@ -110,9 +123,17 @@ impl Sharing {
     }
 
     /// Has the store begin to keep it.
-    pub(super) fn begin(&mut self, work: Work) {
+    pub(super) fn begin(&mut self, work: Work, now: Instant) {
         let batch = self.store.begin(&work.changes());
-        self.pending = Some(Pending { batch, work, decided: None, is_skipped: false });
+        self.pending = Some(Pending {
+            batch,
+            work,
+            began_at: self.seen,
+            deadline: now + DEADLINE,
+            decided: None,
+            gone: None,
+            is_skipped: false,
+        });
     }
 
     /// Has clients see what the store tells of.
@@ -121,11 +142,13 @@ impl Sharing {
             let told = match news {
                 News::Step { step, batch } => {
                     let now = shared.world.now();
+                    self.told(step.revision);
                     self.see(shared, |inner| inner.registry.follow(now, step));
                     batch
                 }
                 News::Whole { whole, batch } => {
                     let now = shared.world.now();
+                    self.told(whole.revision);
                     self.see(shared, |inner| inner.registry.start_over(now, whole));
                     self.pending.iter_mut().for_each(|pending| pending.is_skipped = true);
                     batch
@@ -133,6 +156,16 @@ impl Sharing {
                 News::Decided { batch, at, is_kept } => {
                     let own = self.pending.as_mut().filter(|pending| pending.batch == batch);
                     own.into_iter().for_each(|own| own.decided = Some((at, is_kept)));
+                    None
+                }
+                News::Gone { batch, ids } => {
+                    let own = self.pending.as_mut().filter(|pending| pending.batch == batch);
+                    own.into_iter().for_each(|own| own.gone = Some(ids.clone()));
+                    None
+                }
+                News::Deaf { error } => {
+                    shared.lock().trouble = Some(error.to_string());
+                    self.deaf = Some(error);
                     None
                 }
                 News::Failed { batch, error } => {
@@ -144,6 +177,18 @@ impl Sharing {
             };
             self.look(shared, told);
         }
+        let now = shared.world.now();
+        if let Some(late) = self.pending.take_if(|pending| pending.deadline <= now) {
+            let text = format!("it does not tell within {DEADLINE:?} what became of it");
+            let error = StoreError::new(StoreErrorKind::Lost, text).doubtful();
+            self.end(shared, late.work, Fate::NotKept(error));
+        }
+    }
+
+    /// The store has told all up to there.
+    fn told(&mut self, revision: Revision) {
+        self.seen = revision;
+        self.deaf = None;
     }
 
     fn see(&self, shared: &Shared, work: impl FnOnce(&mut Inner) -> BTreeSet<String>) {
@@ -157,11 +202,21 @@ impl Sharing {
     /// Whether it is known what became of what is under way, now that a batch was told.
     fn look(&mut self, shared: &Shared, told: Option<BatchId>) {
         let Some(pending) = &self.pending else { return };
-        let seen = shared.lock().registry.revision();
-        let decided = pending.decided.filter(|(at, _)| *at <= seen);
+        let decided = pending.decided.filter(|(at, _)| *at <= self.seen);
+        let is_gone = pending.gone.as_ref().is_some_and(|ids| {
+            let inner = shared.lock();
+            !ids.iter().any(|id| inner.registry.is_kept(*id))
+        });
         let fate = match (told == Some(pending.batch), decided) {
             (true, _) | (false, Some((_, Some(true)))) => Fate::Kept,
+            (false, None) if is_gone => Fate::Overtaken,
             (false, None) => return,
+            // Overtaken by what was known when it was planned: that is not what the store holds now.
+            (false, Some((at, None))) if at <= pending.began_at => {
+                self.store.start_over();
+                let text = "it holds another history than it told: all is read anew";
+                Fate::NotKept(StoreError::new(StoreErrorKind::Conflict, text))
+            }
             (false, Some((_, None))) if pending.is_skipped => {
                 let text = "too much has come to pass to tell what became of it";
                 Fate::NotKept(StoreError::new(StoreErrorKind::Conflict, text).doubtful())
@@ -182,7 +237,7 @@ impl Sharing {
         let plans = work.plans.into_iter();
         let plans = plans.filter_map(|(plan, answer)| answer.map(|answer| (plan, answer)));
         inner.trouble = match &fate {
-            Fate::Kept | Fate::Overtaken => None,
+            Fate::Kept | Fate::Overtaken => self.deaf.as_ref().map(StoreError::to_string),
             Fate::NotKept(error) => Some(error.to_string()),
         };
         match fate {
@@ -201,9 +256,9 @@ impl Sharing {
                 let planned =
                     work.requests.into_iter().zip(plans.into_iter().map(|(_, answer)| answer));
                 let again: Vec<_> = planned.chain(in_vain).collect();
-                for ((request, host), answer) in again.into_iter().rev() {
+                for (Again { request, host, was }, answer) in again.into_iter().rev() {
                     inner.queued.retake(host);
-                    inner.queue.push_front(Waiting { request, answer, host });
+                    inner.queue.push_front(Waiting { request, answer, host, was });
                 }
             }
             Fate::NotKept(error) => {
@@ -232,6 +287,12 @@ impl Drop for Sharing {
         let refused = work.refused.into_iter().map(|(_, answer)| answer);
         planned.chain(refused).for_each(|answer| answer.give(Err(ended())));
     }
+}
+
+/// Whoever was about to be registered still is not registered anew when somebody has ended that: a server
+/// that has left does not come back by itself.
+pub(super) fn ended_meanwhile() -> BinderError {
+    BinderError::NotKept { reason: "it was deregistered meanwhile: register again".into() }
 }
 
 impl Inner {

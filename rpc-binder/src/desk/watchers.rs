@@ -125,8 +125,14 @@ impl Future for Watching {
         if inner.is_ended {
             return Poll::Ready(Err(ended()));
         }
-        if now >= self.until || inner.registry.revision_of(&self.name) != self.known {
+        if now >= self.until || inner.registry.has_news(&self.name, self.known) {
             return Poll::Ready(Ok(()));
+        }
+        if inner.registry.limits().is_shared
+            && let Some(trouble) = &inner.trouble
+        {
+            // Another binder may reach the store, and have news.
+            return Poll::Ready(Err(BinderError::NotKept { reason: trouble.clone() }));
         }
         let number = match self.number {
             Some(number) => number,

@@ -130,12 +130,24 @@ impl Registry {
         Some(name)
     }
 
-    /// A plan came to nothing for certain: what was drawn for it serves another.
+    /// A plan came to nothing for certain: what was drawn for it serves another. What somebody knows does
+    /// not, wherever it is gone to.
     pub fn reuse(&mut self, plan: &Plan) {
-        let drawn = plan.begins().filter(|(id, _)| !self.records.contains_key(id));
         if self.spare.len() < SPARE_MAX {
-            self.spare.extend(drawn);
+            self.spare.extend(plan.drawn());
         }
+    }
+
+    /// Whether the store has a registration, as far as it has told.
+    #[must_use]
+    pub fn is_kept(&self, id: RegistrationId) -> bool {
+        self.records.get(&id).is_some_and(|record| !record.is_gone)
+    }
+
+    /// Whether a registration is seen no more, not even as one that has expired: somebody ended it.
+    #[must_use]
+    pub fn was_ended(&self, id: RegistrationId) -> bool {
+        !self.records.contains_key(&id)
     }
 
     /// A renewal where only the store ends leases: `vouch` says until when it does not. Also says what

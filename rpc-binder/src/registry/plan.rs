@@ -67,6 +67,8 @@ pub struct Plan {
     expires: Vec<RegistrationId>,
     /// One that begins, or is given another form.
     begins: Option<(RegistrationId, Kept)>,
+    /// Whether that one's id and secret were drawn for this plan: nobody knows them then.
+    is_drawn: bool,
     interface: Option<Described>,
     /// Registrations, and all that is marked of them from then on.
     marks: Vec<(RegistrationId, Marks)>,
@@ -117,6 +119,17 @@ impl Plan {
     #[must_use]
     pub fn begins(&self) -> Option<(RegistrationId, Secret)> {
         self.begins.as_ref().map(|(id, kept)| (*id, kept.secret))
+    }
+
+    /// The same, if nobody knows them yet.
+    pub(super) fn drawn(&self) -> Option<(RegistrationId, Secret)> {
+        self.begins().filter(|_| self.is_drawn)
+    }
+
+    /// The registration that is given another form, or begins once more: its owner knows it already.
+    #[must_use]
+    pub fn begins_again(&self) -> Option<RegistrationId> {
+        self.begins().filter(|_| !self.is_drawn).map(|(id, _)| id)
     }
 
     /// Upper bound of what its changes take, in bytes, names of keys not counted.
@@ -193,6 +206,7 @@ impl Registry {
         let here = place(&registration);
         self.check_fit(&here, &methods)?;
         let same = self.by_place.get(&here).filter(|id| self.records[id].is_of(now, &registration));
+        let is_drawn = same.is_none();
         let (id, secret) = match same {
             Some(id) => (*id, self.records[id].kept.secret),
             None => self.draw(),
@@ -204,7 +218,7 @@ impl Registry {
         batch.interfaces.insert(wish, interface);
         let begins = Some((id, Kept { registration, secret }));
         let interface = Some(described);
-        Ok(Planned::Plan(Plan { ends, begins, interface, ..Plan::default() }))
+        Ok(Planned::Plan(Plan { ends, begins, is_drawn, interface, ..Plan::default() }))
     }
 
     fn plan_deregister(

@@ -11,6 +11,9 @@
 //! learnt from the watch, in etcd's order, like what others did. Leases are etcd's. It is spoken to by its
 //! JSON gateway. Does not know what registrations mean.
 
+mod commit;
+#[cfg(test)]
+mod fake;
 mod gateway;
 mod leases;
 mod message;
@@ -20,7 +23,7 @@ mod watch;
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -33,13 +36,14 @@ use rpc_runtime::time::{Duration, Instant};
 
 use super::shared::{BatchId, Leases, News, Room, SharedStore};
 use crate::registry::plan::Change;
+use commit::Commit;
 use gateway::{Gateway, Trouble};
 use leases::Table;
 use message::{
     Bytes, Compare, EtcdRevision, GrantAnswer, GrantRequest, Number, Operation, PutRequest,
     RangeRequest, TxnAnswer, TxnRequest,
 };
-use rows::{Keys, batch_of};
+use rows::Keys;
 
 pub use url::EtcdUrl;
 
@@ -49,19 +53,12 @@ const CHANGES_MAX: usize = 127;
 const BATCH_BYTES_MAX: usize = 768 << 10;
 /// How long etcd may take at start.
 const START: Duration = Duration::from_secs(10);
-/// How long a batch may take: less than those who ask wait.
-const COMMIT: Duration = Duration::from_secs(4);
 /// News that may wait to be taken.
 const NEWS_MAX: usize = 4_096;
-/// Registrations whose leases were gone just when they were needed are tried so often.
-const TRIES_MAX: u32 = 3;
 /// The version of the keys.
 const FORMAT: u32 = 1;
 /// Bits of a revision that are etcd's: 8 years of 1,000 changes a second.
 const REVISION_BITS: u32 = 38;
-
-/// gRPC's code for a lease that is not there.
-const NOT_FOUND: i64 = 5;
 
 /// Registrations in etcd.
 #[derive(Debug)]
@@ -83,6 +80,10 @@ struct Shared {
     founded_min: u64,
     inbox: Mutex<VecDeque<Heard>>,
     gate: OnceLock<Arc<dyn Gate>>,
+    /// Up to where the watch is to tell, and since when that is so.
+    awaited: Mutex<Option<(EtcdRevision, Instant)>>,
+    /// Whether the watch is to read all anew.
+    is_doubted: AtomicBool,
     is_ended: AtomicBool,
 }
 
@@ -92,15 +93,6 @@ struct Heard {
     news: News,
     /// If it tells of a batch, the revision of that.
     epoch: Option<EtcdRevision>,
-}
-
-/// A batch on its way.
-#[derive(Debug)]
-struct Commit {
-    batch: BatchId,
-    begins: Vec<RegistrationId>,
-    marks: Vec<RegistrationId>,
-    question: TxnRequest,
 }
 
 /// What stands under the key of the format.
@@ -144,6 +136,8 @@ impl Etcd {
             founded_min,
             inbox: Mutex::default(),
             gate: OnceLock::new(),
+            awaited: Mutex::default(),
+            is_doubted: AtomicBool::new(false),
             is_ended: AtomicBool::new(false),
         });
         let read = watch::read_all(&shared, deadline);
@@ -155,7 +149,7 @@ impl Etcd {
         let (commits, waiting) = sync_channel(1);
         let etcd = Self { shared, commits, rng, epoch: 0 };
         etcd.spawn("rpc-etcd-watch", move |shared| watch::run(&shared, revision))?;
-        etcd.spawn("rpc-etcd-commit", move |shared| shared.commit_all(&waiting))?;
+        etcd.spawn("rpc-etcd-commit", move |shared| commit::run(&shared, &waiting))?;
         for _ in 0..leases::KEEPERS {
             etcd.spawn("rpc-etcd-lease", |shared| shared.leases.run())?;
         }
@@ -205,11 +199,23 @@ impl SharedStore for Etcd {
                 Change::Forget(_) | Change::Describe(..) | Change::End(_) => {}
             }
         }
-        if self.commits.try_send(Commit { batch, begins, marks, question }).is_err() {
-            let error = StoreError::new(StoreErrorKind::Busy, "a batch is on its way already");
+        let sent = self.commits.try_send(Commit { batch, begins, marks, question });
+        if let Err(unsent) = sent {
+            let error = match unsent {
+                TrySendError::Full(_) => {
+                    StoreError::new(StoreErrorKind::Busy, "a batch is on its way already")
+                }
+                TrySendError::Disconnected(_) => {
+                    StoreError::new(StoreErrorKind::Other, "nobody is there to write to it")
+                }
+            };
             self.shared.tell(Heard { news: News::Failed { batch, error }, epoch: None });
         }
         batch
+    }
+
+    fn start_over(&mut self) {
+        self.shared.is_doubted.store(true, Ordering::Relaxed);
     }
 
     fn news(&mut self) -> Option<News> {
@@ -247,6 +253,10 @@ impl Shared {
         self.inbox().len() < NEWS_MAX
     }
 
+    fn awaited(&self) -> MutexGuard<'_, Option<(EtcdRevision, Instant)>> {
+        self.awaited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn is_ended(&self) -> bool {
         self.is_ended.load(Ordering::Relaxed)
     }
@@ -255,53 +265,6 @@ impl Shared {
     fn revision(&self, revision: EtcdRevision) -> Revision {
         let revision = u64::try_from(revision).unwrap_or_default();
         Revision(self.founded_min << REVISION_BITS | revision & ((1 << REVISION_BITS) - 1))
-    }
-
-    /// The body of the thread that commits.
-    fn commit_all(&self, waiting: &Receiver<Commit>) {
-        while let Ok(commit) = waiting.recv() {
-            let batch = commit.batch;
-            let news = self
-                .commit(&commit, self.world.now() + COMMIT)
-                .unwrap_or_else(|trouble| News::Failed { batch, error: trouble.into_error() });
-            self.tell(Heard { news, epoch: None });
-        }
-    }
-
-    fn commit(&self, commit: &Commit, deadline: Instant) -> Result<News, Trouble> {
-        let Commit { batch, begins, marks, question } = commit;
-        let batch = *batch;
-        // Whoever marks a registration does not prolong its lease, if that is there.
-        let mut leased = begins.clone();
-        let mut tries = 0;
-        let answer = loop {
-            // Nothing was written so far, whatever became of the leases.
-            let ensured = self.leases.ensure(&leased, deadline);
-            ensured.map_err(|trouble| trouble.certain())?;
-            let answer = self.gateway.ask::<TxnAnswer>("/v3/kv/txn", question, deadline);
-            tries += 1;
-            match answer {
-                Err(Trouble::Refused { code: NOT_FOUND, is_doubtful: false, .. })
-                    if tries < TRIES_MAX =>
-                {
-                    leased = begins.iter().chain(marks).copied().collect();
-                    leased.iter().for_each(|id| self.leases.is_away(*id));
-                }
-                other => break other?,
-            }
-        };
-        if answer.succeeded {
-            let is_written = !question.success.is_empty();
-            let revision = if is_written { answer.header.revision.0 } else { 0 };
-            let at = self.revision(revision);
-            return Ok(News::Decided { batch, at, is_kept: Some(true) });
-        }
-        // Another batch was before it: this one, perhaps, by an attempt whose answer was lost.
-        let ranges = answer.responses.into_iter().filter_map(|response| response.response_range);
-        let epoch = ranges.flat_map(|range| range.kvs).next().unwrap_or_default();
-        let is_own = batch_of(&epoch) == Some(batch);
-        let at = self.revision(epoch.mod_revision.0);
-        Ok(News::Decided { batch, at, is_kept: is_own.then_some(true) })
     }
 }
 
@@ -350,7 +313,9 @@ fn shortest(
     let granted: GrantAnswer =
         match gateway.ask("/v3/lease/grant", &GrantRequest { ttl, id }, deadline) {
             // An attempt whose answer was lost has begun it.
-            Err(Trouble::Refused { is_doubtful: true, .. }) => GrantAnswer { ttl },
+            Err(Trouble::Refused { is_doubtful: true, .. }) => {
+                GrantAnswer { ttl, ..GrantAnswer::default() }
+            }
             other => other?,
         };
     let _it_ends_by_itself = Table::revoke(gateway, id, deadline);

@@ -50,6 +50,19 @@ pub enum News {
         /// What is known of it already.
         is_kept: Option<bool>,
     },
+    /// This binder's batch was not kept, for these registrations are there no more, of which the news have
+    /// told or will.
+    Gone {
+        /// Which.
+        batch: BatchId,
+        /// Registrations that it marks.
+        ids: Vec<RegistrationId>,
+    },
+    /// What comes to pass is not told for now.
+    Deaf {
+        /// Why.
+        error: StoreError,
+    },
     /// This binder's batch was not kept, unless the error [is doubtful](StoreError::is_doubtful).
     Failed {
         /// Which.
@@ -71,6 +84,9 @@ pub trait SharedStore: Send + fmt::Debug {
     /// last news that were taken; without any, it is found out whether one was. One at a time; what becomes
     /// of it is told by the news.
     fn begin(&mut self, changes: &[Change<'_>]) -> BatchId;
+
+    /// Has all be told anew, soon: what was told is not what the store holds.
+    fn start_over(&mut self);
 
     /// What is told next, if anything is.
     fn news(&mut self) -> Option<News>;

@@ -78,6 +78,13 @@ impl Cache {
         self.answers.insert(wish, Answer { entries, revision, at: now });
     }
 
+    /// The last answer to this wish holds still.
+    pub(super) fn confirm(&mut self, now: Instant, name: &str, requirement: &VersionRequirement) {
+        if let Some(answer) = self.answers.get_mut(&(name.to_owned(), requirement.clone())) {
+            answer.at = now;
+        }
+    }
+
     /// What the last answer to this wish was as of.
     pub(super) fn revision(&self, name: &str, requirement: &VersionRequirement) -> Revision {
         let answer = self.answers.get(&(name.to_owned(), requirement.clone()));

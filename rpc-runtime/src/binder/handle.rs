@@ -25,6 +25,8 @@ use crate::time::{Duration, Instant};
 
 /// How long a binder is asked before it counts as away.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long one of several is asked at least, however little time there is.
+const PATIENCE_EACH_MIN: Duration = Duration::from_millis(300);
 /// Most entries that are read from one listing, whatever the binder says.
 const ENTRIES_MAX: usize = 16_384;
 /// Most methods that are read of one interface, whatever the binder says.
@@ -242,11 +244,17 @@ impl Binder {
         let now = self.world().now();
         let cache = &mut self.memory().cache;
         if self.has_several() && revision < cache.revision(name, requirement) {
+            cache.confirm(now, name, requirement); // it has no later news
             let known = cache.known(now, name, requirement);
             return known.map_or(entries, |found| found.entries);
         }
         cache.store(now, name, requirement, revision, entries.clone());
         entries
+    }
+
+    /// What is remembered for this wish is as of.
+    pub(super) fn remembered(&self, name: &str, requirement: &VersionRequirement) -> Revision {
+        self.memory().cache.revision(name, requirement)
     }
 
     /// As [`Binder::lookup`], or from memory if the binder does not answer: the answer says how old
@@ -396,6 +404,11 @@ impl Binder {
     /// Whether it stands for several binders before one store.
     pub(super) fn has_several(&self) -> bool {
         self.shared.ways.are_several()
+    }
+
+    /// How long it may take at least until one of several has answered, if others are silent.
+    pub(super) fn patience_min(&self) -> Duration {
+        PATIENCE_EACH_MIN * self.shared.ways.count()
     }
 
     /// Asks the binder, for `patience` in all.

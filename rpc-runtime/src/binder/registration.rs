@@ -225,7 +225,8 @@ impl Keeper {
     }
 
     fn renew(&self, index: usize, lease: &model::Lease) -> Result<model::Lease, BinderError> {
-        let timeout = (lease.duration() / 3).min(self.binder.patience_max()).max(PAUSE_MIN);
+        let least = if self.binder.has_several() { self.binder.patience_min() } else { PAUSE_MIN };
+        let timeout = (lease.duration() / 3).min(self.binder.patience_max()).max(least);
         let report = self.report(index);
         match self.renew_once(timeout, lease, &report) {
             // A binder that was not asked before may have to ask its store first.

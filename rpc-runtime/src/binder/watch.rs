@@ -210,12 +210,14 @@ impl Watch {
         if page.revision == self.known || several && page.revision < self.known {
             return Ok(());
         }
-        let revision = page.revision;
-        if page.more {
+        let revision = if page.more {
             self.binder.lookup(name, requirement).map_err(|_| ())?;
+            // Another binder may have answered, which is behind the one that had the news.
+            self.binder.remembered(name, requirement).min(page.revision)
         } else {
-            self.binder.remember(name, requirement, revision, page.entries);
-        }
+            self.binder.remember(name, requirement, page.revision, page.entries);
+            page.revision
+        };
         let known = self.binder.known(name, requirement);
         let entries = known.map(|found| found.entries).unwrap_or_default();
         let followers = self.binder.followed(|followed| followed.of(&self.service));

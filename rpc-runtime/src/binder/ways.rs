@@ -1,10 +1,11 @@
 //! The ways to a binder, or to several before one store: whoever asks begins with the one that answered
-//! last, and goes on to the next when that is silent.
+//! last, and goes on to the next when that is silent, or cannot reach the store.
 //!
-//! Does not know what is asked; all of it can be asked again at another binder.
+//! A binder whose name cannot be resolved is as good as silent, as long as there is another one. Does not
+//! know what is asked; all of it can be asked again at another binder.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::model::BinderError;
 use super::service::DirectoryClient;
@@ -27,6 +28,13 @@ pub(super) struct Ways {
 
 /// One binder.
 struct Way {
+    world: Arc<dyn World>,
+    place: String,
+    /// Where it was found to be, once it was.
+    dialled: OnceLock<Dialled>,
+}
+
+struct Dialled {
     peer: Address,
     directory: DirectoryClient,
 }
@@ -41,19 +49,28 @@ impl Ways {
             return Err(error.with_detail(text));
         }
         let mut ways = Vec::new();
-        let mut first = None;
         for url in urls {
             let (world, place) = scheme::open(&url)?;
-            ways.push(Way::open(&world, &place)?);
-            first.get_or_insert(world);
+            ways.push(Way { world, place, dialled: OnceLock::new() });
         }
-        let world = first.map_or_else(scheme::here, Ok)?;
-        Ok((Self { ways, first: AtomicUsize::new(0) }, world))
+        let world = ways.first().map_or_else(scheme::here, |way| Ok(Arc::clone(&way.world)))?;
+        Ok((Self::of(ways)?, world))
     }
 
     /// The one at `place` of a world.
     pub(super) fn one(world: &Arc<dyn World>, place: &str) -> Result<Self, CallError> {
-        Ok(Self { ways: vec![Way::open(world, place)?], first: AtomicUsize::new(0) })
+        let (world, place) = (Arc::clone(world), place.to_owned());
+        Self::of(vec![Way { world, place, dialled: OnceLock::new() }])
+    }
+
+    /// Of which one can be dialled at least.
+    fn of(ways: Vec<Way>) -> Result<Self, CallError> {
+        let dialled: Vec<_> = ways.iter().map(|way| way.dial().err()).collect();
+        let first = dialled.iter().position(Option::is_none);
+        match (first, dialled.into_iter().flatten().next()) {
+            (None, Some(error)) => Err(error),
+            (first, _) => Ok(Self { ways, first: AtomicUsize::new(first.unwrap_or_default()) }),
+        }
     }
 
     /// Whether there are several.
@@ -61,9 +78,17 @@ impl Ways {
         self.ways.len() > 1
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> u32 {
+        u32::try_from(self.ways.len()).unwrap_or(u32::MAX)
+    }
+
     /// Where the one is that answered last.
     pub(super) fn peer(&self) -> Address {
-        self.ways[self.first()].peer
+        let (first, count) = (self.first(), self.ways.len());
+        let mut ways = (first..first + count).map(|way| &self.ways[way % count]);
+        let dialled = ways.find_map(|way| way.dialled.get());
+        dialled.map(|dialled| dialled.peer).expect("one was dialled from the beginning")
     }
 
     fn first(&self) -> usize {
@@ -103,27 +128,31 @@ impl Ways {
         let mut next = 0;
         loop {
             let way = (first + next) % self.ways.len();
-            let answer = call(&self.ways[way].within(patience(last - next)));
-            let is_silent = answer.as_ref().is_err_and(Silence::is_silence);
-            if !is_silent && way != first {
+            let answer = self.ways[way]
+                .within(patience(last - next))
+                .map_err(E::from)
+                .and_then(|directory| call(&directory));
+            let is_in_vain = answer.as_ref().is_err_and(Silence::is_in_vain);
+            if !is_in_vain && way != first {
                 self.first.store(way, Ordering::Relaxed);
             }
-            if !is_silent || next == last {
+            if !is_in_vain || next == last {
                 return answer;
             }
             next += 1;
         }
     }
 
-    /// Asks the one that answered last; if it is silent, the next is the first to be asked from now on.
+    /// Asks the one that answered last; if that is in vain, the next is the first to be asked from now on.
     pub(super) fn ask_first<T, E: Silence>(
         &self,
         patience: Duration,
         call: impl FnOnce(&DirectoryClient) -> Result<T, E>,
     ) -> Result<T, E> {
         let first = self.first();
-        let answer = call(&self.ways[first].within(patience));
-        if answer.as_ref().is_err_and(Silence::is_silence) {
+        let directory = self.ways[first].within(patience);
+        let answer = directory.map_err(E::from).and_then(|directory| call(&directory));
+        if answer.as_ref().is_err_and(Silence::is_in_vain) {
             let next = (first + 1) % self.ways.len();
             // Unless somebody has found another one meanwhile.
             let _other =
@@ -134,41 +163,49 @@ impl Ways {
 }
 
 impl Way {
-    fn open(world: &Arc<dyn World>, place: &str) -> Result<Self, CallError> {
-        let channel = Channel::connect_in(world, place)?;
-        Ok(Self { peer: channel.peer(), directory: DirectoryClient::on(&channel) })
+    fn dial(&self) -> Result<&Dialled, CallError> {
+        if let Some(dialled) = self.dialled.get() {
+            return Ok(dialled);
+        }
+        let channel = Channel::connect_in(&self.world, &self.place)?;
+        let (peer, directory) = (channel.peer(), DirectoryClient::on(&channel));
+        Ok(self.dialled.get_or_init(|| Dialled { peer, directory }))
     }
 
     /// The stub, whose calls end after `timeout`. Whoever asks a binder that is away waits a while by
     /// himself, and wants to know when it is back.
-    fn within(&self, timeout: Duration) -> DirectoryClient {
-        self.directory.with(Options::new().timeout(timeout).circuit_breaker(false))
+    fn within(&self, timeout: Duration) -> Result<DirectoryClient, CallError> {
+        let options = Options::new().timeout(timeout).circuit_breaker(false);
+        Ok(self.dial()?.directory.with(options))
     }
 }
 
-/// A failure that may be a binder's silence.
-pub(super) trait Silence {
-    /// Whether it is, so that another one may be asked.
-    fn is_silence(&self) -> bool;
+/// A failure after which another binder may be asked.
+pub(super) trait Silence: From<CallError> {
+    /// Whether it comes from this binder's silence, or from its store's.
+    fn is_in_vain(&self) -> bool;
 }
 
 impl Silence for CallError {
-    fn is_silence(&self) -> bool {
+    fn is_in_vain(&self) -> bool {
         true
     }
 }
 
 impl Silence for Error<BinderError> {
-    fn is_silence(&self) -> bool {
+    fn is_in_vain(&self) -> bool {
         match self {
-            Self::Call(_) => true,
+            // Another binder may reach the store that this one does not.
+            Self::Call(_) | Self::App(BinderError::NotKept { .. }) => true,
             Self::App(_) => false,
         }
     }
 }
 
-/// The URLs of a list: `udp://a:7000,udp://b:7000`, or `udp://a:7000,b:7000` where places have no commas.
-fn urls(list: &str) -> Vec<String> {
+/// The URLs of a list of binders: `udp://a:7000,udp://b:7000`, or `udp://a:7000,b:7000` where places have
+/// no commas.
+#[must_use]
+pub fn urls(list: &str) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
     for item in list.split(',') {
         let scheme = urls.last().and_then(|last| last.split_once("://")).map(|(scheme, _)| scheme);

@@ -14,6 +14,10 @@ struct Common {
     steps: Vec<(Step, Option<BatchId>)>,
     /// Nothing is kept as long as there is some.
     trouble: Option<StoreError>,
+    /// How many batches there were.
+    batches: usize,
+    /// How often all was to be told anew.
+    is_anew: usize,
     gates: Vec<Arc<dyn Gate>>,
 }
 
@@ -26,6 +30,8 @@ struct Member {
     own: VecDeque<News>,
     /// Steps are told as long as this is so.
     is_heard: Arc<Mutex<bool>>,
+    /// What the next batch that changes anything comes to.
+    next: Arc<Mutex<Option<News>>>,
     leases: Arc<Told>,
     number: u128,
 }
@@ -73,6 +79,17 @@ impl SharedStore for Member {
         self.number += 1;
         let batch = BatchId(self.number);
         let mut common = self.common.lock().unwrap();
+        common.batches += 1;
+        if !changes.is_empty()
+            && let Some(mut news) = self.next.lock().unwrap().take()
+        {
+            if let News::Decided { batch: of, .. } | News::Gone { batch: of, .. } = &mut news {
+                *of = batch;
+            }
+            self.own.push_back(news);
+            common.gates.iter().for_each(|gate| gate.open());
+            return batch;
+        }
         if let Some(error) = common.trouble.clone() {
             self.own.push_back(News::Failed { batch, error });
             common.gates.iter().for_each(|gate| gate.open());
@@ -104,6 +121,16 @@ impl SharedStore for Member {
         batch
     }
 
+    fn start_over(&mut self) {
+        let mut common = self.common.lock().unwrap();
+        common.is_anew += 1;
+        let whole = Whole { revision: Revision(common.revision), ..Whole::default() };
+        self.epoch = common.epoch;
+        self.told = common.steps.len() + 1;
+        self.own.push_back(News::Whole { whole, batch: None });
+        common.gates.iter().for_each(|gate| gate.open());
+    }
+
     fn news(&mut self) -> Option<News> {
         if let Some(news) = self.own.pop_front() {
             return Some(news);
@@ -129,6 +156,7 @@ impl SharedStore for Member {
 struct One {
     desk: Desk,
     is_heard: Arc<Mutex<bool>>,
+    next: Arc<Mutex<Option<News>>>,
     leases: Arc<Told>,
 }
 
@@ -137,6 +165,7 @@ fn desks() -> (Arc<Mutex<Common>>, [One; 2]) {
     let world = rpc_runtime::scheme::open("udp://127.0.0.1:0").unwrap().0;
     let one = |number| {
         let is_heard = Arc::new(Mutex::new(true));
+        let next = Arc::default();
         let leases = Arc::new(Told(Mutex::new(Ok(Duration::from_secs(10)))));
         let member = Member {
             common: Arc::clone(&common),
@@ -144,10 +173,16 @@ fn desks() -> (Arc<Mutex<Common>>, [One; 2]) {
             epoch: 0,
             own: VecDeque::new(),
             is_heard: Arc::clone(&is_heard),
+            next: Arc::clone(&next),
             leases: Arc::clone(&leases),
             number,
         };
-        One { desk: Desk::share(&world, Limits::default(), Box::new(member)), is_heard, leases }
+        One {
+            desk: Desk::share(&world, Limits::default(), Box::new(member)),
+            is_heard,
+            next,
+            leases,
+        }
     };
     let both = [one(0), one(1 << 64)];
     (common, both)
@@ -235,6 +270,123 @@ fn nothing_is_refused_for_what_has_changed_meanwhile() {
     there.desk.shared.gate.open();
     assert_eq!(waiting.join().unwrap(), Ok(None));
     here.await_found(&[]);
+}
+
+#[test]
+fn who_was_deregistered_meanwhile_does_not_come_back_and_nobody_else_is_given_what_he_knows() {
+    let (_common, [here, there]) = desks();
+    let lease = here.ask(register(1)).unwrap().unwrap();
+    there.await_found(&[(1, Live)]);
+    *there.is_heard.lock().unwrap() = false;
+    let end = Request::Deregister { id: lease.id, secret: lease.secret };
+    here.ask(end).unwrap();
+    // The same process, asking again at the other one, where it is registered still.
+    let again = there.desk.ask(register(1)).unwrap();
+    let waiting = std::thread::spawn(move || block_on(again));
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(!waiting.is_finished());
+    *there.is_heard.lock().unwrap() = true;
+    there.desk.shared.gate.open();
+    let refused = waiting.join().unwrap();
+    assert_eq!(refused, Err(sharing::ended_meanwhile()));
+    let other = there.ask(register(2)).unwrap().unwrap();
+    assert_ne!((other.id, other.secret), (lease.id, lease.secret));
+    let anew = there.ask(register(1)).unwrap().unwrap();
+    assert_ne!(anew.id, lease.id, "asked anew it begins anew");
+}
+
+#[test]
+fn who_has_expired_meanwhile_begins_anew() {
+    let (common, [here, there]) = desks();
+    let lease = here.ask(register(1)).unwrap().unwrap();
+    there.await_found(&[(1, Live)]);
+    *there.is_heard.lock().unwrap() = false;
+    let step = Step { expired: vec![lease.id], ..Step::default() };
+    common.lock().unwrap().tell(step, None);
+    here.await_found(&[(1, Expired)]);
+    here.ask(register(2)).unwrap();
+    let again = there.desk.ask(register(1)).unwrap();
+    let waiting = std::thread::spawn(move || block_on(again));
+    std::thread::sleep(Duration::from_millis(20));
+    *there.is_heard.lock().unwrap() = true;
+    there.desk.shared.gate.open();
+    let anew = waiting.join().unwrap().unwrap().unwrap();
+    assert_ne!(anew.id, lease.id);
+}
+
+fn not_kept(asked: Result<Option<Lease>, BinderError>) -> String {
+    match asked {
+        Err(BinderError::NotKept { reason }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_store_that_holds_another_history_is_read_anew_and_asked_no_more_until_then() {
+    let (common, [here, _there]) = desks();
+    here.ask(register(1)).unwrap();
+    here.await_found(&[(1, Live)]);
+    {
+        // As from a backup: the last batch that it knows of is one from before.
+        let mut common = common.lock().unwrap();
+        (common.revision, common.epoch, common.batches) = (1, 1, 0);
+        common.steps.clear();
+    }
+    let reason = not_kept(here.ask(register(2)));
+    assert!(reason.contains("another history"), "{reason}");
+    assert!(!reason.contains("it may have committed"), "{reason}");
+    here.await_found(&[]);
+    assert!(common.lock().unwrap().batches < 100, "it is not asked again and again");
+    assert!(common.lock().unwrap().is_anew > 0);
+}
+
+#[test]
+fn a_batch_of_which_the_news_do_not_tell_is_given_up() {
+    let (_common, [here, _there]) = desks();
+    here.ask(register(1)).unwrap();
+    let overtaken = News::Decided { batch: BatchId(0), at: Revision(1 << 40), is_kept: None };
+    *here.next.lock().unwrap() = Some(overtaken);
+    let reason = not_kept(here.ask(register(2)));
+    assert!(reason.contains("does not tell within 6s"), "{reason}");
+    assert!(reason.contains("it may have committed"), "{reason}");
+    assert_ne!(here.desk.trouble(), None);
+    here.ask(register(3)).unwrap(); // and the next one is asked for
+}
+
+#[test]
+fn a_store_that_does_not_tell_what_comes_to_pass_is_in_trouble_until_it_does() {
+    let (_common, [here, _there]) = desks();
+    here.ask(register(1)).unwrap();
+    let deaf = News::Deaf { error: StoreError::new(StoreErrorKind::Lost, "it is silent") };
+    *here.next.lock().unwrap() = Some(deaf);
+    let reason = not_kept(here.ask(register(2)));
+    assert!(reason.contains("does not tell"), "{reason}");
+    while here.desk.trouble().is_none_or(|trouble| !trouble.contains("it is silent")) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    here.ask(register(3)).unwrap(); // which it tells of
+    while here.desk.trouble().is_some() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn what_is_marked_of_one_that_is_gone_waits_until_that_is_told() {
+    let (common, [here, there]) = desks();
+    let lease = here.ask(register(1)).unwrap().unwrap();
+    there.await_found(&[(1, Live)]);
+    *there.is_heard.lock().unwrap() = false;
+    common.lock().unwrap().tell(Step { expired: vec![lease.id], ..Step::default() }, None);
+    here.await_found(&[(1, Expired)]);
+    // The store has ended it, which this one has not heard.
+    *there.next.lock().unwrap() = Some(News::Gone { batch: BatchId(0), ids: vec![lease.id] });
+    let (_, answered) = there.desk.drain(ServerId(1), None).unwrap();
+    let waiting = std::thread::spawn(move || block_on(answered.unwrap()));
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(!waiting.is_finished(), "planned anew it would come to the same");
+    *there.is_heard.lock().unwrap() = true;
+    there.desk.shared.gate.open();
+    assert_eq!(waiting.join().unwrap(), Err(BinderError::UnknownRegistration));
 }
 
 #[test]
@@ -343,4 +495,33 @@ fn a_store_that_fails_is_in_trouble_until_it_keeps_again() {
     while here.desk.trouble().is_none() {
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+#[test]
+fn a_watch_waits_for_later_news_than_another_binder_has_told() {
+    let (common, [here, there]) = desks();
+    here.ask(register(1)).unwrap();
+    there.await_found(&[(1, Live)]);
+    let world = Arc::clone(&there.desk.shared.world);
+    let told = Revision(50); // by a binder that has read everything anew
+    let until = world.now() + Duration::from_millis(50);
+    assert_eq!(block_on(there.desk.watch("bank", told, until)), Ok(()));
+    assert!(world.now() >= until, "the last change here is {}", there.revision());
+
+    let watching = there.desk.watch("bank", told, world.now() + Duration::from_secs(60));
+    let waiting = std::thread::spawn(move || block_on(watching));
+    common.lock().unwrap().revision = told.0;
+    here.ask(register(2)).unwrap();
+    assert_eq!(waiting.join().unwrap(), Ok(()));
+    assert!(there.revision() > told);
+}
+
+#[test]
+fn whoever_waits_for_news_goes_to_another_binder_when_this_one_does_not_reach_the_store() {
+    let (common, [here, _there]) = desks();
+    common.lock().unwrap().trouble = Some(StoreError::new(StoreErrorKind::Lost, "it is away"));
+    assert!(here.ask(register(1)).is_err());
+    let until = here.desk.shared.world.now() + Duration::from_secs(60);
+    let watched = block_on(here.desk.watch("bank", here.revision(), until));
+    assert!(matches!(watched, Err(BinderError::NotKept { .. })), "{watched:?}");
 }

@@ -118,7 +118,12 @@ fn whatever_is_asked_together_a_restart_would_find_what_was_seen() {
             for _ in 0..rng.below(6) {
                 let request = any_request(&mut rng, &leases);
                 inner.queued.retake(None);
-                inner.queue.push_back(Waiting { request, answer: Arc::default(), host: None });
+                inner.queue.push_back(Waiting {
+                    request,
+                    answer: Arc::default(),
+                    host: None,
+                    was: None,
+                });
             }
             for lease in leases.iter().rev().take(4) {
                 let _late = inner.registry.renew(now, lease.id, lease.secret, &Report::default());

@@ -4,8 +4,8 @@
 //! bounded size. Does not know what is asked.
 
 use std::io::{self, BufRead, BufReader, Read as _};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -14,7 +14,7 @@ use rpc_runtime::driver::World;
 use rpc_runtime::store::{StoreError, StoreErrorKind};
 use rpc_runtime::time::{Duration, Instant};
 
-use super::message::Failure;
+use super::message::{Answer, EtcdRevision, Failure, Header};
 
 /// How long one member is asked, in the first round over all members and in the later ones: one that has
 /// lost the others may say nothing at all, and a slow cluster has its time all the same.
@@ -40,6 +40,8 @@ const WANTS_LEADER: (&str, &str) = ("Grpc-Metadata-hasleader", "true");
 /// What such a member says before it does anything (etcd's `newUnaryInterceptor`).
 const NO_LEADER: (i64, &str) = (14, "etcdserver: no leader");
 
+/// gRPC's codes for failures.
+const CODES: std::ops::RangeInclusive<i64> = 1..=16;
 /// gRPC's codes for what may have been done all the same: unknown, deadline exceeded, aborted, internal,
 /// unavailable.
 const DOUBTFUL_CODES: [i64; 5] = [2, 4, 10, 13, 14];
@@ -99,6 +101,19 @@ pub(super) struct Gateway {
     endpoints: Vec<String>,
     /// The member that answered last.
     first: AtomicUsize,
+    /// The cluster, as the first answer of all named it.
+    cluster: OnceLock<u64>,
+    /// The furthest revision that an answer has told of.
+    head: AtomicI64,
+}
+
+/// How a stream came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// By either end.
+    Closed,
+    /// By an item that is longer than any may be.
+    TooLong,
 }
 
 impl Gateway {
@@ -111,12 +126,19 @@ impl Gateway {
             .max_idle_connections(IDLE_MAX * endpoints.len())
             .max_idle_connections_per_host(IDLE_MAX)
             .build();
-        Self { world, agent: config.into(), endpoints, first: AtomicUsize::new(0) }
+        Self {
+            world,
+            agent: config.into(),
+            endpoints,
+            first: AtomicUsize::new(0),
+            cluster: OnceLock::new(),
+            head: AtomicI64::new(0),
+        }
     }
 
     /// Asks one member after the other, until one answers or `deadline`. What is asked may have been done
     /// several times then.
-    pub(super) fn ask<A: DeserializeOwned>(
+    pub(super) fn ask<A: Answer>(
         &self,
         path: &str,
         question: &impl Serialize,
@@ -155,7 +177,7 @@ impl Gateway {
         }
     }
 
-    fn attempt<A: DeserializeOwned>(
+    fn attempt<A: Answer>(
         &self,
         member: usize,
         path: &str,
@@ -170,7 +192,36 @@ impl Gateway {
         let status = response.status().as_u16();
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
         let answer = body.read_to_vec().map_err(away)?;
-        read(status, &answer)
+        let answer: A = read(status, &answer)?;
+        self.check(answer.header())?;
+        Ok(answer)
+    }
+
+    /// Whether an answer is one of this cluster. Anything may sit at an endpoint and answer in JSON.
+    pub(super) fn check(&self, header: Header) -> Result<(), Trouble> {
+        let strange = |text| Err(Trouble::Away { text, is_doubtful: true });
+        let (id, revision) = (header.cluster_id.0, header.revision.0);
+        if id == 0 || revision <= 0 {
+            return strange("what answers is not etcd: it names no cluster and no revision".into());
+        }
+        let known = *self.cluster.get_or_init(|| id);
+        if id != known {
+            let text =
+                format!("it is of the cluster {id:x}, and the store of {known:x}: start again");
+            return strange(text);
+        }
+        self.head.fetch_max(revision, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The furthest revision that an answer has told of.
+    pub(super) fn head(&self) -> EtcdRevision {
+        self.head.load(Ordering::Relaxed)
+    }
+
+    /// All was read anew, at that revision: what was told before may never come.
+    pub(super) fn start_over(&self, revision: EtcdRevision) {
+        self.head.store(revision, Ordering::Relaxed);
     }
 
     /// Opens a stream at one member, whose items are given to `hear` as long as it wants more, and as long
@@ -182,7 +233,7 @@ impl Gateway {
         question: &impl Serialize,
         idle: Duration,
         hear: &mut dyn FnMut(&[u8]) -> bool,
-    ) -> Result<(), Trouble> {
+    ) -> Result<Ended, Trouble> {
         let body = serde_json::to_vec(question).expect("text and numbers become JSON");
         let url = format!("http://{}{path}", self.endpoints[member % self.endpoints.len()]);
         let request = self.agent.post(&url).config();
@@ -198,14 +249,17 @@ impl Gateway {
         loop {
             item.clear();
             match (&mut items).take(ITEM_BYTES_MAX).read_until(b'\n', &mut item) {
-                Ok(0) => return Ok(()),
-                Ok(_) if !(200..300).contains(&status) => return read(status, &item),
+                Ok(0) => return Ok(Ended::Closed),
+                Ok(_) if !(200..300).contains(&status) => return Err(failure(status, &item)),
+                Ok(bytes) if item.last() != Some(&b'\n') && is_longest(bytes) => {
+                    return Ok(Ended::TooLong);
+                }
                 Ok(_) if item.last() != Some(&b'\n') => {
                     let text = format!("an item ended after {} bytes", item.len());
                     return Err(Trouble::Away { text, is_doubtful: false });
                 }
                 Ok(_) if hear(&item) => {}
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(Ended::Closed),
                 Err(error) => return Err(broken(&error)),
             }
         }
@@ -219,23 +273,36 @@ impl Gateway {
 
 /// What an answer says.
 fn read<A: DeserializeOwned>(status: u16, answer: &[u8]) -> Result<A, Trouble> {
-    let unreadable = |error: &dyn std::fmt::Display| {
-        let shown = String::from_utf8_lossy(&answer[..answer.len().min(SHOWN_BYTES)]);
-        let text = format!("it answered {status} {shown:?}, which cannot be read: {error}");
-        Trouble::Away { text, is_doubtful: true }
-    };
     if (200..300).contains(&status) {
-        return serde_json::from_slice(answer).map_err(|error| unreadable(&error));
+        return serde_json::from_slice(answer).map_err(|error| unreadable(status, answer, &error));
     }
-    let failure: Failure = serde_json::from_slice(answer).map_err(|error| unreadable(&error))?;
-    let (code, text) = failure.said();
+    Err(failure(status, answer))
+}
+
+fn unreadable(status: u16, answer: &[u8], error: &serde_json::Error) -> Trouble {
+    let shown = String::from_utf8_lossy(&answer[..answer.len().min(SHOWN_BYTES)]);
+    let text = format!("it answered {status} {shown:?}, which cannot be read: {error}");
+    Trouble::Away { text, is_doubtful: true }
+}
+
+/// What an answer of that status says, which is no success. Only one of gRPC's codes is a refusal.
+fn failure(status: u16, answer: &[u8]) -> Trouble {
+    let (code, text) = match serde_json::from_slice::<Failure>(answer) {
+        Ok(failure) => failure.said(),
+        Err(error) => return unreadable(status, answer, &error),
+    };
     if (code, text.as_str()) == NO_LEADER {
-        return Err(Trouble::Away { text, is_doubtful: false });
+        return Trouble::Away { text, is_doubtful: false };
     }
-    if code == 0 || DOUBTFUL_CODES.contains(&code) {
-        return Err(Trouble::Away { text, is_doubtful: true });
+    if !CODES.contains(&code) || DOUBTFUL_CODES.contains(&code) {
+        return Trouble::Away { text, is_doubtful: true };
     }
-    Err(Trouble::Refused { code, text, is_doubtful: false })
+    Trouble::Refused { code, text, is_doubtful: false }
+}
+
+/// Whether so many bytes are as many as an item may have.
+fn is_longest(bytes: usize) -> bool {
+    u64::try_from(bytes).is_ok_and(|bytes| bytes >= ITEM_BYTES_MAX)
 }
 
 fn away(error: ureq::Error) -> Trouble {

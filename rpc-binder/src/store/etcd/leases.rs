@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::Builder;
 
 use rpc_runtime::binder::RegistrationId;
 use rpc_runtime::driver::World;
@@ -14,7 +15,7 @@ use rpc_runtime::time::{Duration, Instant};
 use super::super::shared::Leases;
 use super::gateway::{Gateway, Trouble};
 use super::message::{
-    Empty, GrantAnswer, GrantRequest, KeepAliveAnswer, LeaseRequest, Number, Streamed,
+    Done, GrantAnswer, GrantRequest, KeepAliveAnswer, LeaseRequest, Number, Streamed,
 };
 use super::rows::lease_of;
 use crate::registry::follow::promised;
@@ -68,9 +69,18 @@ impl Book {
 struct Known {
     /// Until when it surely lives.
     end: Option<Instant>,
+    /// For how long etcd prolonged it: less than was asked for, if another binder has begun it for less.
+    length: Duration,
     is_queued: bool,
     /// Why it was not prolonged, the last time that was tried.
     trouble: Option<String>,
+}
+
+impl Known {
+    /// Whether it is time to prolong it.
+    fn is_due(&self, now: Instant) -> bool {
+        self.end.is_none_or(|end| now.until(end) <= self.length * 2 / 3)
+    }
 }
 
 impl Table {
@@ -90,8 +100,10 @@ impl Table {
     /// Sees to it that there are leases for these, most of which are not over. Blocks.
     pub(super) fn ensure(&self, ids: &[RegistrationId], deadline: Instant) -> Result<(), Trouble> {
         let now = self.world.now();
-        let is_fresh =
-            |id: &RegistrationId| self.end_of(*id).is_some_and(|end| !self.is_due(now, end));
+        let is_fresh = |id: &RegistrationId| {
+            let book = self.book();
+            book.known.get(id).is_some_and(|known| !known.is_due(now))
+        };
         let wanted: Vec<_> = ids.iter().copied().filter(|id| !is_fresh(id)).collect();
         let share = wanted.len().div_ceil(KEEPERS).max(1);
         std::thread::scope(|threads| {
@@ -99,11 +111,18 @@ impl Table {
                 |ids: &[RegistrationId]| ids.iter().try_for_each(|id| self.grant(*id, deadline));
             let mut shares = wanted.chunks(share);
             let own = shares.next().unwrap_or_default();
-            let others: Vec<_> = shares.map(|ids| threads.spawn(move || all(ids))).collect();
+            let spawn = |ids| {
+                let thread = Builder::new().name("rpc-etcd-grant".into());
+                thread.spawn_scoped(threads, move || all(ids)).map_err(|_no_thread| ids)
+            };
+            let others: Vec<_> = shares.map(spawn).collect();
             let own = all(own);
             let failed = || Trouble::Away { text: "a thread failed".into(), is_doubtful: false };
             others.into_iter().fold(own, |so_far, other| {
-                so_far.and(other.join().unwrap_or_else(|_| Err(failed())))
+                so_far.and(match other {
+                    Ok(other) => other.join().unwrap_or_else(|_| Err(failed())),
+                    Err(ids) => all(ids),
+                })
             })
         })
     }
@@ -116,8 +135,8 @@ impl Table {
         for _ in 0..GRANTS_MAX {
             let asked = self.world.now();
             match self.gateway.ask::<GrantAnswer>("/v3/lease/grant", &question, deadline) {
-                Ok(_) => {
-                    self.prolonged(id, asked);
+                Ok(granted) => {
+                    self.prolonged(id, asked, granted.ttl);
                     return Ok(());
                 }
                 Err(Trouble::Refused { code: EXISTS, .. }) => {
@@ -139,17 +158,19 @@ impl Table {
             self.gateway.ask("/v3/lease/keepalive", &question, deadline)?;
         let is_there = answer.result.ttl.0 > 0;
         if is_there {
-            self.prolonged(id, asked);
+            self.prolonged(id, asked, answer.result.ttl);
         }
         Ok(is_there)
     }
 
-    /// Etcd was asked at `asked`, and did it.
-    fn prolonged(&self, id: RegistrationId, asked: Instant) {
+    /// Etcd was asked at `asked`, and did it, for `ttl` seconds.
+    fn prolonged(&self, id: RegistrationId, asked: Instant, ttl: Number) {
+        let ttl = Duration::from_secs(u64::try_from(ttl.0).unwrap_or_default());
         let mut book = self.book();
         book.tidy(self.world.now());
         let known = book.known.entry(id).or_default();
-        known.end = known.end.max(Some(asked + self.duration));
+        known.length = self.duration.min(ttl);
+        known.end = known.end.max(Some(asked + known.length));
         known.trouble = None;
     }
 
@@ -158,11 +179,6 @@ impl Table {
         if let Some(known) = self.book().known.get_mut(&id) {
             known.end = None;
         }
-    }
-
-    /// Whether it is time to prolong a lease.
-    fn is_due(&self, now: Instant, end: Instant) -> bool {
-        now.until(end) <= self.duration * 2 / 3
     }
 
     /// The body of a thread that has leases prolonged.
@@ -204,7 +220,7 @@ impl Table {
 
     /// Ends a lease that is not needed.
     pub(super) fn revoke(gateway: &Gateway, id: Number, deadline: Instant) -> Result<(), Trouble> {
-        gateway.ask::<Empty>("/v3/lease/revoke", &LeaseRequest { id }, deadline).map(|_| ())
+        gateway.ask::<Done>("/v3/lease/revoke", &LeaseRequest { id }, deadline).map(|_| ())
     }
 }
 
@@ -218,7 +234,8 @@ impl Leases for Table {
         let has_room = book.queue.len() < QUEUE_MAX;
         let known = book.known.entry(id).or_default();
         let end = known.end.filter(|end| *end > now);
-        let is_wanted = !known.is_queued && end.is_none_or(|end| self.is_due(now, end));
+        let is_wanted = !known.is_queued && known.is_due(now);
+        let length = known.length;
         known.is_queued |= is_wanted && has_room;
         let trouble = known.trouble.clone();
         if is_wanted && has_room {
@@ -227,7 +244,7 @@ impl Leases for Table {
             self.wanted.notify_one();
         }
         match end {
-            Some(end) if now.until(end) >= promised(self.duration) => Ok(end),
+            Some(end) if now.until(end) >= promised(length) => Ok(end),
             Some(_) | None => Err(trouble.unwrap_or_else(|| {
                 "the store is being asked to prolong its lease: try again".to_owned()
             })),
@@ -238,3 +255,6 @@ impl Leases for Table {
         self.book().known.get(&id).and_then(|known| known.end)
     }
 }
+
+#[cfg(test)]
+mod tests;

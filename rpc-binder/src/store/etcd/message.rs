@@ -5,6 +5,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in the history of a cluster.
@@ -38,6 +39,17 @@ impl Serialize for Number {
 }
 
 impl<'de> Deserialize<'de> for Number {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Names a cluster; 0 if that was not said. It travels as text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct ClusterId(pub(super) u64);
+
+impl<'de> Deserialize<'de> for ClusterId {
     fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
         let text = String::deserialize(from)?;
         text.parse().map(Self).map_err(serde::de::Error::custom)
@@ -130,10 +142,18 @@ pub(super) struct WatchCreate {
     pub(super) start_revision: Number,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct Header {
+    pub(super) cluster_id: ClusterId,
+    /// How far the member was that answered; of all keys, also of those that are nobody's here.
     pub(super) revision: Number,
+}
+
+/// What etcd answers to a question.
+pub(super) trait Answer: DeserializeOwned {
+    /// What each of its answers has, and nobody else's.
+    fn header(&self) -> Header;
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -169,6 +189,7 @@ pub(super) struct OperationAnswer {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct GrantAnswer {
+    pub(super) header: Header,
     /// In s.
     #[serde(rename = "TTL")]
     pub(super) ttl: Number,
@@ -183,6 +204,7 @@ pub(super) struct Streamed<T> {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct KeepAliveAnswer {
+    pub(super) header: Header,
     /// In s; 0 if there is no such lease.
     #[serde(rename = "TTL")]
     pub(super) ttl: Number,
@@ -191,6 +213,9 @@ pub(super) struct KeepAliveAnswer {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub(super) struct WatchAnswer {
+    pub(super) header: Header,
+    /// Whether this says that there is a watch now.
+    pub(super) created: bool,
     pub(super) canceled: bool,
     /// Not 0: what was asked for is compacted up to here.
     pub(super) compact_revision: Number,
@@ -246,5 +271,39 @@ impl Failure {
     }
 }
 
+/// Says that it was done, and nothing else.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
-pub(super) struct Empty {}
+#[serde(default)]
+pub(super) struct Done {
+    pub(super) header: Header,
+}
+
+impl Answer for RangeAnswer {
+    fn header(&self) -> Header {
+        self.header
+    }
+}
+
+impl Answer for TxnAnswer {
+    fn header(&self) -> Header {
+        self.header
+    }
+}
+
+impl Answer for GrantAnswer {
+    fn header(&self) -> Header {
+        self.header
+    }
+}
+
+impl Answer for Streamed<KeepAliveAnswer> {
+    fn header(&self) -> Header {
+        self.result.header
+    }
+}
+
+impl Answer for Done {
+    fn header(&self) -> Header {
+        self.header
+    }
+}

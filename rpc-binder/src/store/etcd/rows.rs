@@ -80,7 +80,7 @@ impl Keys {
         self.key(&format!("interface/{fingerprint:032x}"))
     }
 
-    fn registration(&self, id: RegistrationId) -> Bytes {
+    pub(super) fn registration(&self, id: RegistrationId) -> Bytes {
         self.key(&format!("registration/{:016x}", id.0))
     }
 

@@ -22,6 +22,26 @@ fn kept() -> Kept {
     Kept { registration, secret: Secret(9) }
 }
 
+/// What the threads share, before one member.
+pub(super) fn shared(place: &str) -> Arc<Shared> {
+    let world = rpc_runtime::scheme::open("udp://127.0.0.1:0").unwrap().0;
+    let gateway = Arc::new(Gateway::new(Arc::clone(&world), vec![place.to_owned()]));
+    let lease = Duration::from_secs(10);
+    let leases = Arc::new(Table::new(Arc::clone(&world), Arc::clone(&gateway), lease));
+    Arc::new(Shared {
+        world,
+        gateway,
+        keys: keys(),
+        leases,
+        founded_min: 0,
+        inbox: Mutex::default(),
+        gate: OnceLock::new(),
+        awaited: Mutex::default(),
+        is_doubted: AtomicBool::new(false),
+        is_ended: AtomicBool::new(false),
+    })
+}
+
 fn keys() -> Keys {
     Keys::new("p")
 }

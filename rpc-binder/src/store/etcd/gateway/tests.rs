@@ -3,9 +3,10 @@
 #![expect(clippy::disallowed_methods, reason = "a member is a thread with a socket")]
 
 use std::io::Write as _;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::thread::JoinHandle;
 
+use super::super::fake::{HEADER, http, question};
 use super::super::message::{GrantAnswer, KeyValue, RangeAnswer};
 use super::*;
 
@@ -16,44 +17,13 @@ fn member(answers: Vec<Vec<u8>>) -> (String, JoinHandle<Vec<String>>) {
     let serving = std::thread::spawn(move || {
         let answer = |answer: Vec<u8>| {
             let (mut stream, _) = listener.accept().unwrap();
-            let asked = question(&mut stream);
+            let (path, body) = question(&mut stream).unwrap();
             let _reset = stream.write_all(&answer);
-            asked
+            format!("{path} {body}")
         };
         answers.into_iter().map(answer).collect()
     });
     (place, serving)
-}
-
-/// The path and the body of one request, which asks for a member that has a leader.
-fn question(stream: &mut TcpStream) -> String {
-    let mut lines = BufReader::new(stream);
-    let (mut path, mut length) = (String::new(), 0);
-    let mut has_wish = false;
-    loop {
-        let mut line = String::new();
-        lines.read_line(&mut line).unwrap();
-        let line = line.trim();
-        if let Some(rest) = line.strip_prefix("POST ") {
-            path = rest.split(' ').next().unwrap_or_default().to_owned();
-        }
-        if let Some(bytes) = line.to_ascii_lowercase().strip_prefix("content-length: ") {
-            length = bytes.parse().unwrap();
-        }
-        has_wish |= line.eq_ignore_ascii_case("grpc-metadata-hasleader: true");
-        if line.is_empty() {
-            assert!(has_wish, "whoever has no leader is to say so");
-            let mut body = vec![0; length];
-            lines.read_exact(&mut body).unwrap();
-            return format!("{path} {}", String::from_utf8(body).unwrap());
-        }
-    }
-}
-
-fn http(status: &str, body: &str) -> Vec<u8> {
-    let length = body.len();
-    format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
-        .into()
 }
 
 fn gateway(endpoints: &[&str]) -> Gateway {
@@ -75,8 +45,8 @@ const PATH: &str = "/v3/x";
 
 #[test]
 fn the_next_member_is_asked_when_one_is_away_and_first_of_all_the_next_time() {
-    let granted = r#"{"header":{"revision":"1"},"ID":"7","TTL":"2"}"#;
-    let (place, serving) = member(vec![http("200 OK", granted); 2]);
+    let granted = format!(r#"{{{HEADER},"ID":"7","TTL":"2"}}"#);
+    let (place, serving) = member(vec![http("200 OK", &granted); 2]);
     let nobody = nobody();
     let gateway = gateway(&[&nobody, &place]);
     for _ in 0..2 {
@@ -141,6 +111,11 @@ fn answers_that_make_no_sense_are_errors_in_words() {
         (http("200 OK", "<html>"), "it answered 200 \"<html>\", which cannot be read"),
         (http("200 OK", r#"{"TTL":"much"}"#), "which cannot be read"),
         (http("200 OK", r#"{"TTL":3}"#), "which cannot be read"),
+        (http("200 OK", "{}"), "what answers is not etcd"),
+        (http("200 OK", r#"{"header":{"revision":"7"},"TTL":"2"}"#), "is not etcd"),
+        (http("200 OK", r#"{"header":{"cluster_id":"7"},"TTL":"2"}"#), "is not etcd"),
+        (http("404 Not Found", r#"{"code":404,"message":"no such page"}"#), "no such page"),
+        (http("400 X", r#"{"code":-5,"message":"odd"}"#), "odd"),
         (http("502 Bad Gateway", "oh"), "it answered 502 \"oh\", which cannot be read"),
         (http("503 X", r#"{"error":"etcdserver: leader changed","code":14}"#), "leader changed"),
         (b"SSH-2.0-OpenSSH_9.2\r\n".to_vec(), ""),
@@ -157,13 +132,30 @@ fn answers_that_make_no_sense_are_errors_in_words() {
 }
 
 #[test]
+fn what_is_of_another_cluster_is_passed_over() {
+    let granted = |cluster: u32| {
+        let header = format!(r#""header":{{"cluster_id":"{cluster}","revision":"5"}}"#);
+        http("200 OK", &format!(r#"{{{header},"TTL":"2"}}"#))
+    };
+    let (ours, serving) = member(vec![granted(1), granted(1)]);
+    let (theirs, others) = member(vec![granted(2)]);
+    let gateway = gateway(&[&ours, &theirs]);
+    gateway.ask::<GrantAnswer>(PATH, &1, soon(&gateway)).unwrap();
+    gateway.first.store(1, Ordering::Relaxed);
+    gateway.ask::<GrantAnswer>(PATH, &1, soon(&gateway)).unwrap();
+    assert_eq!((gateway.first.load(Ordering::Relaxed), gateway.head()), (0, 5));
+    serving.join().unwrap();
+    others.join().unwrap();
+}
+
+#[test]
 fn an_answer_without_end_is_an_error() {
     let huge = b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{\"kvs\":[".to_vec();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let place = listener.local_addr().unwrap().to_string();
     let serving = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        question(&mut stream);
+        question(&mut stream).unwrap();
         stream.write_all(&huge).unwrap();
         let spaces = vec![b' '; 1 << 20];
         let mut sent = 0_u64;
