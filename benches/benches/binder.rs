@@ -2,7 +2,7 @@
 //! cost as the table grows, and how many a call needs. And what a million leases take, and how long it
 //! takes until 10,000 watchers know.
 //!
-//! The binder, rpcbind and etcd are processes of their own, callers are this one. rpcbind is asked by its
+//! The binder, a raw UDP echo, rpcbind and etcd are processes of their own, callers are this one. rpcbind is asked by its
 //! own protocol over UDP (RFC 1833, version 2: `GETPORT`), etcd through its JSON gateway over 64
 //! connections, each flushed by its own means: a registration is a lease and a key with it, as whoever
 //! registers servers with etcd does it; bare puts stand beside them. Where one of them is not installed, or may not be
@@ -18,6 +18,8 @@ mod etcd;
 mod leases;
 #[path = "binder/ours.rs"]
 mod ours;
+#[path = "binder/raw.rs"]
+mod raw;
 #[path = "binder/rpcbind.rs"]
 mod rpcbind;
 #[path = "binder/watchers.rs"]
@@ -28,7 +30,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use benches::{Stop, echo, median};
+use benches::median;
 use serde::Serialize;
 
 /// Rounds; the median counts.
@@ -72,6 +74,9 @@ fn main() -> Result<(), Trouble> {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     if let ["serve", store] = words[..] {
         return ours::serve(Path::new(store));
+    }
+    if words == ["echo"] {
+        return raw::serve();
     }
     let json = words.contains(&"--json");
     let parts = ["lookups", "registrations", "leases", "watchers"];
@@ -137,14 +142,13 @@ fn left_out<T>(name: &str, started: Result<T, Trouble>) -> Option<T> {
 fn lookups(entries: u64, rpcbind: Option<&rpcbind::Rpcbind>) -> Result<Lookups, Trouble> {
     let ours = ours::Binder::start(None)?;
     ours.fill(entries)?;
-    let (stop, folder) = (Stop::new(), tempfile::tempdir()?);
-    let mut raw = echo::raw("udp", folder.path(), &stop)?;
+    let raw = raw::Echo::start()?;
     let [mut many, mut theirs, mut one, mut echoes, mut to_echo, mut to_theirs] =
         [const { Vec::new() }; 6];
     for round in 0..=ROUNDS {
         let together = ours.lookups(entries, TOGETHER, TURN)?;
         let alone = 1e6 / ours.lookups(entries, 1, TURN)?;
-        let echo = 1e6 / rate(TURN, || raw.call().map(|_| 1).map_err(Into::into))?;
+        let echo = 1e6 / rate(TURN, || raw.call())?;
         let beside = rpcbind.map(|rpcbind| rpcbind.lookups(TOGETHER, TURN)).transpose()?;
         if round > 0 {
             many.push(together);
@@ -155,7 +159,6 @@ fn lookups(entries: u64, rpcbind: Option<&rpcbind::Rpcbind>) -> Result<Lookups, 
             to_theirs.extend(beside.map(|beside| together / beside));
         }
     }
-    stop.now();
     Ok(Lookups {
         entries,
         lookups_per_second: median(&mut many),

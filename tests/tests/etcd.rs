@@ -207,6 +207,25 @@ fn without_a_majority_lookups_go_on_and_registrations_are_refused_in_words() {
 }
 
 #[test]
+fn an_etcd_that_has_lost_all_is_read_anew_and_goes_on() {
+    let Some((folder, mut cluster)) = cluster(1) else { return };
+    let here = binder(&cluster.url("six"));
+    let a = directory(&here);
+    for server in 1..=3 {
+        a.start().register(&registration(server, 1), Some(Vec::new())).wait().unwrap();
+    }
+    assert_eq!(states(&here).len(), 3);
+    cluster.kill(0).unwrap();
+    std::fs::remove_dir_all(folder.path().join("node0")).unwrap();
+    cluster.revive(0).unwrap();
+    eventually("it is seen that nothing is there", || states(&here).is_empty());
+    eventually("it goes on by itself", || {
+        a.start().register(&registration(4, 1), Some(Vec::new())).wait().is_ok()
+    });
+    eventually("which is seen", || states(&here).iter().any(|(server, _)| *server == 4));
+}
+
+#[test]
 fn an_etcd_that_is_not_there_is_named() {
     // Nobody listens at a port that was just given back.
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

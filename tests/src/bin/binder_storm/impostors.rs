@@ -7,7 +7,7 @@ use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rpc_runtime::binder::{
     Binder, Directory as _, Registration, Report, Traits, Version, describe,
@@ -19,6 +19,9 @@ use rpc_tests::processes;
 
 use crate::binders::Binders;
 use crate::judge::{Counts, LEASE};
+
+/// How long a place may be taken by a server that was dropped.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Says who answers.
 #[service(name = "impostor", version = "1.0")]
@@ -83,9 +86,17 @@ fn lives(urls: &[String], counts: &Counts) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// A server at the place of one that is gone: as soon as that one's threads have let go of it.
 fn server(place: &str, number: u64, called: &Arc<AtomicU64>) -> Result<Running, CallError> {
-    let post = PostService::new(Counting(Arc::clone(called)));
-    Server::bind(place)?.id(ServerId(number)).export(post).spawn()
+    let started = Instant::now();
+    loop {
+        let post = PostService::new(Counting(Arc::clone(called)));
+        let server = Server::bind(place).map(|server| server.id(ServerId(number)).export(post));
+        match server.and_then(Server::spawn) {
+            Err(_) if started.elapsed() < PATIENCE => thread::sleep(Duration::from_millis(10)),
+            done => return done,
+        }
+    }
 }
 
 /// Calls whoever the binder names.
