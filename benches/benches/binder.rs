@@ -5,13 +5,16 @@
 //! The binder, a raw UDP echo, rpcbind and etcd are processes of their own, callers are this one. rpcbind is asked by its
 //! own protocol over UDP (RFC 1833, version 2: `GETPORT`), etcd through its JSON gateway over 64
 //! connections, each flushed by its own means: a registration is a lease and a key with it, as whoever
-//! registers servers with etcd does it; bare puts stand beside them. Where one of them is not installed, or may not be
+//! registers servers with etcd does it; bare puts stand beside them. Lookups one after the other are made
+//! from another processor than the one that answers. Where one of them is not installed, or may not be
 //! started, it is left out and the line says so. Contestants take turns; figures are medians of rounds.
 //! `lookups`, `registrations`, `leases` or `watchers` behind the `--` show these parts only.
 
 #![expect(clippy::disallowed_methods, reason = "a bench reads the clock and owns its threads")]
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a command line prints")]
 
+#[path = "binder/apart.rs"]
+mod apart;
 #[path = "binder/etcd.rs"]
 mod etcd;
 #[path = "binder/leases.rs"]
@@ -30,6 +33,7 @@ use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use apart::Apart;
 use benches::median;
 use serde::Serialize;
 
@@ -37,6 +41,8 @@ use serde::Serialize;
 const ROUNDS: usize = 5;
 /// How long a contestant's turn takes.
 const TURN: Duration = Duration::from_millis(400);
+/// Into how many short ones a turn is cut where contestants wait for each single answer.
+const TURNS: u32 = 10;
 /// Callers at a time, or calls under way.
 const TOGETHER: usize = 64;
 /// Entries in the tables that are looked up in.
@@ -143,19 +149,20 @@ fn lookups(entries: u64, rpcbind: Option<&rpcbind::Rpcbind>) -> Result<Lookups, 
     let ours = ours::Binder::start(None)?;
     ours.fill(entries)?;
     let raw = raw::Echo::start()?;
-    let [mut many, mut theirs, mut one, mut echoes, mut to_echo, mut to_theirs] =
-        [const { Vec::new() }; 6];
+    let [mut many, mut one, mut to_echo, mut to_theirs] = [const { Vec::new() }; 4];
     for round in 0..=ROUNDS {
+        let apart = Apart::new(&[ours.pid(), raw.pid()]);
+        let (alone, echo) = in_turns(
+            |turn| ours.lookups(entries, 1, turn).map(|rate| 1e6 / rate),
+            |turn| rate(turn, || raw.call()).map(|rate| 1e6 / rate),
+        )?;
+        drop(apart);
         let together = ours.lookups(entries, TOGETHER, TURN)?;
-        let alone = 1e6 / ours.lookups(entries, 1, TURN)?;
-        let echo = 1e6 / rate(TURN, || raw.call())?;
         let beside = rpcbind.map(|rpcbind| rpcbind.lookups(TOGETHER, TURN)).transpose()?;
         if round > 0 {
             many.push(together);
             one.push(alone);
-            echoes.push(echo);
             to_echo.push(alone / echo);
-            theirs.extend(beside);
             to_theirs.extend(beside.map(|beside| together / beside));
         }
     }
@@ -193,6 +200,20 @@ fn registrations() -> Result<Registrations, Trouble> {
         renewals_per_second: median(&mut renewed),
         lookups_per_call: ours::lookups_per_call()?,
     })
+}
+
+/// Medians of what two give that take many short turns one after the other: how long a processor takes to
+/// wake depends on what the machine did just before, and both are to meet the same.
+fn in_turns(
+    one: impl Fn(Duration) -> Result<f64, Trouble>,
+    other: impl Fn(Duration) -> Result<f64, Trouble>,
+) -> Result<(f64, f64), Trouble> {
+    let [mut of_one, mut of_other] = [const { Vec::new() }; 2];
+    for _ in 0..TURNS {
+        of_one.push(one(TURN / TURNS)?);
+        of_other.push(other(TURN / TURNS)?);
+    }
+    Ok((median(&mut of_one), median(&mut of_other)))
 }
 
 /// How much `work` does a second, as it says itself each time.

@@ -19,19 +19,20 @@ pub mod follow;
 mod interfaces;
 pub mod managed;
 pub mod marks;
+mod names;
 mod offers;
 pub mod plan;
 pub mod polls;
 mod record;
+mod table;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Bound;
+use std::collections::BTreeSet;
 
 use rpc_runtime::binder::model::{DESCRIPTION_BYTES_MAX, PAGE_BYTES_MAX, check_name};
 use rpc_runtime::binder::report::CALLEES_MAX;
 use rpc_runtime::binder::{
     BinderError, Entries, Entry, EntryState, Lease, Methods, Place, RegistrationId, Report,
-    Revision, Secret, Version, VersionRequirement,
+    Revision, Secret, VersionRequirement,
 };
 use rpc_runtime::ids::ServerId;
 use rpc_runtime::random::Rng;
@@ -39,9 +40,11 @@ use rpc_runtime::time::{Duration, Instant};
 
 use interfaces::Interfaces;
 use marks::{Marked, Marks};
+use names::Names;
 use offers::Offers;
 use polls::Polls;
 use record::Record;
+use table::{Key, Table};
 
 pub use admission::check_described;
 pub use record::Kept;
@@ -92,8 +95,9 @@ impl Default for Limits {
 pub struct Registry {
     limits: Limits,
     rng: Box<dyn Rng>,
-    records: BTreeMap<RegistrationId, Record>,
-    by_place: BTreeMap<Place, RegistrationId>,
+    /// Each in a place of its own: the table has room to grow.
+    records: Table<RegistrationId, Box<Record>>,
+    names: Names,
     by_server: BTreeSet<(ServerId, RegistrationId)>,
     /// When to look at a record again: not after its lease ends, and perhaps before.
     looks: BTreeSet<(Instant, RegistrationId)>,
@@ -107,8 +111,6 @@ pub struct Registry {
     spare: Vec<(RegistrationId, Secret)>,
     /// What those have that are not only shown.
     offers: Offers,
-    /// The last change under each name that anybody is registered under.
-    changed: BTreeMap<String, Revision>,
     /// When the last name was let go of.
     forgotten: Revision,
     revision: Revision,
@@ -117,13 +119,14 @@ pub struct Registry {
 impl Registry {
     /// An empty registry, whose changes come after `before`.
     #[must_use]
-    pub fn new(limits: Limits, rng: Box<dyn Rng>, before: Revision) -> Self {
+    pub fn new(limits: Limits, mut rng: Box<dyn Rng>, before: Revision) -> Self {
+        let key = Key::draw(&mut *rng);
         let interfaces = Interfaces::new(limits.is_shared);
         Self {
             limits,
             rng,
-            records: BTreeMap::new(),
-            by_place: BTreeMap::new(),
+            records: Table::new(key),
+            names: Names::new(key),
             by_server: BTreeSet::new(),
             looks: BTreeSet::new(),
             polls: Polls::default(),
@@ -131,7 +134,6 @@ impl Registry {
             interfaces,
             spare: Vec::new(),
             offers: Offers::default(),
-            changed: BTreeMap::new(),
             forgotten: before.next(),
             revision: before.next(),
         }
@@ -165,7 +167,7 @@ impl Registry {
     /// became so of any name.
     #[must_use]
     pub fn revision_of(&self, name: &str) -> Revision {
-        self.changed.get(name).copied().unwrap_or(self.forgotten)
+        self.names.changed(name).unwrap_or(self.forgotten)
     }
 
     /// Whether something has changed under `name` since `known`.
@@ -202,7 +204,7 @@ impl Registry {
     /// version and server.
     pub fn reports(&self, now: Instant) -> impl Iterator<Item = (Entry, Option<&Report>)> {
         let kept = self.limits.expired_kept;
-        let records = self.by_place.values().map(|id| &self.records[id]);
+        let records = self.names.all_after(None).map(|id| &*self.records[&id]);
         let shown = records.filter(move |record| !record.is_forgotten(now, kept));
         shown.map(move |record| (record.entry(now, self.limits.settles), record.report.as_deref()))
     }
@@ -220,15 +222,9 @@ impl Registry {
         after: Option<&Place>,
     ) -> Result<Entries, BinderError> {
         check_name(name).map_err(|reason| BinderError::Malformed { reason })?;
-        let first = first_place(name);
-        let from = match after {
-            Some(place) if place.name == name => Bound::Excluded(place),
-            _ => Bound::Included(&first),
-        };
-        let named = self.by_place.range::<Place, _>((from, Bound::Unbounded));
-        let named = named.take_while(|(place, _)| place.name == name);
-        let fitting = named.filter(|(place, _)| requirement.matches(place.version));
-        let records = fitting.map(|(_, id)| &self.records[id]);
+        let named = self.names.under_after(name, after).iter();
+        let fitting = named.filter(|one| requirement.matches(one.version));
+        let records = fitting.map(|one| &*self.records[&one.id]);
         let live = records.filter(|record| self.state(now, record) == EntryState::Live);
         Ok(self.page(now, live, self.revision_of(name)))
     }
@@ -236,9 +232,7 @@ impl Registry {
     /// All registrations, live or not: one page, after `after`.
     #[must_use]
     pub fn list(&self, now: Instant, after: Option<&Place>) -> Entries {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let places = self.by_place.range::<Place, _>((from, Bound::Unbounded));
-        let records = places.map(|(_, id)| &self.records[id]);
+        let records = self.names.all_after(after).map(|id| &*self.records[&id]);
         let kept = self.limits.expired_kept;
         let shown = records.filter(|record| !record.is_forgotten(now, kept));
         self.page(now, shown, self.revision)
@@ -319,7 +313,7 @@ impl Registry {
         record.store_lease = self.limits.is_shared.then_some(self.limits.lease);
         record.marks = marks;
         let place = record.place();
-        if let Some(&former) = self.by_place.get(&place) {
+        if let Some(former) = self.names.at(&place) {
             self.remove(former);
         }
         if record.store_lease.is_none() {
@@ -327,9 +321,9 @@ impl Registry {
         }
         self.by_server.insert((place.server, id));
         self.offers.add(&place, record.kept.registration.fingerprint);
-        self.touch(place.name.clone());
-        self.by_place.insert(place, id);
-        self.records.insert(id, record);
+        self.names.add(&place, id);
+        self.touch(&place.name);
+        self.records.insert(id, Box::new(record));
     }
 
     /// What stays marked when a registration is given another form, by the same process.
@@ -353,30 +347,27 @@ impl Registry {
         self.looks.remove(&(record.look, id));
         self.gone.remove(&(record.lease_end, id));
         self.by_server.remove(&(place.server, id));
-        self.by_place.remove(&place);
         self.interfaces.release(record.kept.registration.fingerprint);
         if !record.is_gone {
             self.offers.remove(&place, record.kept.registration.fingerprint);
-            self.touch(place.name.clone());
+            self.touch(&place.name);
         }
-        let is_last = self.by_place.range(first_place(&place.name)..).next();
-        if is_last.is_none_or(|(other, _)| other.name != place.name) {
-            self.changed.remove(&place.name);
+        if self.names.remove(&place) {
             self.forgotten = self.revision;
         }
     }
 
     /// Something has changed under a name.
-    fn touch(&mut self, name: String) {
+    fn touch(&mut self, name: &str) {
         if !self.limits.is_shared {
             self.revision = self.revision.next();
         }
-        self.changed.insert(name, self.revision);
+        self.names.touch(name, self.revision);
     }
 
     fn of_server(&self, server: ServerId) -> impl Iterator<Item = (RegistrationId, &Record)> {
         let all = (server, RegistrationId(0))..=(server, RegistrationId(u64::MAX));
-        self.by_server.range(all).map(|(_, id)| (*id, &self.records[id]))
+        self.by_server.range(all).map(|(_, id)| (*id, &*self.records[id]))
     }
 
     fn record_mut(&mut self, id: RegistrationId) -> &mut Record {
@@ -411,10 +402,6 @@ fn bounded(report: &Report) -> Report {
     report.callees.retain(|callee| check_name(&callee.name).is_ok());
     report.callees.truncate(CALLEES_MAX);
     report
-}
-
-fn first_place(name: &str) -> Place {
-    Place { name: name.to_owned(), version: Version::new(0, 0), server: ServerId(0) }
 }
 
 fn millis(duration: Duration) -> u32 {

@@ -3,16 +3,12 @@
 //! [`Seen`] finds the changes between two looks; it is pure. One service is followed by the binder's
 //! `watch`, which answers when something changes; all of them by a look at the list's revision each second.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 
-use rpc_runtime::binder::{
-    self, Directory as _, DirectoryClient, Entries, Entry, EntryState, Place, Revision, Version,
-    VersionRequirement,
-};
-use rpc_runtime::ids::ServerId;
+use rpc_runtime::Exit;
+use rpc_runtime::binder::{Binder, Entry, EntryState, Place, Revision};
 use rpc_runtime::time::Duration;
-use rpc_runtime::{CallError, Exit, Options};
 use serde::Serialize;
 
 use crate::cli;
@@ -28,8 +24,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const BETWEEN_NEWS: Duration = Duration::from_millis(50);
 /// Pause before a binder that does not answer is asked again.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Most registrations that are followed.
-const ENTRIES_MAX: usize = 16_384;
 
 /// What became of a registration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -128,9 +122,8 @@ fn follow(
     complaints: &mut dyn Write,
 ) -> Outcome<()> {
     let looking = Looking {
-        directories: directories(&asked.ask.binder)?,
+        binder: Binder::at(&asked.ask.binder)?.patience(asked.ask.timeout),
         name: asked.name.clone(),
-        timeout: asked.ask.timeout,
         known: Revision::NONE,
     };
     let news = News::of(asked.time, |teller| looking.run(teller))?;
@@ -161,22 +154,6 @@ fn follow(
         }
     }
     Ok(())
-}
-
-/// Those of a list that can be dialled; one at least.
-fn directories(list: &str) -> Result<VecDeque<DirectoryClient>, CallError> {
-    let mut directories = VecDeque::new();
-    let mut failure = None;
-    for url in binder::urls(list) {
-        match DirectoryClient::connect(&url) {
-            Ok(directory) => directories.push_back(directory),
-            Err(error) => failure = Some(error),
-        }
-    }
-    match failure {
-        Some(error) if directories.is_empty() => Err(error),
-        Some(_) | None => Ok(directories),
-    }
 }
 
 fn head(asked: &cli::Watch, count: usize) -> String {
@@ -214,10 +191,8 @@ struct Row<'a> {
 
 /// The thread that looks.
 struct Looking {
-    /// The first one is asked, and the next when it is silent.
-    directories: VecDeque<DirectoryClient>,
+    binder: Binder,
     name: Option<String>,
-    timeout: Duration,
     known: Revision,
 }
 
@@ -225,14 +200,7 @@ impl Looking {
     fn run(mut self, teller: &Teller<Told>) {
         let mut is_away = false;
         loop {
-            let mut look = self.look();
-            for _ in 1..self.directories.len() {
-                if look.is_err() {
-                    self.directories.rotate_left(1);
-                    look = self.look();
-                }
-            }
-            let (told, pause) = match look {
+            let (told, pause) = match self.look() {
                 Ok(look) => {
                     if std::mem::replace(&mut is_away, false) && !teller.tell(Told::Back) {
                         return;
@@ -258,63 +226,27 @@ impl Looking {
 
     /// What there is, if anything may have changed.
     fn look(&mut self) -> Result<Option<(Revision, Vec<Entry>)>, Exit> {
-        let (revision, entries) = match &self.name {
-            Some(name) => {
-                let revision = self.wait(name)?;
-                if revision == self.known {
-                    return Ok(None);
-                }
-                let first =
-                    Place { name: name.clone(), version: Version::new(0, 0), server: ServerId(0) };
-                (revision, self.read(Some(first))?)
-            }
-            None => {
-                let revision = self.list(None)?.revision;
-                if revision == self.known {
-                    return Ok(None);
-                }
-                (revision, self.read(None)?)
-            }
+        let binder = &self.binder;
+        let revision = match &self.name {
+            Some(name) => binder.wait_for_change(name, self.known, PATIENCE)?,
+            None => binder.revision()?,
+        };
+        if revision == self.known {
+            return Ok(None);
+        }
+        let entries = match &self.name {
+            Some(name) => binder.list_of(name)?,
+            None => binder.list()?,
         };
         self.known = revision;
         Ok(Some((revision, entries)))
-    }
-
-    /// Blocks until something may have changed under that name.
-    fn wait(&self, name: &str) -> Result<Revision, Exit> {
-        let patience_ms = u32::try_from(PATIENCE.as_millis()).unwrap_or(u32::MAX);
-        let options = Options::new().timeout(PATIENCE + self.timeout).circuit_breaker(false);
-        let (any, directory) = (VersionRequirement::any(), self.directories[0].with(options));
-        Ok(directory.start().watch(name, &any, self.known, patience_ms).wait()?.revision)
-    }
-
-    fn list(&self, after: Option<&Place>) -> Result<Entries, Exit> {
-        let options = Options::new().timeout(self.timeout).circuit_breaker(false);
-        Ok(self.directories[0].with(options).list(after)?)
-    }
-
-    /// All registrations behind `after`; of one service, if one is followed.
-    fn read(&self, mut after: Option<Place>) -> Result<Vec<Entry>, Exit> {
-        let mut entries: Vec<Entry> = Vec::new();
-        loop {
-            let page = self.list(after.as_ref())?;
-            let last = page.entries.last().map(Entry::place);
-            let is_of_it =
-                |entry: &Entry| self.name.as_ref().is_none_or(|name| *name == entry.name);
-            let is_over = page.entries.iter().any(|entry| !is_of_it(entry));
-            entries.extend(page.entries.into_iter().filter(is_of_it));
-            if is_over || !page.more || last <= after || entries.len() >= ENTRIES_MAX {
-                return Ok(entries);
-            }
-            after = last;
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rpc_runtime::binder::Traits;
-    use rpc_runtime::ids::Incarnation;
+    use rpc_runtime::binder::{Traits, Version};
+    use rpc_runtime::ids::{Incarnation, ServerId};
 
     use super::*;
 

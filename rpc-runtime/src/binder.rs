@@ -15,6 +15,7 @@ mod cache;
 pub mod key;
 pub mod report;
 mod service;
+mod pages;
 mod ways;
 mod handle;
 mod proving;
@@ -36,4 +37,3 @@ pub use service::{
 };
 pub use url::BinderUrl;
 pub use version::{Version, VersionError, VersionRequirement};
-pub use ways::urls;

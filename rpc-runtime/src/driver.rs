@@ -99,6 +99,15 @@ pub trait Link: Send + Sync + fmt::Debug {
     /// Sends one datagram without waiting.
     fn send(&self, to: Address, datagram: &[u8]) -> Sent;
 
+    /// Sends one datagram that stands in two places, as [`Link::send`] does. A link that wants it in one
+    /// puts it together in `whole`.
+    fn send_in_parts(&self, to: Address, head: &[u8], rest: &[u8], whole: &mut Vec<u8>) -> Sent {
+        whole.clear();
+        whole.extend_from_slice(head);
+        whole.extend_from_slice(rest);
+        self.send(to, whole)
+    }
+
     /// Sends datagrams without waiting, in as few system calls as the transport can. One that does not
     /// leave is one that was lost.
     fn send_all(&self, datagrams: &[(Address, Vec<u8>)]) {

@@ -27,9 +27,10 @@ use std::fmt;
 pub use frame::{frame, frames};
 pub use goodbye::{Bye, ByeReason, Goaway, GoawayReason};
 pub use header::{
-    DATAGRAM_BYTES_MAX, Envelope, FRAME_BYTES_MAX, HEADER_BYTES, Kind, PROTOCOL_VERSION, decode,
-    encode, encode_as,
+    DATAGRAM_BYTES_MAX, Envelope, FRAME_BYTES_MAX, HEADER_BYTES, HeaderSum, Kind, PROTOCOL_VERSION,
+    decode, decode_by, encode, encode_as, encode_by,
 };
+pub(crate) use header::{encode_before, seal};
 pub use hello::{COOKIE_BYTES, Cookie, Hello, Nonce, Reject, RejectReason, Welcome};
 pub use orphan::{Alive, Answer, Extend, Owner};
 pub use path::{Probe, Probed};

@@ -77,6 +77,10 @@ impl Binder {
         Ok(Self { child, directory, last: AtomicU64::new(1 << 32) })
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Registers so many, each under a name of its own.
     pub(crate) fn fill(&self, entries: u64) -> Result<(), Trouble> {
         let mut under_way = VecDeque::new();

@@ -48,6 +48,10 @@ impl Echo {
         Ok(Self { child, socket })
     }
 
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     pub(crate) fn call(&self) -> Result<u64, Trouble> {
         let mut buffer = [0; BYTES];
         self.socket.send(&buffer)?;

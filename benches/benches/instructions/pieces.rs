@@ -16,7 +16,7 @@ use rpc_runtime::protocol::{
 use rpc_runtime::random::Rng;
 use rpc_runtime::semantics::Semantics;
 use rpc_runtime::time::{Duration, Instant};
-use rpc_runtime::wire::{self, Envelope, Pdu, Reply, ReplyStatus, Request};
+use rpc_runtime::wire::{self, Envelope, HeaderSum, Pdu, Reply, ReplyStatus, Request};
 use rpc_runtime::{CallError, service};
 
 use crate::Result;
@@ -99,7 +99,7 @@ const ENVELOPE: Envelope = Envelope {
 };
 
 fn encode(times: u64) {
-    let mut out = Vec::with_capacity(256);
+    let (mut out, mut sum) = (Vec::with_capacity(256), HeaderSum::default());
     for sequence in 0..times {
         out.clear();
         let request = Request {
@@ -118,7 +118,7 @@ fn encode(times: u64) {
             extensions: &[],
             arguments: &[1, 2, 3, 4],
         };
-        wire::encode(&ENVELOPE, &Pdu::Request(request), black_box(&mut out));
+        wire::encode_by(&mut sum, &ENVELOPE, &Pdu::Request(request), black_box(&mut out));
     }
 }
 
@@ -137,8 +137,9 @@ fn decode(times: u64) -> Result<()> {
     };
     let mut bytes = Vec::new();
     wire::encode(&ENVELOPE, &Pdu::Reply(reply), &mut bytes);
+    let mut sum = HeaderSum::default();
     for _ in 0..times {
-        black_box(wire::decode(black_box(&bytes)).map_err(|why| why.to_string())?);
+        black_box(wire::decode_by(&mut sum, black_box(&bytes)).map_err(|why| why.to_string())?);
     }
     Ok(())
 }
@@ -211,7 +212,7 @@ fn machines(times: u64) -> Result<()> {
                             let body = server.take_buffer();
                             server.finish(now, execute.ticket, HandlerEnd::Returned, body);
                         }
-                        server.recycle(execute.arguments);
+                        server.recycle_call(execute);
                     }
                     Output::Event(_) => {}
                     Output::Transmit { .. } => client.handle_datagram(now, SERVER, &datagram),

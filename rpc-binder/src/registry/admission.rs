@@ -17,7 +17,7 @@ use rpc_runtime::time::Instant;
 
 use super::offers::Offer;
 use super::plan::Batch;
-use super::{Limits, Registry, compatibility, first_place, interfaces, millis, record};
+use super::{Limits, Registry, compatibility, interfaces, millis, record};
 
 impl Limits {
     /// Whether a registration is well formed, and within these limits by itself.
@@ -179,16 +179,14 @@ impl Registry {
 
     /// A server that offers that under the name of `place`, and is not the one there.
     fn one_of(&self, (version, fingerprint): Offer, place: &Place) -> ServerId {
-        let first = Place { version, ..first_place(&place.name) };
-        let same = self.by_place.range(first..);
-        let same =
-            same.take_while(|(other, _)| other.name == place.name && other.version == version);
-        let mut others = same.filter(|(other, id)| {
-            let record = &self.records[id];
+        let same = self.names.under_since(&place.name, version).iter();
+        let same = same.take_while(|other| other.version == version);
+        let mut others = same.filter(|other| {
+            let record = &self.records[&other.id];
             let is_that = record.kept.registration.fingerprint == fingerprint;
             other.server != place.server && !record.is_gone && is_that
         });
-        others.next().map_or(ServerId::NONE, |(other, _)| other.server)
+        others.next().map_or(ServerId::NONE, |other| other.server)
     }
 }
 

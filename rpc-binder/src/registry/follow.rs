@@ -113,7 +113,7 @@ impl Registry {
         );
         // Of what was not told nobody knows when it was.
         self.forgotten = self.revision;
-        self.changed.values_mut().for_each(|last| *last = self.revision);
+        self.names.touch_all(self.revision);
         names
     }
 

@@ -3,7 +3,6 @@
 //! Does not know who may ask.
 
 use std::collections::BTreeSet;
-use std::ops::Bound;
 
 use rpc_runtime::binder::model::PAGE_BYTES_MAX;
 use rpc_runtime::binder::{BinderError, Place, RegistrationId, Reported, Reports};
@@ -17,12 +16,11 @@ impl Registry {
     /// All registrations and what their servers said: one page, after `after`.
     #[must_use]
     pub fn reports_after(&self, now: Instant, after: Option<&Place>) -> Reports {
-        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         let kept = self.limits.expired_kept;
         let mut room = PAGE_BYTES_MAX;
         let mut reports: Vec<Reported> = Vec::new();
-        for id in self.by_place.range::<Place, _>((from, Bound::Unbounded)).map(|(_, id)| id) {
-            let record = &self.records[id];
+        for id in self.names.all_after(after) {
+            let record = &self.records[&id];
             if record.is_forgotten(now, kept) {
                 continue;
             }

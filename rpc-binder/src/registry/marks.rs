@@ -133,7 +133,7 @@ impl Registry {
             return None;
         }
         let name = record.kept.registration.name.clone();
-        self.touch(name.clone());
+        self.touch(&name);
         Some(name)
     }
 }

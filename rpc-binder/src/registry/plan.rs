@@ -205,10 +205,10 @@ impl Registry {
         let methods = known.or(methods).ok_or(BinderError::UnknownInterface)?;
         let here = place(&registration);
         self.check_fit(&here, &methods)?;
-        let same = self.by_place.get(&here).filter(|id| self.records[id].is_of(now, &registration));
+        let same = self.names.at(&here).filter(|id| self.records[id].is_of(now, &registration));
         let is_drawn = same.is_none();
         let (id, secret) = match same {
-            Some(id) => (*id, self.records[id].kept.secret),
+            Some(id) => (id, self.records[&id].kept.secret),
             None => self.draw(),
         };
         let ends = self.replaced_by(&registration, &here, id);
@@ -243,7 +243,7 @@ impl Registry {
         (set, clear): (Marks, Marks),
         batch: &mut Batch,
     ) -> Result<Planned, BinderError> {
-        let known = ids.iter().filter_map(|id| Some((*id, self.records.get(id)?)));
+        let known = ids.iter().filter_map(|id| Some((*id, &**self.records.get(id)?)));
         let known: Vec<(_, &Record)> = known.filter(|(_, record)| !record.is_gone).collect();
         if known.is_empty() {
             return Err(BinderError::UnknownRegistration);
@@ -328,7 +328,7 @@ impl Registry {
         self.offers.remove(&place, fingerprint);
         self.looks.remove(&(old, id));
         self.look_again(next, id);
-        self.touch(place.name);
+        self.touch(&place.name);
         self.forget_poll(id);
     }
 
@@ -357,8 +357,9 @@ impl Registry {
 
     /// What a restart has to find.
     pub fn all_kept(&self) -> impl Iterator<Item = (RegistrationId, &Kept)> {
-        let records = self.records.iter().filter(|(_, record)| !record.is_gone);
-        records.map(|(id, record)| (*id, &record.kept))
+        let records = self.names.all_after(None).map(|id| (id, &*self.records[&id]));
+        let kept = records.filter(|(_, record)| !record.is_gone);
+        kept.map(|(id, record)| (id, &record.kept))
     }
 
     /// `plan` could not be kept.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rpc_runtime::Semantics;
-use rpc_runtime::binder::{MethodDescription, Registration, Traits};
+use rpc_runtime::binder::{MethodDescription, Registration, Traits, Version};
 use rpc_runtime::ids::{Incarnation, MethodFingerprint};
 use rpc_runtime::interface::fingerprint_of;
 

@@ -1,7 +1,7 @@
 //! A client's handle on a binder: asks it, remembers its answers, and goes on without it.
 //!
-//! Knows pages, retries and the cache; does not know who imports or exports. No lock is held across
-//! a call.
+//! Knows retries and the cache; does not know who imports or exports, or how an answer is divided into
+//! pages ([`pages`](super::pages)). No lock is held across a call.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::cache::{Cache, Flaw, Found};
 use super::key::Key;
-use super::model::{BinderError, Entries, Entry, MethodDescription, Place, Revision};
+use super::model::{BinderError, Entry, Revision};
+use super::pages::read_pages;
 use super::report::{CALLEES_MAX, Callee};
 use super::service::{Directory as _, DirectoryClient};
 use super::version::VersionRequirement;
@@ -27,10 +28,6 @@ use crate::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(2);
 /// How long one of several is asked at least, however little time there is.
 const PATIENCE_EACH_MIN: Duration = Duration::from_millis(300);
-/// Most entries that are read from one listing, whatever the binder says.
-const ENTRIES_MAX: usize = 16_384;
-/// Most methods that are read of one interface, whatever the binder says.
-const METHODS_MAX: usize = 4_096;
 /// Most verdicts on pairs of interfaces that are remembered.
 const VERDICTS_MAX: usize = 256;
 /// Most services of which it is counted how calls to them ended.
@@ -273,38 +270,6 @@ impl Binder {
         }
     }
 
-    /// All registrations, live or not.
-    ///
-    /// # Errors
-    ///
-    /// The binder does not answer.
-    pub fn list(&self) -> std::result::Result<Vec<Entry>, CallError> {
-        let until = self.world().now() + self.patience;
-        let pages = read_pages(|after| self.ask_until(until, |directory| directory.list(after)));
-        pages.map(|(_, entries)| entries)
-    }
-
-    /// The methods of a server's interface.
-    ///
-    /// # Errors
-    ///
-    /// The binder does not answer, or nobody has that interface any more.
-    pub fn methods(&self, entry: &Entry) -> Result<Vec<MethodDescription>, BinderError> {
-        let until = self.world().now() + self.patience;
-        let mut methods = Vec::new();
-        loop {
-            let from = u32::try_from(methods.len()).unwrap_or(u32::MAX);
-            let page =
-                self.ask_until(until, |directory| directory.methods(entry.fingerprint, from))?;
-            let is_last = page.methods.is_empty();
-            methods.extend(page.methods);
-            let total = usize::try_from(page.total).unwrap_or(usize::MAX);
-            if is_last || methods.len() >= total || methods.len() >= METHODS_MAX {
-                return Ok(methods);
-            }
-        }
-    }
-
     /// How the calls went that were made at services of this binder, imported by this handle or a clone:
     /// the most called first, at most [`CALLEES_MAX`]. Servers that are registered by it report the same.
     /// A call counts when somebody learns how it ended.
@@ -518,24 +483,5 @@ impl Binder {
 impl fmt::Debug for Binder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Binder({})", self.shared.url)
-    }
-}
-
-/// Reads on from page to page, as long as they go forward. Gives what the oldest of them is as of.
-fn read_pages<E>(
-    mut ask: impl FnMut(Option<&Place>) -> std::result::Result<Entries, E>,
-) -> std::result::Result<(Revision, Vec<Entry>), E> {
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut revision: Option<Revision> = None;
-    loop {
-        let after = entries.last().map(Entry::place);
-        let page = ask(after.as_ref())?;
-        let goes_forward = page.entries.last().is_some_and(|last| Some(last.place()) > after);
-        entries.extend(page.entries);
-        let oldest = revision.map_or(page.revision, |oldest| oldest.min(page.revision));
-        revision = Some(oldest);
-        if !page.more || !goes_forward || entries.len() >= ENTRIES_MAX {
-            return Ok((oldest, entries));
-        }
     }
 }

@@ -205,7 +205,7 @@ impl Silence for Error<BinderError> {
 /// The URLs of a list of binders: `udp://a:7000,udp://b:7000`, or `udp://a:7000,b:7000` where places have
 /// no commas.
 #[must_use]
-pub fn urls(list: &str) -> Vec<String> {
+fn urls(list: &str) -> Vec<String> {
     let mut urls: Vec<String> = Vec::new();
     for item in list.split(',') {
         let scheme = urls.last().and_then(|last| last.split_once("://")).map(|(scheme, _)| scheme);

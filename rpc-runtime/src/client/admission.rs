@@ -60,7 +60,7 @@ impl Connection {
     pub(super) fn start(
         self: &Arc<Self>,
         now: Instant,
-        spec: CallSpec,
+        spec: &CallSpec,
         arguments: Vec<u8>,
         heed: Heed,
         again: bool,
@@ -91,7 +91,7 @@ impl Connection {
     /// The budget is spent, or the server is left alone.
     pub(super) fn start_hedge(
         self: &Arc<Self>,
-        spec: CallSpec,
+        spec: &CallSpec,
         arguments: Vec<u8>,
     ) -> Result<CallKey, Vec<u8>> {
         let (mut state, now) = self.turn();

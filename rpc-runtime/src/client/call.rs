@@ -14,6 +14,7 @@ use super::carry::{After, Again, Carried, Carry};
 use super::connection::Connection;
 use super::event;
 use super::helped::Helped;
+use super::kept;
 use super::marshalled::MethodName;
 use super::race::{Attempt, End};
 use super::raw::RawReply;
@@ -86,25 +87,23 @@ impl<R, X> Reader<R, X> {
 pub struct Call<R, X = ()> {
     state: State,
     reader: Reader<R, X>,
-    span: Span,
+    span: Option<Box<Span>>,
     result: PhantomData<fn() -> (R, X)>,
 }
 
+/// Small, because a handle goes from hand to hand.
 enum State {
-    Started(Started),
-    Moving(Moving),
+    Started(Box<Started>),
+    Moving(Box<Moving>),
     Failed(CallError, Option<Arc<Route>>),
     Done,
 }
 
-/// A call that has a place in a connection's machine.
-struct Started {
-    attempt: Attempt,
-    sequel: Sequel,
-}
-
-/// What is needed once an attempt has ended.
-struct Sequel {
+/// A call that has a place in a connection's machine. In a box that is used again
+/// ([`kept`](super::kept)).
+pub(super) struct Started {
+    /// Nothing once it has ended.
+    attempt: Option<Attempt>,
     name: MethodName,
     parent: Parent,
     /// Whether and where it may be made again: not once it was called off.
@@ -186,11 +185,11 @@ impl<R, X> Call<R, X> {
     }
 
     const fn of(state: State, reader: Reader<R, X>) -> Self {
-        Self { state, reader, span: Span::none(), result: PhantomData }
+        Self { state, reader, span: None, result: PhantomData }
     }
 
     /// The same call, told to whoever listens as `span`.
-    pub(super) fn told_as(mut self, span: Span) -> Self {
+    pub(super) fn told_as(mut self, span: Option<Box<Span>>) -> Self {
         self.span = span;
         self
     }
@@ -212,7 +211,7 @@ impl<R, X> Call<R, X> {
             let carry = again.elsewhere(connection, arguments);
             return Self::moving(carry, name, parent, reader);
         }
-        let kept = match connection.start(now, again.spec, arguments, again.heed, false) {
+        let kept = match connection.start(now, &again.spec, arguments, again.heed, false) {
             Ok(key) => return Self::started(connection, key, name, parent, again, reader),
             Err(kept) => kept,
         };
@@ -246,9 +245,20 @@ impl<R, X> Call<R, X> {
             (None, Some(child)) => Parent::enter(parent, move || cancel(&child, key)),
             (None, None) => Parent::default(),
         };
-        let called_off = AtomicBool::new(false);
-        let sequel = Sequel { name, parent, again, called_off };
-        Self::of(State::Started(Started { attempt, sequel }), reader)
+        let attempt = Some(attempt);
+        let started = match kept::started() {
+            Some(mut spare) => {
+                (spare.attempt, spare.name, spare.parent) = (attempt, name, parent);
+                spare.again = again;
+                *spare.called_off.get_mut() = false;
+                spare
+            }
+            None => {
+                let called_off = AtomicBool::new(false);
+                Box::new(Started { attempt, name, parent, again, called_off })
+            }
+        };
+        Self::of(State::Started(started), reader)
     }
 
     /// A call on a route whose server is lost: the next one is found by whoever waits.
@@ -262,7 +272,8 @@ impl<R, X> Call<R, X> {
         let parent = Parent::enter_moving(parent, &whereabouts);
         let (world, (route, _)) = (carry.world(), carry.way());
         let stage = Stage::Caller(carry);
-        let state = State::Moving(Moving { stage, world, whereabouts, name, parent, route });
+        let moving = Moving { stage, world, whereabouts, name, parent, route };
+        let state = State::Moving(Box::new(moving));
         Self::of(state, reader)
     }
 }
@@ -286,7 +297,7 @@ impl<R, X> Call<R, X> {
     #[must_use]
     pub fn id(&self) -> Option<CallId> {
         match &self.state {
-            State::Started(started) => started.attempt.id(),
+            State::Started(started) => started.attempt.as_ref()?.id(),
             State::Failed(..) | State::Moving(_) | State::Done => None,
         }
     }
@@ -295,8 +306,10 @@ impl<R, X> Call<R, X> {
     pub fn cancel(&self) {
         match &self.state {
             State::Started(started) => {
-                started.sequel.called_off.store(true, Ordering::Relaxed);
-                started.attempt.cancel();
+                started.called_off.store(true, Ordering::Relaxed);
+                if let Some(attempt) = &started.attempt {
+                    attempt.cancel();
+                }
             }
             State::Moving(moving) => moving.whereabouts.cancel(),
             State::Failed(..) | State::Done => {}
@@ -310,9 +323,14 @@ impl<R, X> Call<R, X> {
     /// the same server or another, this one is not, unless that had begun before.
     pub fn detach(mut self) {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Started(Started { attempt, sequel }) => attempt.detach(sequel.parent),
+            State::Started(mut started) => {
+                let parent = std::mem::take(&mut started.parent);
+                if let Some(attempt) = started.attempt.take() {
+                    attempt.detach(parent);
+                }
+            }
             State::Moving(moving) => {
-                let Moving { stage, parent, .. } = moving.helped();
+                let Moving { stage, parent, .. } = *moving.helped();
                 if let Stage::Helper(helped) = stage {
                     helped.hold(parent);
                 }
@@ -342,23 +360,21 @@ impl<R, X> Call<R, X> {
 
     /// Waits for the end and takes it.
     fn finish(&mut self) -> (R, Option<X>) {
-        let span = std::mem::replace(&mut self.span, Span::none());
-        let _entered = span.enter();
+        let span = self.span.take();
+        let span = span.as_deref();
+        let _entered = span.map(Span::enter);
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Started(started) => {
-                let Started { attempt, sequel } = started;
-                match sequel.next(attempt.wait()) {
-                    Next::End(connection, finished, name, route) => conclude(
-                        &connection,
-                        finished,
-                        name,
-                        self.reader,
-                        (route.as_deref(), &span),
-                    ),
-                    Next::Move(moving) => moving.finish(self.reader, &span),
+            State::Started(mut started) => {
+                let attempt = started.attempt.take().expect("it is taken once");
+                match started.next(attempt.wait()) {
+                    Next::End(connection, finished, name, route) => {
+                        let told = (route.as_deref(), span);
+                        conclude(&connection, finished, name, self.reader, told)
+                    }
+                    Next::Move(moving) => moving.finish(self.reader, span),
                 }
             }
-            State::Moving(moving) => moving.finish(self.reader, &span),
+            State::Moving(moving) => moving.finish(self.reader, span),
             State::Failed(error, route) => self.reader.failed(error, route.as_deref()),
             State::Done => unreachable!("a handle is used up by what ends it"),
         }
@@ -375,24 +391,27 @@ impl<R> Call<R> {
 /// What follows the end of a call on one connection.
 enum Next {
     End(Arc<Connection>, Finished, MethodName, Option<Arc<Route>>),
-    Move(Moving),
+    Move(Box<Moving>),
 }
 
-impl Sequel {
+impl Started {
     /// Whether that was the end, or the call is to be made again.
-    fn next(self, end: End) -> Next {
-        let Self { name, parent, again, called_off } = self;
-        if called_off.into_inner() {
+    fn next(mut self: Box<Self>, end: End) -> Next {
+        let (name, parent) = (self.name, std::mem::take(&mut self.parent));
+        let next = if *self.called_off.get_mut() {
             let (connection, finished) = end.join();
-            return Next::End(connection, finished, name, again.route);
-        }
-        match again.after(end) {
+            After::End(connection, finished, self.again.route.take())
+        } else {
+            self.again.after(end)
+        };
+        kept::keep_started(self);
+        match next {
             After::Again(carry) => {
                 let whereabouts = Arc::default();
                 let parent = parent.moved(&whereabouts);
                 let (world, (route, _)) = (carry.world(), carry.way());
                 let stage = Stage::Caller(carry);
-                Next::Move(Moving { stage, world, whereabouts, name, parent, route })
+                Next::Move(Box::new(Moving { stage, world, whereabouts, name, parent, route }))
             }
             After::End(connection, finished, route) => Next::End(connection, finished, name, route),
         }
@@ -401,7 +420,7 @@ impl Sequel {
 
 impl Moving {
     /// Makes the call wherever the route leads, and waits for its end.
-    fn finish<R, X>(self, reader: Reader<R, X>, span: &Span) -> (R, Option<X>) {
+    fn finish<R, X>(self, reader: Reader<R, X>, span: Option<&Span>) -> (R, Option<X>) {
         let Self { stage, world, whereabouts, name, parent, route } = self;
         let carried = match stage {
             Stage::Caller(carry) => carry.carry(&whereabouts),
@@ -412,13 +431,14 @@ impl Moving {
     }
 
     /// The thread that makes the call for somebody who does not block.
-    fn helped(self) -> Self {
+    fn helped(self) -> Box<Self> {
         let Self { stage, world, whereabouts, name, parent, route } = self;
         let helped = match stage {
             Stage::Caller(carry) => Helped::start(carry, Arc::clone(&whereabouts)),
             Stage::Helper(helped) => helped,
         };
-        Self { stage: Stage::Helper(helped), world, whereabouts, name, parent, route }
+        let stage = Stage::Helper(helped);
+        Box::new(Self { stage, world, whereabouts, name, parent, route })
     }
 }
 
@@ -428,7 +448,7 @@ fn conclude<R, X>(
     mut finished: Finished,
     name: MethodName,
     reader: Reader<R, X>,
-    (route, span): (Option<&Route>, &Span),
+    (route, span): (Option<&Route>, Option<&Span>),
 ) -> (R, Option<X>) {
     event::call_had_place(span, finished.call);
     let was_only_sent = matches!(finished.outcome, protocol::Outcome::Sent);
@@ -457,7 +477,7 @@ fn arrive<R, X>(
     carried: Carried,
     name: MethodName,
     reader: Reader<R, X>,
-    (route, span): (Option<&Route>, &Span),
+    (route, span): (Option<&Route>, Option<&Span>),
 ) -> (R, Option<X>) {
     match carried {
         Carried::Ended(connection, finished) => {
@@ -480,15 +500,19 @@ impl<R, X> Call<R, X> {
     fn poll_finish(&mut self, context: &mut Context<'_>) -> Poll<(R, Option<X>)> {
         let reader = self.reader;
         let span = self.span.clone();
-        let _entered = span.enter();
+        let span = span.as_deref();
+        let _entered = span.map(Span::enter);
         if let State::Started(started) = &mut self.state {
-            let Some(end) = started.attempt.poll(context.waker()) else { return Poll::Pending };
-            let State::Started(started) = std::mem::replace(&mut self.state, State::Done) else {
+            let attempt = started.attempt.as_mut().expect("it is taken once");
+            let Some(end) = attempt.poll(context.waker()) else { return Poll::Pending };
+            let State::Started(mut started) = std::mem::replace(&mut self.state, State::Done)
+            else {
                 unreachable!("it was started a moment ago")
             };
-            match started.sequel.next(end) {
+            started.attempt = None;
+            match started.next(end) {
                 Next::End(connection, finished, name, route) => {
-                    let told = (route.as_deref(), &span);
+                    let told = (route.as_deref(), span);
                     return Poll::Ready(conclude(&connection, finished, name, reader, told));
                 }
                 Next::Move(moving) => self.state = State::Moving(moving),
@@ -502,7 +526,7 @@ impl<R, X> Call<R, X> {
                 };
                 match helped.poll(context.waker().clone()) {
                     Some(carried) => {
-                        let told = (moving.route.as_deref(), &span);
+                        let told = (moving.route.as_deref(), span);
                         Poll::Ready(arrive(carried, moving.name, reader, told))
                     }
                     None => {
@@ -522,7 +546,11 @@ impl<R, X> Call<R, X> {
 impl<R, X> Drop for Call<R, X> {
     fn drop(&mut self) {
         match std::mem::replace(&mut self.state, State::Done) {
-            State::Started(started) => started.attempt.abandon(),
+            State::Started(mut started) => {
+                if let Some(attempt) = started.attempt.take() {
+                    attempt.abandon();
+                }
+            }
             State::Moving(moving) => moving.whereabouts.cancel(),
             State::Failed(..) | State::Done => {}
         }

@@ -97,12 +97,13 @@ impl Again {
     }
 
     /// What follows when an attempt ended as it did.
-    pub(super) fn after(self, end: End) -> After {
+    pub(super) fn after(&mut self, end: End) -> After {
         let Some(step) = self.step(&end.connection, &end.finished, 0) else {
             let (connection, finished) = end.join();
-            return After::End(connection, finished, self.route);
+            return After::End(connection, finished, self.route.take());
         };
-        let mut carry = self.elsewhere(Arc::clone(&end.connection), Vec::new());
+        let again = Self { route: self.route.take(), ..*self };
+        let mut carry = again.elsewhere(Arc::clone(&end.connection), Vec::new());
         carry.step = step;
         carry.was_hedged(&end);
         carry.note(end);
@@ -117,7 +118,7 @@ impl Again {
         whereabouts: impl FnOnce(&Arc<Connection>) -> Arc<Whereabouts>,
     ) -> Attempt {
         let hedge = self.hedge.zip(self.route.as_ref());
-        Attempt::new(connection, key, self.spec, hedge, whereabouts)
+        Attempt::new(connection, key, &self.spec, hedge, whereabouts)
     }
 
     /// Takes note if the server of a call that ended is lost; says whether to make it again.
@@ -236,7 +237,7 @@ impl Carry {
             let now = place.world.now();
             let key = match place.start(
                 now,
-                self.again.spec,
+                &self.again.spec,
                 arguments,
                 self.again.heed,
                 until.is_some(),

@@ -253,7 +253,7 @@ impl Connection {
         self: &'s Arc<Self>,
         mut state: MutexGuard<'s, State>,
         mut now: Instant,
-        spec: CallSpec,
+        spec: &CallSpec,
         arguments: Vec<u8>,
         admission: Admission,
     ) -> CallKey {
@@ -264,7 +264,7 @@ impl Connection {
             (state, now) = self.catch_up(state, &mut errands);
         }
         probe::stamp(Mark::Admitted);
-        let key = state.core.start(now, spec, arguments);
+        let key = state.core.start_by(now, spec, arguments);
         if let Some(load) = &state.load {
             load.began();
         }
@@ -374,31 +374,28 @@ impl Connection {
 impl State {
     /// Takes everything out of the machine.
     pub(super) fn drain(&mut self, now: Instant, errands: &mut Errands) {
-        self.drain_by(Client::poll_output, now, errands);
+        self.drain_by(false, now, errands);
     }
 
     /// The same, but for a datagram that more calls may join.
     pub(super) fn drain_held(&mut self, now: Instant, errands: &mut Errands) {
-        self.drain_by(Client::poll_held, now, errands);
+        self.drain_by(true, now, errands);
     }
 
-    fn drain_by(
-        &mut self,
-        poll: impl Fn(&mut Client, Instant, &mut Vec<u8>) -> Output<ClientEvent>,
-        now: Instant,
-        errands: &mut Errands,
-    ) {
+    fn drain_by(&mut self, is_held: bool, now: Instant, errands: &mut Errands) {
         loop {
-            match poll(&mut self.core, now, errands.datagrams.next()) {
+            match self.core.poll_in_parts(now, errands.datagrams.next(), is_held) {
                 Output::Event(ClientEvent::Ended(finished)) => self.ended(now, finished, errands),
                 Output::Event(ClientEvent::Record { key, call, record }) => {
-                    self.records.push((key, call, record));
+                    self.records.push((key, call, *record));
                     errands.journal.has_records = true;
                 }
                 Output::Event(ClientEvent::WantGeneration { server }) => {
                     errands.journal.wanted = Some(server);
                 }
-                Output::Transmit { to } => errands.datagrams.send_to(to),
+                Output::Transmit { to } => {
+                    errands.datagrams.send_parts_to(to, self.core.take_part());
+                }
                 Output::Wait { .. } => return,
             }
         }

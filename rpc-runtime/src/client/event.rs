@@ -16,24 +16,25 @@ use crate::ids::CallId;
 use crate::trace::TraceContext;
 
 /// A call begins.
-pub(super) fn call_begins(name: MethodName) -> Span {
+pub(super) fn call_begins(name: MethodName) -> Option<Box<Span>> {
     // With its feature `log`, `tracing` computes what it says of a span that nobody listens to.
     if LevelFilter::current() < Level::DEBUG {
-        return Span::none();
+        return None;
     }
-    span!(
+    let span = span!(
         target: "rpc_runtime::call",
         Level::DEBUG,
         "call",
         method = name.text(),
         call = Empty,
         traceparent = context::trace().as_ref().map(TraceContext::traceparent),
-    )
+    );
+    (!span.is_disabled()).then(|| Box::new(span))
 }
 
 /// It has ended, and this was its place, if it got one.
-pub(super) fn call_had_place(span: &Span, call: CallId) {
-    if !span.is_disabled() && call != CallId::UNSENT {
+pub(super) fn call_had_place(span: Option<&Span>, call: CallId) {
+    if let Some(span) = span.filter(|_| call != CallId::UNSENT) {
         span.record("call", display(call));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 
+use super::call::Started;
 use super::errands::Errands;
 use super::verdict::Finished;
 use crate::protocol::{Client, Outcome, POOLED_BYTES_MAX};
@@ -15,6 +16,10 @@ const ENDS_KEPT_MAX: usize = 64;
 /// Errands that a thread keeps: a waker that it wakes may make a call, whose errands are others.
 const ERRANDS_KEPT_MAX: usize = 4;
 
+/// Boxes for handles that a thread keeps: as many as it may have at once that starts many calls before it
+/// waits for any.
+const STARTED_KEPT_MAX: usize = 1_024;
+
 thread_local! {
     static SPARES: RefCell<Spares> = const { RefCell::new(Spares::new()) };
 }
@@ -22,13 +27,15 @@ thread_local! {
 /// What one thread keeps.
 struct Spares {
     #[expect(clippy::vec_box, reason = "they go from hand to hand in their boxes")]
+    started: Vec<Box<Started>>,
+    #[expect(clippy::vec_box, reason = "they go from hand to hand in their boxes")]
     errands: Vec<Box<Errands>>,
     ends: Vec<Finished>,
 }
 
 impl Spares {
     const fn new() -> Self {
-        Self { errands: Vec::new(), ends: Vec::new() }
+        Self { errands: Vec::new(), ends: Vec::new(), started: Vec::new() }
     }
 }
 
@@ -48,6 +55,21 @@ pub(super) fn keep_errands(errands: Box<Errands>) {
     with(|spares| {
         let has_room = spares.errands.len() < ERRANDS_KEPT_MAX;
         spares.errands.extend(errands.take_if(|_| has_room));
+        None::<()>
+    });
+}
+
+/// A box for what a call has started.
+pub(super) fn started() -> Option<Box<Started>> {
+    with(|spares| spares.started.pop())
+}
+
+/// The call has ended, and nothing of it is left there.
+pub(super) fn keep_started(started: Box<Started>) {
+    let mut started = Some(started);
+    with(|spares| {
+        let has_room = spares.started.len() < STARTED_KEPT_MAX;
+        spares.started.extend(started.take_if(|_| has_room));
         None::<()>
     });
 }

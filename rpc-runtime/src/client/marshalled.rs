@@ -41,7 +41,8 @@ const PATIENCE_MAX: Duration = Duration::from_millis(500);
 #[must_use = "nothing is sent before `start`"]
 pub struct Marshalled<'c> {
     channel: &'c Channel,
-    connection: Arc<Connection>,
+    /// Nothing once it was started.
+    connection: Option<Arc<Connection>>,
     interface: &'static Interface,
     method: usize,
     buffer: Vec<u8>,
@@ -63,7 +64,7 @@ impl<'c> Marshalled<'c> {
         probe::stamp(Mark::Prepared);
         Self {
             channel,
-            connection,
+            connection: Some(connection),
             interface,
             method,
             buffer,
@@ -77,7 +78,7 @@ impl<'c> Marshalled<'c> {
 
     /// Has calls be spread by the parameter that was marshalled last: those of equal ones go to one server,
     /// where the channel spreads them so.
-    pub fn as_key(mut self) -> Self {
+    pub fn as_key(&mut self) -> &mut Self {
         let mut hasher = Hasher::new(SipKey([self.key.unwrap_or_default(), 0]));
         hasher.write(self.buffer.get(self.last..).unwrap_or_default());
         self.key = Some(hasher.finish());
@@ -85,24 +86,24 @@ impl<'c> Marshalled<'c> {
     }
 
     /// Marshals a parameter.
-    pub fn arg<'de, T: Param<'de>>(self, value: &T) -> Self {
+    pub fn arg<'de, T: Param<'de>>(&mut self, value: &T) -> &mut Self {
         self.append(value)
     }
 
     /// Marshals a block of bytes.
-    pub fn bytes(mut self, bytes: &[u8]) -> Self {
+    pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.make_room(bytes.len());
         self.append(&Block(bytes))
     }
 
     /// Marshals a slice.
-    pub fn slice<'de, T: Param<'de>>(mut self, items: &[T]) -> Self {
+    pub fn slice<'de, T: Param<'de>>(&mut self, items: &[T]) -> &mut Self {
         self.make_room(size_of_val(items));
         self.append(items)
     }
 
     /// Marshals what may be there.
-    pub fn opt<'de, T: Param<'de>>(self, value: Option<&T>) -> Self {
+    pub fn opt<'de, T: Param<'de>>(&mut self, value: Option<&T>) -> &mut Self {
         self.append(&value)
     }
 
@@ -114,13 +115,14 @@ impl<'c> Marshalled<'c> {
         }
         let wanted = self.buffer.len() + bytes + LENGTHS_BYTES;
         if self.buffer.capacity() < wanted {
-            let mut buffer = self.connection.take_buffer_for(wanted);
+            let connection = self.connection.as_ref().expect("it has not been started");
+            let mut buffer = connection.take_buffer_for(wanted);
             buffer.extend_from_slice(&self.buffer);
-            self.connection.recycle([std::mem::replace(&mut self.buffer, buffer)]);
+            connection.recycle([std::mem::replace(&mut self.buffer, buffer)]);
         }
     }
 
-    fn append<T: Serialize + ?Sized>(mut self, value: &T) -> Self {
+    fn append<T: Serialize + ?Sized>(&mut self, value: &T) -> &mut Self {
         self.arguments += 1;
         self.last = self.buffer.len();
         if let Err(error) = marshal::append(&mut self.buffer, value)
@@ -132,21 +134,23 @@ impl<'c> Marshalled<'c> {
     }
 
     /// Takes all arguments, which were marshalled elsewhere.
-    pub(super) fn raw(mut self, arguments: &[u8]) -> Self {
+    pub(super) fn raw(&mut self, arguments: &[u8]) -> &mut Self {
         self.make_room(arguments.len());
         self.buffer.extend_from_slice(arguments);
         self
     }
 
     /// Sends the call. What goes wrong from here on is what the call's handle says.
-    pub fn start<R: Outcome, X: Marshal>(self) -> Call<R, X> {
+    pub fn start<R: Outcome, X: Marshal>(&mut self) -> Call<R, X> {
         self.start_with(Reader::new())
     }
 
     /// As [`Marshalled::start`], with somebody else to read the reply.
-    pub(super) fn start_with<R, X>(self, reader: Reader<R, X>) -> Call<R, X> {
+    pub(super) fn start_with<R, X>(&mut self, reader: Reader<R, X>) -> Call<R, X> {
         probe::stamp(Mark::Marshalled);
-        let Self { channel, connection, interface, method, mut buffer, refused, key, .. } = self;
+        let Self { channel, interface, method, key, .. } = *self;
+        let connection = self.connection.take().expect("a call is started once");
+        let (mut buffer, refused) = (std::mem::take(&mut self.buffer), self.refused.take());
         let mut extension_bytes = self.extension_bytes;
         let picked = channel.route.as_ref().and_then(|route| route.pick(key));
         let is_trial = picked.as_ref().is_some_and(|picked| picked.is_trial);

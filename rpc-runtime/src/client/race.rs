@@ -91,7 +91,7 @@ impl Attempt {
     pub(super) fn new(
         connection: Arc<Connection>,
         key: CallKey,
-        spec: CallSpec,
+        spec: &CallSpec,
         hedge: Option<(Duration, &Arc<Route>)>,
         whereabouts: impl FnOnce(&Arc<Connection>) -> Arc<Whereabouts>,
     ) -> Self {
@@ -99,7 +99,7 @@ impl Attempt {
         let whereabouts = whereabouts(&connection);
         let race = Race {
             route: Arc::clone(route),
-            spec,
+            spec: *spec,
             hedge_at: Some(connection.world.now() + after),
             was_hedged: false,
             rivals: [Some(Rival { connection, key }), None],
@@ -291,7 +291,7 @@ impl Race {
         let Some(arguments) = first.connection.arguments(first.key) else {
             return true; // it has ended meanwhile
         };
-        match other.start_hedge(self.spec, arguments) {
+        match other.start_hedge(&self.spec, arguments) {
             Ok(key) => {
                 self.route.hedges.sent();
                 self.whereabouts.joined(&other, key);

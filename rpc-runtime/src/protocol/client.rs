@@ -25,9 +25,9 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
-use super::fragment::{AckProtocol, Partials, Way};
+use super::fragment::{AckProtocol, Part, Partials, Way};
 use super::limits::EXTENSION_BYTES_MAX;
-use super::outbox::{Outbox, POOLED_BYTES_MAX, Pool};
+use super::outbox::{Outbox, POOLED_BYTES_MAX, Pool, Spares};
 use super::retransmit::RoundTrip;
 use super::timers::{TimerId, Timers};
 use super::{ClientCounters, Evidence, Limits, NotSentCause, Outcome, Output, Reason, Record};
@@ -36,7 +36,7 @@ use crate::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId, Ses
 use crate::random::Rng;
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
-use crate::wire::{self, Ack, Envelope};
+use crate::wire::{self, Ack, Envelope, HeaderSum};
 use call::{Call, Stage};
 use durable::Durable;
 use session::{Link, Reject};
@@ -118,8 +118,8 @@ pub enum ClientEvent {
         key: CallKey,
         /// The call that it is about.
         call: CallId,
-        /// What.
-        record: Record,
+        /// What. In a box: the ends of calls go the same way, far more often.
+        record: Box<Record>,
     },
     /// A session with that server wants durable slots: told by [`Client::generation_found`] whether
     /// the journal has some.
@@ -175,7 +175,7 @@ pub struct Client {
     rejected: Option<Reject>,
     draining: bool,
     closed: bool,
-    calls: Slab<Call>,
+    calls: Slab<Box<Call>>,
     generation: u64,
     waiting: Waiting,
     slots: SlotTable,
@@ -200,38 +200,11 @@ pub struct Client {
     ack_timer: TimerId,
     outbox: Outbox<ClientEvent>,
     pool: Pool,
-    /// Boxes for the ends of calls.
-    spare_ends: SpareEnds,
+    sum: HeaderSum,
+    /// Boxes for calls, and for their ends.
+    spare_calls: Spares<Call>,
+    spare_ends: Spares<Ended>,
     counters: ClientCounters,
-}
-
-/// Boxes for the ends of calls, kept for reuse.
-#[derive(Debug, Default)]
-#[expect(clippy::vec_box, reason = "they are handed out in their boxes")]
-struct SpareEnds(Vec<Box<Ended>>);
-
-/// Boxes kept for reuse: as many as calls whose ends nobody has taken, in a machine that is busy.
-const SPARE_ENDS_MAX: usize = 1_024;
-
-/// Spare boxes stay behind.
-impl Clone for SpareEnds {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl SpareEnds {
-    fn fill(&mut self, ended: Ended) -> Box<Ended> {
-        let Some(mut spare) = self.0.pop() else { return Box::new(ended) };
-        *spare = ended;
-        spare
-    }
-
-    fn give(&mut self, spare: Box<Ended>) {
-        if self.0.len() < SPARE_ENDS_MAX {
-            self.0.push(spare);
-        }
-    }
 }
 
 impl Client {
@@ -286,7 +259,9 @@ impl Client {
             ack_timer,
             outbox: Outbox::new(),
             pool: Pool::new(),
-            spare_ends: SpareEnds::default(),
+            sum: HeaderSum::default(),
+            spare_calls: Spares::default(),
+            spare_ends: Spares::default(),
             counters: ClientCounters::default(),
         }
     }
@@ -303,6 +278,11 @@ impl Client {
 
     /// Starts a call. It always gets a key; whatever becomes of it comes as an event.
     pub fn start(&mut self, now: Instant, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
+        self.start_by(now, &spec, arguments)
+    }
+
+    /// As [`Client::start`], for who keeps what is said of the call.
+    pub fn start_by(&mut self, now: Instant, spec: &CallSpec, arguments: Vec<u8>) -> CallKey {
         self.counters.calls += 1;
         let extension_bytes = usize::from(spec.extension_bytes);
         assert!(extension_bytes <= EXTENSION_BYTES_MAX.min(arguments.len()), "they are bounded");
@@ -316,9 +296,9 @@ impl Client {
                 self.rng.next_u64()
             }
         };
-        let recorded = self.must_record(&spec);
-        let call = Call::new(now, spec, Stage::Waiting, self.hellos_sent);
-        let call = Call { arguments, digest, recorded, ..call };
+        let recorded = self.must_record(spec);
+        let mut call = self.new_call(now, spec, Stage::Waiting);
+        (call.arguments, call.digest, call.recorded) = (arguments.into(), digest, recorded);
         let key = self.insert(call);
         let closed = self.closed.then_some(NotSentCause::ConnectionClosed);
         let cause = closed
@@ -332,10 +312,11 @@ impl Client {
             return key;
         }
         let timer = self.timers.add(TimerKey::Call(key.index));
-        self.timers.set(timer, self.waits_until(now, &spec));
+        self.timers.set(timer, self.waits_until(now, spec));
         self.calls[key.index].timer = Some(timer);
         self.timers.clear(self.ack_timer);
-        self.waiting.push_back(key, &spec);
+        self.outbox.set_under_way(self.calls.len());
+        self.waiting.push_back(key, spec);
         self.pump(now);
         key
     }
@@ -395,7 +376,7 @@ impl Client {
         }
         let mut rest = datagram;
         while !rest.is_empty() {
-            let Ok((envelope, pdu, after)) = wire::decode(rest) else {
+            let Ok((envelope, pdu, after)) = wire::decode_by(&mut self.sum, rest) else {
                 self.counters.malformed += 1;
                 break;
             };
@@ -434,7 +415,27 @@ impl Client {
     }
 
     /// The one drain: events first, then datagrams, then how long to wait.
-    pub fn poll_output(&mut self, _now: Instant, datagram: &mut Vec<u8>) -> Output<ClientEvent> {
+    pub fn poll_output(&mut self, now: Instant, datagram: &mut Vec<u8>) -> Output<ClientEvent> {
+        let output = self.poll_in_parts(now, datagram, false);
+        if let Some(part) = self.take_part() {
+            part.join(datagram);
+        }
+        output
+    }
+
+    /// As [`Client::poll_output`], for who sends a datagram in two parts where it stands in two places: in
+    /// `datagram`, and in what [`Client::take_part`] gives. If it `is_held`, a datagram stays in which there
+    /// is room for more calls.
+    #[inline]
+    pub(crate) fn poll_in_parts(
+        &mut self,
+        _now: Instant,
+        datagram: &mut Vec<u8>,
+        is_held: bool,
+    ) -> Output<ClientEvent> {
+        if is_held && self.outbox.may_wait() {
+            return self.wait();
+        }
         if let Some(event) = self.outbox.pop_event() {
             return Output::Event(event);
         }
@@ -445,12 +446,9 @@ impl Client {
         self.wait()
     }
 
-    /// As [`Client::poll_output`], but leaves a datagram in which there is room for more calls.
-    pub fn poll_held(&mut self, now: Instant, datagram: &mut Vec<u8>) -> Output<ClientEvent> {
-        if self.outbox.may_wait() {
-            return self.wait();
-        }
-        self.poll_output(now, datagram)
+    /// What stands behind the head that was taken out last.
+    pub(crate) const fn take_part(&mut self) -> Option<Part> {
+        self.outbox.take_part()
     }
 
     fn wait(&self) -> Output<ClientEvent> {
@@ -585,14 +583,25 @@ impl Client {
     }
 
     fn call(&self, key: CallKey) -> Option<&Call> {
-        self.calls.get(key.index).filter(|call| call.generation == key.generation)
+        let call = self.calls.get(key.index).filter(|call| call.generation == key.generation);
+        call.map(|call| &**call)
     }
 
-    fn insert(&mut self, call: Call) -> CallKey {
+    fn insert(&mut self, mut call: Box<Call>) -> CallKey {
         self.generation += 1;
         let generation = self.generation;
-        let index = self.calls.insert(Call { generation, ..call });
-        CallKey { index, generation }
+        call.generation = generation;
+        CallKey { index: self.calls.insert(call), generation }
+    }
+
+    /// A call as [`Call::new`] makes it, in a box that was used before if there is one.
+    fn new_call(&mut self, now: Instant, spec: &CallSpec, stage: Stage) -> Box<Call> {
+        let hellos = self.hellos_sent;
+        let Some(mut call) = self.spare_calls.take() else {
+            return Box::new(Call::new(now, *spec, stage, hellos));
+        };
+        call.renew(now, spec, stage, hellos);
+        call
     }
 
     /// Ends a call or a resolve. Whatever slot it had has been dealt with before.
@@ -601,7 +610,7 @@ impl Client {
             return;
         }
         self.stop_outgoing(key.index);
-        let call = self.calls.remove(key.index);
+        let mut call = self.calls.remove(key.index);
         assert!(call.generation == key.generation, "a call ends once");
         if let Some(timer) = call.timer {
             self.timers.remove(timer);
@@ -624,19 +633,29 @@ impl Client {
             server_deaths: call.deaths,
             probes_unanswered: call.probes_unanswered,
         };
+        let arguments = std::mem::take(&mut call.arguments);
         let arguments = match outcome {
             Outcome::Returned(_) | Outcome::Sent | Outcome::Failed { .. } => {
-                self.keep(call.arguments);
+                arguments.reclaim().into_iter().for_each(|buffer| self.keep(buffer));
                 Vec::new()
             }
             Outcome::Refused { .. }
             | Outcome::Rejected { .. }
             | Outcome::NotSent(_)
             | Outcome::Sealed
-            | Outcome::InDoubt(_) => call.arguments,
+            | Outcome::InDoubt(_) => arguments.into_bytes(),
         };
-        let ended = Ended { key, call: call.id, outcome, evidence, arguments };
-        let ended = self.spare_ends.fill(ended);
+        let ended = match self.spare_ends.take() {
+            // Word by word: to copy what was just put together waits for it.
+            Some(mut ended) => {
+                (ended.key, ended.call, ended.outcome) = (key, call.id, outcome);
+                (ended.evidence, ended.arguments) = (evidence, arguments);
+                ended
+            }
+            None => Box::new(Ended { key, call: call.id, outcome, evidence, arguments }),
+        };
+        (call.outcome, call.former) = (None, None); // a spare box may lie for long
+        self.spare_calls.give(call);
         self.outbox.event(ClientEvent::Ended(ended));
         if self.calls.is_empty() {
             self.fall_quiet(now);

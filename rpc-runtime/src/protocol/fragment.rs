@@ -38,13 +38,17 @@
 //!
 //! Knows neither PDUs nor slots: `client/fragments.rs` and `server/fragments.rs` do.
 
+mod message;
 mod outgoing;
 mod partial;
 mod spare;
 mod way;
 
+use std::ops::Range;
+
 use crate::ids::{Sequence, SessionId, SlotIndex, Space};
 
+pub(crate) use message::{Message, Part};
 pub(crate) use outgoing::{Next, Outgoing};
 pub(crate) use partial::{Has, Name, Partials, Room, Taken};
 pub(crate) use way::Way;
@@ -85,18 +89,31 @@ impl Lane {
 /// to be too long for the path. RFC 8899, section 4.3.
 pub(crate) const BLACK_HOLE_TRIES: u32 = 3;
 
-/// Over a stream, every so many fragments of a message are acknowledged.
+/// Over a stream the fragments of a message are acknowledged in groups of so many; fewer that are left over
+/// belong to the last group, so that the end of a message is acknowledged once.
 const STREAM_ACK_FRAGMENTS: u16 = 8;
+
+/// How many fragments there are in the group that begins with this one of a message, if one does.
+const fn stream_group(fragment: u16, fragments: u16) -> Option<u16> {
+    let left = fragments.saturating_sub(fragment);
+    let begins = fragment.is_multiple_of(STREAM_ACK_FRAGMENTS)
+        && (fragment == 0 || left >= STREAM_ACK_FRAGMENTS);
+    match begins {
+        false => None,
+        true if left < 2 * STREAM_ACK_FRAGMENTS => Some(left),
+        true => Some(STREAM_ACK_FRAGMENTS),
+    }
+}
 
 /// Whether a fragment that came by a stream needs no ACK of its own: nothing is missing before it, and
 /// one soon behind it says the same.
 pub(crate) const fn is_quiet(
     taken: &Taken,
     fragment: u16,
-    Has { cumulative, bitmap, .. }: Has,
+    Has { cumulative, bitmap, fragments }: Has,
 ) -> bool {
     let is_next = cumulative == fragment + 1 && bitmap == 0;
-    matches!(taken, Taken::Kept) && is_next && !cumulative.is_multiple_of(STREAM_ACK_FRAGMENTS)
+    matches!(taken, Taken::Kept) && is_next && stream_group(cumulative, fragments).is_none()
 }
 
 /// How a message is cut: bytes of each fragment but the last, and how many there are.
@@ -132,9 +149,13 @@ pub(crate) fn fragments_of(bytes: usize, each_bytes: usize) -> u16 {
 
 /// A fragment's bytes.
 pub(crate) fn fragment_at(bytes: &[u8], fragment: u16, each_bytes: usize) -> &[u8] {
-    let from = (usize::from(fragment) * each_bytes).min(bytes.len());
-    let to = (from + each_bytes).min(bytes.len());
-    &bytes[from..to]
+    &bytes[place_of(bytes.len(), fragment, each_bytes)]
+}
+
+/// Where a fragment stands in a message of `bytes` bytes.
+pub(crate) fn place_of(bytes: usize, fragment: u16, each_bytes: usize) -> Range<usize> {
+    let from = (usize::from(fragment) * each_bytes).min(bytes);
+    from..(from + each_bytes).min(bytes)
 }
 
 #[cfg(test)]

@@ -2,18 +2,28 @@
 
 use std::collections::VecDeque;
 
+use super::fragment::Part;
 use super::path;
 use crate::address::Address;
-use crate::wire::{self, Envelope, HEADER_BYTES, PROTOCOL_VERSION, Pdu, Probe, Probed};
+use crate::wire::{self, Envelope, HEADER_BYTES, HeaderSum, PROTOCOL_VERSION, Pdu, Probe, Probed};
 
 /// Filled while input is handled, emptied by the drain. Datagram buffers are used again.
 #[derive(Debug)]
 pub(crate) struct Outbox<E> {
     events: VecDeque<E>,
     datagrams: VecDeque<(Address, Vec<u8>)>,
+    /// Of datagrams that were taken out.
+    popped: u64,
+    /// What stands behind datagrams that are only the heads of theirs, by how many came before.
+    parts: VecDeque<(u64, Part)>,
+    /// What stands behind the one that was taken out last.
+    part: Option<Part>,
     spare: Vec<Vec<u8>>,
     /// So many were gathered that all but the last leave.
     leaves: bool,
+    /// Calls under way: what is gathered for a stream depends on it.
+    under_way: usize,
+    sum: HeaderSum,
 }
 
 /// Datagram buffers kept for reuse.
@@ -23,17 +33,23 @@ const SPARE_MAX: usize = 256;
 impl<E: Clone> Clone for Outbox<E> {
     fn clone(&self) -> Self {
         let (events, datagrams) = (self.events.clone(), self.datagrams.clone());
-        Self { events, datagrams, spare: Vec::new(), leaves: false }
+        let (parts, part, popped) = (self.parts.clone(), self.part.clone(), self.popped);
+        Self { events, datagrams, popped, parts, part, ..Self::new() }
     }
 }
 
 impl<E> Outbox<E> {
-    pub(crate) const fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             events: VecDeque::new(),
             datagrams: VecDeque::new(),
+            popped: 0,
+            parts: VecDeque::new(),
+            part: None,
             spare: Vec::new(),
             leaves: false,
+            under_way: 0,
+            sum: HeaderSum::default(),
         }
     }
 
@@ -45,14 +61,22 @@ impl<E> Outbox<E> {
         self.events.pop_front()
     }
 
+    /// So many calls are under way now.
+    #[inline]
+    pub(crate) const fn set_under_way(&mut self, calls: usize) {
+        self.under_way = calls;
+    }
+
     /// Appends a PDU to the last datagram if that goes to the same address and has room, else
     /// begins another.
     pub(crate) fn send(&mut self, to: Address, envelope: &Envelope, pdu: &Pdu<'_>) {
         if let Some((address, datagram)) = self.datagrams.back_mut() {
-            let (whole, bytes_max) = (datagram.len(), path::gathered_bytes(to));
+            let (whole, bytes_max) = (datagram.len(), path::gathered_bytes(to, self.under_way));
             let may_fit = whole + payload_bytes(pdu) < bytes_max;
-            if *address == to && may_fit && datagram.first() == Some(&PROTOCOL_VERSION) {
-                wire::encode(envelope, pdu, datagram);
+            let is_whole = self.parts.is_empty();
+            if *address == to && may_fit && is_whole && datagram.first() == Some(&PROTOCOL_VERSION)
+            {
+                wire::encode_by(&mut self.sum, envelope, pdu, datagram);
                 if datagram.len() <= bytes_max {
                     return;
                 }
@@ -61,15 +85,30 @@ impl<E> Outbox<E> {
         }
         let mut datagram = self.spare.pop().unwrap_or_default();
         datagram.clear();
-        wire::encode(envelope, pdu, &mut datagram);
+        wire::encode_by(&mut self.sum, envelope, pdu, &mut datagram);
         self.datagrams.push_back((to, datagram));
+    }
+
+    /// The same of a PDU whose last bytes stay where they are. It has a datagram of its own.
+    pub(crate) fn send_before(
+        &mut self,
+        to: Address,
+        envelope: &Envelope,
+        pdu: &Pdu<'_>,
+        part: Part,
+    ) {
+        let mut head = self.spare.pop().unwrap_or_default();
+        head.clear();
+        wire::encode_before(envelope, pdu, part.bytes().len(), &mut head);
+        self.parts.push_back((self.popped + self.datagrams.len() as u64, part));
+        self.datagrams.push_back((to, head));
     }
 
     /// Says a PDU in the name of another version, in a datagram of its own: others do not read on.
     pub(crate) fn send_as(&mut self, version: u8, to: Address, envelope: &Envelope, pdu: &Pdu<'_>) {
         let mut datagram = self.spare.pop().unwrap_or_default();
         datagram.clear();
-        wire::encode_as(version, envelope, pdu, &mut datagram);
+        wire::encode_as(&mut self.sum, version, envelope, pdu, &mut datagram);
         self.datagrams.push_back((to, datagram));
     }
 
@@ -78,21 +117,32 @@ impl<E> Outbox<E> {
     pub(crate) fn may_wait(&mut self) -> bool {
         let held = self.datagrams.back().map_or(1, |(to, _)| path::gathered_datagrams(*to));
         self.leaves = self.datagrams.len() > if self.leaves { 1 } else { held };
-        self.events.is_empty() && !self.leaves
+        self.events.is_empty() && !self.leaves && self.parts.is_empty()
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty() && self.datagrams.is_empty()
     }
 
-    /// Moves the next datagram into `datagram`, whose buffer is used again.
+    /// Moves the next datagram into `datagram`, whose buffer is used again; or its head, and the rest is
+    /// given by [`Outbox::take_part`].
     pub(crate) fn pop_datagram(&mut self, datagram: &mut Vec<u8>) -> Option<Address> {
         let (to, bytes) = self.datagrams.pop_front()?;
+        if self.parts.front().is_some_and(|(place, _)| *place == self.popped) {
+            self.part = self.parts.pop_front().map(|(_, part)| part);
+        }
+        self.popped += 1;
         let before = std::mem::replace(datagram, bytes);
         if self.spare.len() < SPARE_MAX {
             self.spare.push(before);
         }
         Some(to)
+    }
+
+    /// What stands behind the datagram that was taken out last, if that was only a head.
+    #[inline]
+    pub(crate) const fn take_part(&mut self) -> Option<Part> {
+        self.part.take()
     }
 }
 
@@ -167,6 +217,39 @@ impl Pool {
         if self.buffers.len() < POOL_MAX && capacity > 0 && capacity <= POOLED_BYTES_MAX {
             buffer.clear();
             self.buffers.push(buffer);
+        }
+    }
+}
+
+/// Boxes kept for reuse: for what goes from hand to hand.
+#[derive(Debug)]
+pub(crate) struct Spares<T>(Vec<Box<T>>);
+
+/// Boxes kept for reuse: as many as calls that are under way, or whose ends nobody has taken, in a machine
+/// that is busy.
+const SPARES_MAX: usize = 1_024;
+
+impl<T> Default for Spares<T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}
+
+/// Spare boxes stay behind.
+impl<T> Clone for Spares<T> {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl<T> Spares<T> {
+    pub(crate) fn take(&mut self) -> Option<Box<T>> {
+        self.0.pop()
+    }
+
+    pub(crate) fn give(&mut self, spare: Box<T>) {
+        if self.0.len() < SPARES_MAX {
+            self.0.push(spare);
         }
     }
 }

@@ -6,12 +6,17 @@
 use crate::address::Address;
 use crate::wire::{DATAGRAM_BYTES_MAX, FRAME_BYTES_MAX, HEADER_BYTES, Reply, Request};
 
+/// The longest write to a stream, in bytes: a frame that a segment of the longest TCP has room for, beside
+/// the headers of IPv6, TCP and its options. What is longer leaves a crumb behind, which is a segment of its
+/// own.
+const WRITE_BYTES: usize = FRAME_BYTES_MAX - 128;
+
 /// The longest datagram, or write to a stream, that goes to an address of which nothing else is known,
 /// in bytes.
 pub(crate) const fn datagram_bytes(to: Address) -> usize {
     match to {
         Address::Ip(_) | Address::Virtual(_) => DATAGRAM_BYTES_MAX,
-        Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => FRAME_BYTES_MAX,
+        Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => WRITE_BYTES,
     }
 }
 
@@ -29,16 +34,19 @@ pub(crate) fn probed_bytes_max(to: Address, limit_bytes: usize) -> usize {
         Address::Ip(_) | Address::Virtual(_) => {
             limit_bytes.clamp(DATAGRAM_BYTES_MAX, LONGEST_DATAGRAM_BYTES)
         }
-        Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => FRAME_BYTES_MAX,
+        Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => WRITE_BYTES,
     }
 }
 
 /// Once a datagram is so long, no other PDU joins it, in bytes: in a stream less than there might be, so
-/// that its reader is at work on the first calls while the next are written.
-pub(crate) const fn gathered_bytes(to: Address) -> usize {
+/// that its reader is at work on the first calls while the next are written. The more calls are under way,
+/// the more that is: what a system call costs is shared by them.
+pub(crate) fn gathered_bytes(to: Address, under_way: usize) -> usize {
     match to {
         Address::Ip(_) | Address::Virtual(_) => DATAGRAM_BYTES_MAX,
-        Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => STREAM_GATHERED_BYTES,
+        Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => under_way
+            .saturating_mul(GATHERED_EACH_BYTES)
+            .clamp(STREAM_GATHERED_BYTES_MIN, STREAM_GATHERED_BYTES_MAX),
     }
 }
 
@@ -52,7 +60,11 @@ pub(crate) const fn gathered_datagrams(to: Address) -> usize {
 
 const GATHERED_DATAGRAMS: usize = 8;
 
-const STREAM_GATHERED_BYTES: usize = 4 * 1024;
+const STREAM_GATHERED_BYTES_MIN: usize = 4 * 1024;
+const STREAM_GATHERED_BYTES_MAX: usize = 56 * 1024;
+
+/// A small part of what the calls are long, so that there is always some on its way.
+const GATHERED_EACH_BYTES: usize = 56;
 
 /// Whether what leaves for an address comes in order, or not at all.
 pub(crate) const fn is_stream(to: Address) -> bool {

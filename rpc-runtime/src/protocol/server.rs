@@ -23,9 +23,9 @@ mod shares;
 
 use std::collections::BTreeMap;
 
-use super::fragment::{AckProtocol, Lane};
+use super::fragment::{AckProtocol, Lane, Part};
 use super::orphan::OrphanPolicy;
-use super::outbox::{Outbox, POOLED_BYTES_MAX, Pool};
+use super::outbox::{Outbox, POOLED_BYTES_MAX, Pool, Spares};
 use super::timers::Timers;
 use super::{Explanations, Limits, Output, Reason, ServerCounters};
 use crate::address::{Address, Host};
@@ -37,7 +37,7 @@ use crate::random::Rng;
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{
-    self, DATAGRAM_BYTES_MAX, Envelope, ForeignHello, Goaway, GoawayReason, Nonce, Pdu,
+    self, DATAGRAM_BYTES_MAX, Envelope, ForeignHello, Goaway, GoawayReason, HeaderSum, Nonce, Pdu,
 };
 use durable::Durable;
 use fragments::Fragments;
@@ -92,14 +92,14 @@ impl Ticket {
     }
 }
 
-/// A call to be executed.
+/// A call to be executed. In a box, which [`Server::recycle_call`] takes back: it goes from hand to hand.
 #[derive(Clone, Debug)]
 pub struct Execute {
     /// Names the execution in `begin` and `finish`.
     pub ticket: Ticket,
     /// Which of the server's methods, by its place in the list given to [`Server::new`].
     pub method: usize,
-    /// The marshalled arguments; give the buffer back with [`Server::recycle`].
+    /// The marshalled arguments; their buffer is given back with the call, or with [`Server::recycle`].
     pub arguments: Vec<u8>,
     /// The caller's deadline by this server's clock.
     pub not_after: Instant,
@@ -121,7 +121,7 @@ pub struct Execute {
 #[derive(Clone, Debug)]
 pub enum ServerEvent {
     /// Queue this call, or run it.
-    Execute(Execute),
+    Execute(Box<Execute>),
     /// Tell the handler that nobody wants its call any more.
     Cancel(Ticket),
     /// A later life of a client was welcomed: what its lives below left begins no more.
@@ -216,9 +216,37 @@ pub struct Server {
     datagram_bytes_max: usize,
     draining: bool,
     timers: Timers<TimerKey>,
+    sum: HeaderSum,
     outbox: Outbox<ServerEvent>,
     pool: Pool,
+    /// Boxes for calls.
+    spare_calls: Spares<Execute>,
     counters: ServerCounters,
+}
+
+impl Execute {
+    /// The same in a box that was used before, if there is one. Word by word: to copy what was just put
+    /// together waits for it.
+    fn boxed(self, spare: Option<Box<Self>>) -> Box<Self> {
+        let Some(mut spare) = spare else { return Box::new(self) };
+        // Word by word: to copy what was just put together waits for it.
+        let Self {
+            ticket,
+            method,
+            arguments,
+            digest,
+            not_after,
+            client,
+            life,
+            peer,
+            depth,
+            extensions,
+        } = self;
+        (spare.ticket, spare.method, spare.arguments) = (ticket, method, arguments);
+        (spare.digest, spare.not_after, spare.extensions) = (digest, not_after, extensions);
+        (spare.client, spare.life, spare.peer, spare.depth) = (client, life, peer, depth);
+        spare
+    }
 }
 
 /// Where a PDU came from and what its header said.
@@ -273,8 +301,10 @@ impl Server {
             datagram_bytes_max: DATAGRAM_BYTES_MAX,
             draining: false,
             timers: Timers::new(),
+            sum: HeaderSum::default(),
             outbox: Outbox::new(),
             pool: Pool::new(),
+            spare_calls: Spares::default(),
             counters: ServerCounters::default(),
         }
     }
@@ -289,7 +319,7 @@ impl Server {
         self.counters.datagrams_in += 1;
         let mut rest = datagram;
         while !rest.is_empty() {
-            match wire::decode(rest) {
+            match wire::decode_by(&mut self.sum, rest) {
                 Ok((envelope, pdu, after)) => {
                     let bytes = rest.len() - after.len();
                     self.handle_pdu(now, Origin { from, envelope, bytes }, &pdu);
@@ -362,7 +392,27 @@ impl Server {
     }
 
     /// The one drain: events first, then datagrams, then how long to wait.
-    pub fn poll_output(&mut self, _now: Instant, datagram: &mut Vec<u8>) -> Output<ServerEvent> {
+    pub fn poll_output(&mut self, now: Instant, datagram: &mut Vec<u8>) -> Output<ServerEvent> {
+        let output = self.poll_in_parts(now, datagram, false);
+        if let Some(part) = self.take_part() {
+            part.join(datagram);
+        }
+        output
+    }
+
+    /// As [`Server::poll_output`], for who sends a datagram in two parts where it stands in two places: in
+    /// `datagram`, and in what [`Server::take_part`] gives. If it `is_held`, a datagram stays in which there
+    /// is room for more replies.
+    #[inline]
+    pub(crate) fn poll_in_parts(
+        &mut self,
+        _now: Instant,
+        datagram: &mut Vec<u8>,
+        is_held: bool,
+    ) -> Output<ServerEvent> {
+        if is_held && self.outbox.may_wait() {
+            return self.wait();
+        }
         if let Some(event) = self.outbox.pop_event() {
             return Output::Event(event);
         }
@@ -373,12 +423,9 @@ impl Server {
         self.wait()
     }
 
-    /// As [`Server::poll_output`], but leaves a datagram in which there is room for more replies.
-    pub fn poll_held(&mut self, now: Instant, datagram: &mut Vec<u8>) -> Output<ServerEvent> {
-        if self.outbox.may_wait() {
-            return self.wait();
-        }
-        self.poll_output(now, datagram)
+    /// What stands behind the head that was taken out last.
+    pub(crate) const fn take_part(&mut self) -> Option<Part> {
+        self.outbox.take_part()
     }
 
     /// As [`Server::next_wake`], for who waits until then: not too early where it is soon.
@@ -517,6 +564,12 @@ impl Server {
     /// Gives back the buffer of an [`Execute`], or one that was taken and not used.
     pub fn recycle(&mut self, buffer: Vec<u8>) {
         self.keep(buffer);
+    }
+
+    /// Gives back what told of a call, with the buffer in it.
+    pub fn recycle_call(&mut self, mut call: Box<Execute>) {
+        self.keep(std::mem::take(&mut call.arguments));
+        self.spare_calls.give(call);
     }
 
     /// A session id that was never used: a keyed hash of who we are and how many there were

@@ -13,6 +13,7 @@ use crate::driver::{Link, LinkError};
 use crate::hash::{SipKey, siphash};
 
 pub mod memory;
+mod spin;
 #[cfg(target_os = "linux")]
 pub mod shm;
 pub mod stream;

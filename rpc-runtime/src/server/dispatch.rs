@@ -12,7 +12,7 @@ use tracing::{Level, Span, span};
 use crate::context::{CallContext, Caller, Facts};
 use crate::driver::World;
 use crate::probe::{self, Mark};
-use crate::protocol::{Execute, HandlerEnd, Ticket};
+use crate::protocol::{Execute, HandlerEnd};
 use crate::server::pending::Pending;
 use crate::server::state::Shared;
 use crate::server::storing::{self, Open, Settled};
@@ -23,22 +23,19 @@ use crate::trace::TraceContext;
 /// An execution that has begun.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) ticket: Ticket,
-    pub(super) method: usize,
-    pub(super) arguments: Vec<u8>,
+    pub(super) call: Box<Execute>,
     /// A buffer of the core's, lent for the reply.
     pub(super) reply: Vec<u8>,
     pub(super) context: CallContext,
-    pub(super) durable: Option<DurableCall>,
+    pub(super) durable: Option<Box<DurableCall>>,
 }
 
 /// An execution that has ended.
 #[derive(Debug)]
 pub(super) struct Done {
-    pub(super) ticket: Ticket,
-    /// The method, if its handler ran from begin to end at one go.
-    pub(super) at_one_go: Option<usize>,
-    pub(super) arguments: Vec<u8>,
+    pub(super) call: Box<Execute>,
+    /// Whether its handler ran from begin to end at one go.
+    pub(super) at_one_go: bool,
     pub(super) end: HandlerEnd,
     pub(super) body: Vec<u8>,
     pub(super) context: CallContext,
@@ -50,7 +47,7 @@ pub(super) enum Work {
     /// Enter it.
     Begin(Job),
     /// Poll it again.
-    Resume(Pending),
+    Resume(Box<Pending>),
     /// Hand them to the store.
     Store(Vec<Job>),
     /// Ask the store for them.
@@ -65,7 +62,7 @@ pub(super) enum Went {
     /// To its end.
     Ended(Done),
     /// To a place where it waits.
-    Waits(Pending),
+    Waits(Box<Pending>),
     /// Through the store, together with others.
     Stored(Settled),
     /// To what the store says of them by now.
@@ -93,12 +90,12 @@ impl Job {
     /// Runs the handler to its end, or, if it is async, until it waits for the first time.
     pub(super) fn run(self, shared: &Arc<Shared>) -> Went {
         probe::stamp(Mark::Begun);
-        let Self { ticket, method, mut arguments, reply, context, durable } = self;
-        let at_one_go = Some(method);
-        let (service, method) = shared.exports.find(method);
+        let Self { mut call, reply, context, durable } = self;
+        let (service, method) = shared.exports.find(call.method);
         let span = span_of(service, method, &context);
         let in_span = span.enter();
-        let incoming = Incoming { arguments: &mut arguments, reply, durable };
+        let durable = durable.map(|durable| *durable);
+        let incoming = Incoming { arguments: &mut call.arguments, reply, durable };
         let entered = context.enter();
         // A handler's own state may be left half changed by its panic. That is for the service to
         // guard against, as with any lock that is poisoned; nothing of ours is in there.
@@ -107,28 +104,23 @@ impl Job {
         let ended = match dispatched {
             Ok(Dispatched::Now(ended)) => ended,
             Ok(Dispatched::Later(handling)) => {
-                return Pending::new(shared, ticket, handling, (context, span)).run();
+                return Pending::new(shared, call, handling, (context, span)).run();
             }
             // Durable calls are handed to the store, never begun here.
             Ok(Dispatched::Stored(_)) => Answer::NOT_COMMITTED,
             Err(payload) => panicked(&*payload),
         };
-        Went::Ended(Done { at_one_go, ..Done::new(ticket, arguments, ended, context) })
+        Went::Ended(Done { at_one_go: true, ..Done::new(call, ended, context) })
     }
 }
 
 impl Done {
-    pub(super) fn new(
-        ticket: Ticket,
-        arguments: Vec<u8>,
-        ended: Answer,
-        context: CallContext,
-    ) -> Self {
+    pub(super) fn new(call: Box<Execute>, ended: Answer, context: CallContext) -> Self {
         let Answer { end, body } = ended;
         let has_given_up = matches!(end, HandlerEnd::HandlerFailed) && context.cancelled();
         let end = if has_given_up { HandlerEnd::Cancelled { partial: true } } else { end };
         context.close();
-        Self { ticket, at_one_go: None, arguments, end, body, context }
+        Self { call, at_one_go: false, end, body, context }
     }
 }
 

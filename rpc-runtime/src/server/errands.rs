@@ -16,7 +16,8 @@ pub(super) struct Errands {
     pub(super) link: Option<Arc<dyn Link>>,
     pub(super) cancels: Vec<CallContext>,
     /// Async handlers that nobody will go on with.
-    pub(super) abandoned: Vec<Pending>,
+    #[expect(clippy::vec_box, reason = "they come in their boxes")]
+    pub(super) abandoned: Vec<Box<Pending>>,
     pub(super) gates: Vec<Arc<dyn Gate>>,
     pub(super) fresh_workers: Vec<usize>,
     /// Whether a thread is wanted that stands by for the receiving one.

@@ -38,7 +38,7 @@ pub(super) struct Lane {
     /// `None` once the server was stopped: the address is free when the last thread let go of it.
     pub(super) link: Option<Arc<dyn Link>>,
     /// Calls for its thread: of `inline` methods, and of such as have been quick.
-    pub(super) here: VecDeque<Execute>,
+    pub(super) here: VecDeque<Box<Execute>>,
     /// How many of those are not of `inline` methods.
     pub(super) here_by_pace: u32,
     pub(super) lead: Lead,

@@ -21,7 +21,7 @@ use std::task::{self, Poll, Wake, Waker};
 use tracing::Span;
 
 use crate::context::CallContext;
-use crate::protocol::{HandlerEnd, Ticket};
+use crate::protocol::{Execute, HandlerEnd, Ticket};
 use crate::server::dispatch::{Done, Went, panicked};
 use crate::server::state::Shared;
 use crate::service::{Answer, Handling};
@@ -29,6 +29,8 @@ use crate::service::{Answer, Handling};
 /// An async handler that has begun and not ended.
 pub(super) struct Pending {
     pub(super) ticket: Ticket,
+    /// Taken when it ends.
+    call: Option<Box<Execute>>,
     pub(super) context: CallContext,
     /// Entered while it is polled.
     span: Span,
@@ -41,20 +43,21 @@ pub(super) struct Pending {
 impl Pending {
     pub(super) fn new(
         shared: &Arc<Shared>,
-        ticket: Ticket,
+        call: Box<Execute>,
         handling: Handling,
         (context, span): (CallContext, Span),
-    ) -> Self {
-        let server = Arc::downgrade(shared);
+    ) -> Box<Self> {
+        let (server, ticket) = (Arc::downgrade(shared), call.ticket);
         let bell = Arc::new(Bell { server, ticket, state: AtomicU8::new(HELD) });
         let waker = Waker::from(Arc::clone(&bell));
         let called_off = Arc::clone(&bell);
         context.on_cancel(move || called_off.ring());
-        Self { ticket, context, span, handling: Some(handling), bell, waker }
+        let (call, handling) = (Some(call), Some(handling));
+        Box::new(Self { ticket, call, context, span, handling, bell, waker })
     }
 
     /// Polls the handler once, or calls it off if nobody wants the call any more.
-    pub(super) fn run(mut self) -> Went {
+    pub(super) fn run(mut self: Box<Self>) -> Went {
         if self.context.cancelled() {
             let ended = Answer { end: HandlerEnd::Cancelled { partial: true }, body: Vec::new() };
             return self.ended(ended, Vec::new());
@@ -78,7 +81,9 @@ impl Pending {
             Ok(()) => ended,
             Err(payload) => panicked(&*payload),
         };
-        Went::Ended(Done::new(self.ticket, arguments, ended, self.context.clone()))
+        let mut call = self.call.take().expect("it ends once");
+        call.arguments = arguments;
+        Went::Ended(Done::new(call, ended, self.context.clone()))
     }
 
     /// Drops the handler as it ran: under its context, its panic caught.
@@ -139,7 +144,7 @@ impl Wake for Bell {
 /// run at once, and each stands in the queue at most once.
 #[derive(Debug, Default)]
 pub(super) struct Parked {
-    handlers: BTreeMap<Ticket, Pending>,
+    handlers: BTreeMap<Ticket, Box<Pending>>,
     called: VecDeque<Ticket>,
 }
 
@@ -153,7 +158,7 @@ impl Parked {
     }
 
     /// A handler waits, unless it was called already.
-    pub(super) fn park(&mut self, pending: Pending) {
+    pub(super) fn park(&mut self, pending: Box<Pending>) {
         let ticket = pending.ticket;
         let state = &pending.bell.state;
         let parked = state.compare_exchange(HELD, PARKED, Ordering::AcqRel, Ordering::Acquire);
@@ -173,7 +178,7 @@ impl Parked {
     }
 
     /// The next handler to poll.
-    pub(super) fn next_called(&mut self) -> Option<Pending> {
+    pub(super) fn next_called(&mut self) -> Option<Box<Pending>> {
         let pending = self.handlers.remove(&self.called.pop_front()?)?;
         // Sees what a ring saw that came after it was called and rang nobody.
         pending.bell.state.swap(HELD, Ordering::AcqRel);
@@ -185,7 +190,7 @@ impl Parked {
     }
 
     /// All that wait, so that they can be dropped.
-    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Pending> {
+    pub(super) fn take_all(&mut self) -> impl Iterator<Item = Box<Pending>> {
         self.called.clear();
         std::mem::take(&mut self.handlers).into_values()
     }

@@ -45,7 +45,7 @@ pub(super) struct State {
     /// The time of the last turn.
     pub(super) now: Instant,
     /// Calls for the workers. The core bounds how many can be waiting.
-    pub(super) queue: VecDeque<Execute>,
+    pub(super) queue: VecDeque<Box<Execute>>,
     /// What the methods of the common table take.
     pub(super) paces: Vec<Pace>,
     /// What the services have done.
@@ -170,7 +170,7 @@ impl Shared {
 impl State {
     /// Takes everything out of the core; says until when it needs no attention.
     pub(super) fn drain(&mut self, now: Instant, shared: &Shared, errands: &mut Errands) -> Wake {
-        self.drain_by(protocol::Server::poll_output, now, shared, errands)
+        self.drain_by(false, now, shared, errands)
     }
 
     /// The same, but for a datagram that more replies may join.
@@ -180,18 +180,18 @@ impl State {
         shared: &Shared,
         errands: &mut Errands,
     ) -> Wake {
-        self.drain_by(protocol::Server::poll_held, now, shared, errands)
+        self.drain_by(true, now, shared, errands)
     }
 
     fn drain_by(
         &mut self,
-        poll: impl Fn(&mut protocol::Server, Instant, &mut Vec<u8>) -> Output<ServerEvent>,
+        is_held: bool,
         now: Instant,
         shared: &Shared,
         errands: &mut Errands,
     ) -> Wake {
         let until = loop {
-            match poll(&mut self.core, now, errands.datagrams.next()) {
+            match self.core.poll_in_parts(now, errands.datagrams.next(), is_held) {
                 Output::Event(ServerEvent::Execute(call)) => self.accept(call, shared, errands),
                 Output::Event(ServerEvent::Cancel(ticket)) => {
                     let serving = self.serving.iter().find(|(served, _)| *served == ticket);
@@ -211,7 +211,9 @@ impl State {
                 Output::Event(ServerEvent::Acknowledged { client, call }) => {
                     self.acknowledge((client, call), errands);
                 }
-                Output::Transmit { to } => errands.datagrams.send_to(to),
+                Output::Transmit { to } => {
+                    errands.datagrams.send_parts_to(to, self.core.take_part());
+                }
                 Output::Wait { until, .. } => break until,
             }
         };
@@ -226,7 +228,7 @@ impl State {
 
     /// A call to execute: to a receiving thread, to a waiting worker, to a fresh one, or to
     /// whichever gets free first.
-    fn accept(&mut self, call: Execute, shared: &Shared, errands: &mut Errands) {
+    fn accept(&mut self, call: Box<Execute>, shared: &Shared, errands: &mut Errands) {
         if call.ticket.call_id().space == Space::Durable {
             self.storing.accept(self.now, call);
             if self.storing.has_gathered() {
@@ -247,7 +249,7 @@ impl State {
     }
 
     /// A call waits for a worker.
-    pub(super) fn enqueue(&mut self, call: Execute, errands: &mut Errands) {
+    pub(super) fn enqueue(&mut self, call: Box<Execute>, errands: &mut Errands) {
         self.queue.push_back(call);
         if self.has_seat() {
             self.roster.call(errands);
@@ -287,7 +289,7 @@ impl State {
         }
         for call in self.queue.drain(..).chain(self.storing.calls.drain(..)) {
             self.core.turn_away(now, call.ticket);
-            self.core.recycle(call.arguments);
+            self.core.recycle_call(call);
         }
         for question in self.questions.drain(..) {
             if let ServerEvent::OpenGeneration { key, .. } = question {
@@ -373,23 +375,22 @@ impl State {
     pub(super) fn begin(
         &mut self,
         now: Instant,
-        call: Execute,
+        call: Box<Execute>,
         turn: &mut Turn<'_>,
     ) -> Option<Job> {
         match self.core.begin(now, call.ticket) {
             Begin::Run => {}
             Begin::Not => {
-                self.core.recycle(call.arguments);
+                self.core.recycle_call(call);
                 return None;
             }
         }
         self.tallies.begun(call.method);
         let context = turn.contexts.for_call(turn.world, now, &call);
         self.serving.push((call.ticket, context.clone()));
-        let durable = durable_call(&call, self.core.reply_bytes_max(call.method));
-        let Execute { ticket, method, arguments, .. } = call;
-        let reply = self.core.take_reply_buffer(ticket, method);
-        Some(Job { ticket, method, arguments, reply, context, durable })
+        let durable = durable_call(&call, self.core.reply_bytes_max(call.method)).map(Box::new);
+        let reply = self.core.take_reply_buffer(call.ticket, call.method);
+        Some(Job { call, reply, context, durable })
     }
 
     /// A thread is through with a handler, for now or for good.
@@ -403,10 +404,10 @@ impl State {
     ) {
         match went {
             Went::Ended(done) => {
-                let took = done.at_one_go.map(|method| {
-                    self.paces[method].ran(took);
-                    took
-                });
+                if done.at_one_go {
+                    self.paces[done.call.method].ran(took);
+                }
+                let took = done.at_one_go.then_some(took);
                 self.finish(now, done, took, contexts);
             }
             Went::Stored(settled) => {
@@ -439,13 +440,14 @@ impl State {
         took: Option<Duration>,
         contexts: &mut Contexts,
     ) {
-        let Done { ticket, at_one_go: _, arguments, end, body, context } = done;
+        let Done { call, at_one_go: _, end, body, context } = done;
+        let ticket = call.ticket;
         let (method, begun) = context.begun();
         let took = took.unwrap_or_else(|| now.since(begun));
         self.tallies.ended(method, took, end, &body);
         self.no_longer_serving(ticket);
         contexts.give_back(context);
-        self.core.recycle(arguments);
+        self.core.recycle_call(call);
         self.core.finish(now, ticket, end, body);
     }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::context::CallContext;
 use crate::ids::{CallId, ClientId};
-use crate::protocol::{Execute, ServerEvent, Ticket};
+use crate::protocol::{Execute, ServerEvent};
 use crate::server::dispatch::{Done, Job, Went, panicked};
 use crate::server::errands::Errands;
 use crate::server::state::{Shared, State};
@@ -27,7 +27,7 @@ const GATHERING_MIN: Duration = Duration::from_micros(400);
 #[derive(Debug, Default)]
 pub(super) struct Storing {
     /// The core bounds how many there can be.
-    pub(super) calls: VecDeque<Execute>,
+    pub(super) calls: VecDeque<Box<Execute>>,
     pub(super) keeper: Keeper,
     /// Calls of which the store must say whether they were committed.
     pub(super) doubts: Vec<Open>,
@@ -66,10 +66,9 @@ pub(super) enum Keeper {
 /// An execution that has begun, and whose end is the store's to say.
 #[derive(Debug)]
 pub(super) struct Open {
-    ticket: Ticket,
-    arguments: Vec<u8>,
+    call: Box<Execute>,
     context: CallContext,
-    call: Option<DurableCall>,
+    durable: Option<DurableCall>,
 }
 
 /// What came of calls that were handed to the store.
@@ -95,7 +94,7 @@ impl Storing {
     }
 
     /// Takes a call in.
-    pub(super) fn accept(&mut self, now: Instant, call: Execute) {
+    pub(super) fn accept(&mut self, now: Instant, call: Box<Execute>) {
         self.calls.push_back(call);
         self.gathering.last_came = now;
     }
@@ -143,7 +142,7 @@ impl Gathering {
 
 impl Open {
     fn done(self, answer: Answer) -> Done {
-        Done::new(self.ticket, self.arguments, answer, self.context)
+        Done::new(self.call, answer, self.context)
     }
 }
 
@@ -153,13 +152,14 @@ pub(super) fn store(jobs: Vec<Job>, shared: &Arc<Shared>) -> Went {
     let mut opens = Vec::with_capacity(jobs.len());
     let desk = Desk::new(shared.world.gate());
     for job in jobs {
-        let Job { ticket, method, mut arguments, reply, context, durable: call } = job;
-        let (service, method) = shared.exports.find(method);
-        let incoming = Incoming { arguments: &mut arguments, reply, durable: call };
+        let Job { mut call, reply, context, durable } = job;
+        let (service, method) = shared.exports.find(call.method);
+        let durable = durable.map(|durable| *durable);
+        let incoming = Incoming { arguments: &mut call.arguments, reply, durable };
         let entered = context.enter();
         let dispatched = catch_unwind(AssertUnwindSafe(|| service.dispatch(method, incoming)));
         drop(entered);
-        let open = Open { ticket, arguments, context, call };
+        let open = Open { call, context, durable };
         match dispatched {
             Ok(Dispatched::Stored(call)) => {
                 desk.post(call, opens.len());
@@ -198,7 +198,7 @@ pub(super) fn ask(doubts: Vec<Open>, shared: &Arc<Shared>) -> Went {
     };
     let all_ended = asked(|| ledger.settle());
     for open in doubts {
-        let recorded = open.call.as_ref().map(|call| {
+        let recorded = open.durable.as_ref().map(|call| {
             all_ended.clone()?;
             asked(|| ledger.recorded(call))
         });

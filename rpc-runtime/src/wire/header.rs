@@ -1,6 +1,5 @@
 //! The header in front of every PDU, its checksum, and the two ways through it: `encode`, `decode`.
 
-use super::field::{Field, Fixed};
 use super::{
     Ack, Alive, Bye, Cancel, Cookie, Extend, Goaway, Hello, Malformed, NoSession, Owner, Pdu, Ping,
     Probe, Probed, Refuse, Reject, Reply, Request, Seal, Sealed, Unseen, Welcome, Working,
@@ -21,9 +20,6 @@ pub const DATAGRAM_BYTES_MAX: usize = 1280 - 40 - 8;
 /// little beside the bytes, and little enough that small calls do not wait long behind it.
 pub const FRAME_BYTES_MAX: usize = 64 * 1024;
 const _: () = assert!(HEADER_BYTES * 4 < DATAGRAM_BYTES_MAX, "headers stay under a quarter");
-
-/// Where the checksum stands: behind version, kind, flags and length.
-const CHECKSUM_AT_BYTES: usize = 8;
 
 /// The bits of `flags` that name the slot space.
 const SPACE_MASK: u16 = 0b11;
@@ -149,44 +145,151 @@ kinds! {
 ///
 /// The body is 4 GiB long; our own limits are far below.
 pub fn encode(envelope: &Envelope, pdu: &Pdu<'_>, out: &mut Vec<u8>) {
-    encode_as(PROTOCOL_VERSION, envelope, pdu, out);
+    encode_by(&mut HeaderSum::default(), envelope, pdu, out);
 }
 
-/// As [`encode`], in the name of another version: for what is the same in all of them.
+/// As [`encode`], for who says much under one header.
 ///
 /// # Panics
 ///
 /// As [`encode`].
-pub fn encode_as(version: u8, envelope: &Envelope, pdu: &Pdu<'_>, out: &mut Vec<u8>) {
+pub fn encode_by(sum: &mut HeaderSum, envelope: &Envelope, pdu: &Pdu<'_>, out: &mut Vec<u8>) {
+    encode_as(sum, PROTOCOL_VERSION, envelope, pdu, out);
+}
+
+/// As [`encode_by`], in the name of another version: for what is the same in all of them.
+///
+/// # Panics
+///
+/// As [`encode`].
+pub fn encode_as(
+    sum: &mut HeaderSum,
+    version: u8,
+    envelope: &Envelope,
+    pdu: &Pdu<'_>,
+    out: &mut Vec<u8>,
+) {
+    append(version, envelope, pdu, 0, out, |words, body| sum.of(words, body));
+}
+
+/// As [`encode`], of a PDU whose last `behind` bytes, of its arguments or its body, stand elsewhere; it is
+/// whole once it was [sealed](seal) with them.
+pub(crate) fn encode_before(envelope: &Envelope, pdu: &Pdu<'_>, behind: usize, out: &mut Vec<u8>) {
+    append(PROTOCOL_VERSION, envelope, pdu, behind, out, |_, _| 0);
+}
+
+/// Puts the checksum of a PDU into its head, which was encoded before these bytes.
+pub(crate) fn seal(head: &mut [u8], behind: &[u8]) {
+    let (place, body) = head.split_first_chunk_mut().expect("a head begins with the header");
+    let mut words = words_of(place);
+    words[1] &= u64::from(u32::MAX) << CHECKSUM_BITS;
+    let mut hasher = crc32fast::Hasher::new_with_initial(of_header(words));
+    hasher.update(body);
+    hasher.update(behind);
+    words[1] |= u64::from(hasher.finalize());
+    fill(place, words);
+}
+
+/// Appends a PDU that lacks its last `behind` bytes, with the checksum that is given for its header and what
+/// it has of its body.
+#[inline]
+fn append(
+    version: u8,
+    envelope: &Envelope,
+    pdu: &Pdu<'_>,
+    behind: usize,
+    out: &mut Vec<u8>,
+    checksum: impl FnOnce(Words, &[u8]) -> u32,
+) {
     let start = out.len();
     let space: u16 = match envelope.space {
         Space::Session => 0,
         Space::Durable => 1,
         Space::Maybe => 2,
     };
-    let mut header = Fixed::<HEADER_BYTES>::new();
-    version.write(&mut header);
-    pdu.kind().number().write(&mut header);
-    space.write(&mut header);
-    0_u64.write(&mut header); // length and checksum, filled in below
-    envelope.target.write(&mut header);
-    envelope.session.write(&mut header);
-    envelope.incarnation.write(&mut header);
-    header.end(out);
+    out.extend_from_slice(&[0; HEADER_BYTES]); // filled in below
     encode_body(pdu, out);
 
     let whole = out.get_mut(start..).expect("the PDU was appended");
-    let length = whole.len().saturating_sub(HEADER_BYTES);
-    let length = u32::try_from(length).expect("a PDU is far below 4 GiB");
-    fill(whole, 4, length);
-    let checksum = crc32fast::hash(whole);
-    fill(whole, CHECKSUM_AT_BYTES, checksum);
+    let (place, body) = whole.split_first_chunk_mut().expect("room for the header");
+    let length =
+        u32::try_from(body.len().saturating_add(behind)).expect("a PDU is far below 4 GiB");
+    let kind = u64::from(pdu.kind().number());
+    let mut words = [
+        u64::from(version) | kind << 8 | u64::from(space) << 16 | u64::from(length) << 32,
+        u64::from(envelope.target) << CHECKSUM_BITS,
+        envelope.session.0,
+        envelope.incarnation.0,
+    ];
+    words[1] |= u64::from(checksum(words, body));
+    fill(place, words);
 }
 
-/// Writes `value` at `at` of a PDU whose header is complete.
-fn fill(whole: &mut [u8], at: usize, value: u32) {
-    let place = whole.get_mut(at..).and_then(|rest| rest.first_chunk_mut());
-    *place.expect("inside the header") = value.to_le_bytes();
+/// The header in words, of which the second one begins with the checksum.
+type Words = [u64; HEADER_BYTES / 8];
+
+/// Bits of the checksum.
+const CHECKSUM_BITS: u32 = 32;
+
+fn fill(place: &mut [u8; HEADER_BYTES], words: Words) {
+    for (place, word) in place.as_chunks_mut().0.iter_mut().zip(words) {
+        *place = word.to_le_bytes();
+    }
+}
+
+/// The first four bytes of a word, and the last.
+fn halves(word: u64) -> (u32, u32) {
+    let [a, b, c, d, last @ ..] = word.to_le_bytes();
+    (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes(last))
+}
+
+fn words_of(header: &[u8; HEADER_BYTES]) -> Words {
+    let (chunks, _) = header.as_chunks();
+    let mut words = Words::default();
+    for (word, chunk) in words.iter_mut().zip(chunks) {
+        *word = u64::from_le_bytes(*chunk);
+    }
+    words
+}
+
+/// The checksum of a header of zeros.
+const OF_ZEROS_BITS: u32 = 0x190a_55ad;
+
+/// The checksum of the header that was summed last. Of one session to another's ears many PDUs in a row
+/// have the same header: then only the bodies are summed.
+#[derive(Clone, Debug)]
+pub struct HeaderSum {
+    words: Words,
+    header: u32,
+}
+
+impl Default for HeaderSum {
+    fn default() -> Self {
+        Self { words: Words::default(), header: OF_ZEROS_BITS }
+    }
+}
+
+impl HeaderSum {
+    /// The checksum that a PDU of this header, in which it is 0, and body must carry.
+    #[inline]
+    fn of(&mut self, words: Words, body: &[u8]) -> u32 {
+        // One by one: what was put together a moment ago is in registers, and not yet in memory.
+        let [first, second, third, fourth] = words;
+        let [a, b, c, d] = self.words;
+        if first != a || second != b || third != c || fourth != d {
+            *self = Self { words, header: of_header(words) };
+        }
+        let mut hasher = crc32fast::Hasher::new_with_initial(self.header);
+        hasher.update(body);
+        hasher.finalize()
+    }
+}
+
+#[cold]
+fn of_header(words: Words) -> u32 {
+    let mut header = [0; HEADER_BYTES];
+    fill(&mut header, words);
+    crc32fast::hash(&header)
 }
 
 /// Splits the first PDU off a datagram: what its header says, the PDU, and the rest.
@@ -196,25 +299,35 @@ fn fill(whole: &mut [u8], at: usize, value: u32) {
 /// [`Malformed`] if the bytes are not a whole PDU of this version, with the first reason found:
 /// length, version, checksum, flags, kind, fields.
 pub fn decode(bytes: &[u8]) -> Result<(Envelope, Pdu<'_>, &[u8]), Malformed> {
+    decode_by(&mut HeaderSum::default(), bytes)
+}
+
+/// As [`decode`], for who hears much under one header.
+///
+/// # Errors
+///
+/// As [`decode`].
+pub fn decode_by<'a>(
+    sum: &mut HeaderSum,
+    bytes: &'a [u8],
+) -> Result<(Envelope, Pdu<'a>, &'a [u8]), Malformed> {
     let (header, behind) = bytes
         .split_first_chunk::<HEADER_BYTES>()
         .ok_or(Malformed::Truncated { needed: HEADER_BYTES, got: bytes.len() })?;
-    let (version, rest) = u8::read(header, "version")?;
+    let [first, second, session, incarnation] = words_of(header);
+    let [version, kind, flags_low, flags_high, length @ ..] = first.to_le_bytes();
     if version != PROTOCOL_VERSION {
         return Err(Malformed::Version { got: version });
     }
-    let (kind, rest) = u8::read(rest, "kind")?;
-    let (flags, rest) = u16::read(rest, "flags")?;
-    let (length, rest) = u32::read(rest, "length")?;
-    let (checksum, rest) = u32::read(rest, "checksum")?;
-    let (target, rest) = u32::read(rest, "target")?;
-    let (session, rest) = SessionId::read(rest, "session")?;
-    let (incarnation, _) = Incarnation::read(rest, "incarnation")?;
+    let flags = u16::from_le_bytes([flags_low, flags_high]);
+    let length = u32::from_le_bytes(length);
+    let (checksum, target) = halves(second);
 
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     let truncated = Malformed::Truncated { needed: length, got: behind.len() };
     let (body, after) = behind.split_at_checked(length).ok_or(truncated)?;
-    if checksum != checksum_of(header, body) {
+    let words = [first, u64::from(target) << CHECKSUM_BITS, session, incarnation];
+    if checksum != sum.of(words, body) {
         return Err(Malformed::Checksum);
     }
     let space = match flags {
@@ -225,16 +338,32 @@ pub fn decode(bytes: &[u8]) -> Result<(Envelope, Pdu<'_>, &[u8]), Malformed> {
         _ => return Err(Malformed::Flags { got: flags }),
     };
     let kind = Kind::from_number(kind).ok_or(Malformed::Kind { got: kind })?;
+    let (session, incarnation) = (SessionId(session), Incarnation(incarnation));
     let envelope = Envelope { space, target, session, incarnation };
     Ok((envelope, decode_body(kind, body)?, after))
 }
 
 /// The checksum that a PDU of this header and body must carry.
 pub(super) fn checksum_of(header: &[u8; HEADER_BYTES], body: &[u8]) -> u32 {
-    let mut header = *header;
-    fill(&mut header, CHECKSUM_AT_BYTES, 0);
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(&header);
-    hasher.update(body);
-    hasher.finalize()
+    let [first, second, session, incarnation] = words_of(header);
+    let second = second >> CHECKSUM_BITS << CHECKSUM_BITS;
+    HeaderSum::default().of([first, second, session, incarnation], body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_that_comes_again_is_summed_as_before() {
+        assert_eq!(of_header(Words::default()), OF_ZEROS_BITS);
+        let mut sum = HeaderSum::default();
+        for (session, bytes) in [(0, 0), (7, 0), (7, 3), (7, 3), (8, 3), (7, 200), (7, 3)] {
+            let words = [u64::from(PROTOCOL_VERSION) | bytes << 32, 5 << 32, session, 9];
+            let mut whole = vec![0; HEADER_BYTES];
+            fill(whole.first_chunk_mut().unwrap(), words);
+            whole.resize(HEADER_BYTES + usize::try_from(bytes).unwrap(), 0xa5);
+            assert_eq!(sum.of(words, &whole[HEADER_BYTES..]), crc32fast::hash(&whole));
+        }
+    }
 }

@@ -221,6 +221,24 @@ proptest! {
     }
 
     #[test]
+    fn a_pdu_whose_end_stands_elsewhere_is_the_same_once_it_is_sealed(n: u64) {
+        for pdu in each(n >> 1) {
+            let (before, rest) = if let Pdu::Request(request) = pdu {
+                (Pdu::Request(Request { arguments: &[], ..request }), request.arguments)
+            } else if let Pdu::Reply(reply) = pdu {
+                (Pdu::Reply(Reply { body: &[], ..reply }), reply.body)
+            } else {
+                (pdu, &[][..])
+            };
+            let mut bytes = Vec::new();
+            encode_before(&ENVELOPE, &before, rest.len(), &mut bytes);
+            seal(&mut bytes, rest);
+            bytes.extend_from_slice(rest);
+            prop_assert_eq!(bytes, encoded(&pdu));
+        }
+    }
+
+    #[test]
     fn arbitrary_bytes_never_panic(bytes: Vec<u8>) {
         let _ = decode(&bytes);
     }

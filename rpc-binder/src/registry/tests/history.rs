@@ -15,30 +15,33 @@ fn one_seed_gives_one_history() {
 
 /// Every index names the same records, and every limit holds.
 fn audit(registry: &Registry) {
-    let Registry { limits, records, by_place, by_server, looks, gone, changed, .. } = registry;
+    let Registry { limits, records, names, by_server, looks, gone, .. } = registry;
     assert!(records.len() <= usize::try_from(limits.registrations_max).unwrap());
-    assert_eq!(by_place.len(), records.len());
+    let ids: Vec<_> = names.all_after(None).collect();
+    assert_eq!(ids.len(), records.len());
     assert_eq!(looks.len(), records.len());
     assert_eq!(by_server.len(), records.len());
-    for (id, record) in records {
-        assert_eq!(by_place[&record.place()], *id);
+    assert!(ids.iter().map(|id| records[id].place()).is_sorted_by(|one, next| one < next));
+    for id in &ids {
+        let record = &records[id];
+        assert_eq!(names.at(&record.place()), Some(*id));
         assert!(looks.contains(&(record.look, *id)));
         assert!(record.is_gone || record.look <= record.lease_end.max(record.look));
         assert_eq!(record.is_gone, gone.contains(&(record.lease_end, *id)));
         let registration = &record.kept.registration;
         assert!(by_server.contains(&(registration.server, *id)));
         assert!(registry.interfaces.get(registration.fingerprint).is_some());
-        assert!(changed.contains_key(&registration.name));
+        assert!(names.changed(&registration.name).is_some());
         let of_server = registry.of_server(registration.server).count();
         assert!(of_server <= usize::try_from(limits.server_registrations_max).unwrap());
     }
-    let names: BTreeSet<_> = by_place.keys().map(|place| &place.name).collect();
-    assert_eq!(changed.len(), names.len());
+    let named: BTreeSet<_> = ids.iter().map(|id| records[id].place().name).collect();
+    assert_eq!(names.len(), named.len());
 }
 
 /// What clients see: only who is live, one life a server, and methods that fit each other.
 fn audit_live(registry: &Registry, now: Instant) {
-    let live = registry.records.values();
+    let live = registry.names.all_after(None).map(|id| &*registry.records[&id]);
     let live = live.filter(|record| registry.state(now, record) == EntryState::Live);
     let live: Vec<_> = live.map(|record| (record, &record.kept.registration)).collect();
     let methods = |fingerprint| registry.interfaces.get(fingerprint).unwrap();

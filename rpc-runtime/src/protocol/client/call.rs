@@ -1,6 +1,6 @@
 //! One call, from its start to its end.
 
-use super::super::fragment::Outgoing;
+use super::super::fragment::{Message, Outgoing};
 use super::super::timers::TimerId;
 use super::{CallSpec, NotSentCause, Outcome};
 use crate::ids::{CallId, Incarnation, MethodFingerprint, ServerId};
@@ -13,7 +13,7 @@ use crate::time::Instant;
 pub(super) struct Call {
     pub(super) generation: u64,
     pub(super) spec: CallSpec,
-    pub(super) arguments: Vec<u8>,
+    pub(super) arguments: Message,
     pub(super) digest: u64,
     pub(super) stage: Stage,
     /// The place it has, or had last.
@@ -73,7 +73,7 @@ impl Call {
         Self {
             generation: 0,
             spec,
-            arguments: Vec::new(),
+            arguments: Message::Short(Vec::new()),
             digest: 0,
             stage,
             id: CallId::UNSENT,
@@ -96,6 +96,46 @@ impl Call {
             each_bytes: 0,
             outgoing: None,
         }
+    }
+
+    /// Makes another call of one that has ended, as [`Call::new`] does. Word by word: to copy what was just
+    /// put together waits for it.
+    pub(super) fn renew(&mut self, now: Instant, spec: &CallSpec, stage: Stage, hellos: u32) {
+        let Self {
+            generation: _, // whoever inserts it says
+            spec: own_spec,
+            arguments,
+            digest,
+            stage: own_stage,
+            id,
+            timer,
+            started,
+            transmissions,
+            tries,
+            sent_at,
+            probing,
+            working_seen,
+            probes_unanswered,
+            in_doubt,
+            carrier,
+            deaths,
+            hellos_before,
+            recorded,
+            outcome,
+            former,
+            stops,
+            each_bytes,
+            outgoing,
+        } = self;
+        (*own_spec, *own_stage, *id) = (*spec, stage, CallId::UNSENT);
+        *arguments = Message::default();
+        (*timer, *started, *sent_at) = (None, now, now);
+        (*digest, *transmissions, *tries, *hellos_before) = (0, 0, 0, hellos);
+        (*probing, *working_seen, *in_doubt, *recorded, *stops) =
+            (false, false, false, false, false);
+        (*probes_unanswered, *deaths, *each_bytes) = (0, 0, 0);
+        (*carrier, *former) = (Incarnation::NONE, None);
+        (*outcome, *outgoing) = (None, None);
     }
 
     /// A resolve of `id` that ends at `deadline`.

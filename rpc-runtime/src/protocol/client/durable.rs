@@ -120,6 +120,7 @@ impl Client {
         if self.keeps_journal {
             let call = CallId { session: self.durable_name(), ..CallId::UNSENT };
             let (key, record) = (CallKey::NONE, Record::Forgotten);
+            let record = Box::new(record);
             self.outbox.event(ClientEvent::Record { key, call, record });
         }
         self.abandon_durable(now, DoubtCause::GenerationEnded);

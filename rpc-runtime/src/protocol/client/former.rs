@@ -104,11 +104,11 @@ impl Client {
         let call = Call {
             id,
             digest,
-            arguments,
+            arguments: arguments.into(),
             recorded: true,
             ..Call::new(now, spec, Stage::Waiting, self.hellos_sent)
         };
-        let key = self.insert(call);
+        let key = self.insert(Box::new(call));
         let index = usize::try_from(id.slot.0).unwrap_or(usize::MAX);
         let is_here = id.space == Space::Durable && id.session == self.durable_name();
         let slot = self.durable.slots.slots.get(index).filter(|_| is_here && !self.closed);
@@ -161,7 +161,7 @@ impl Client {
             recorded: self.keeps_journal,
             ..Call::resolve(now, call, deadline, self.hellos_sent)
         };
-        let key = self.insert(question);
+        let key = self.insert(Box::new(question));
         if self.closed || call.space != Space::Session {
             self.end(now, key, Outcome::InDoubt(DoubtCause::SessionLost));
             return key;

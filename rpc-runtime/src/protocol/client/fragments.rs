@@ -3,6 +3,8 @@
 //! Knows the PDUs and the slots that `fragment.rs` does not: which call a fragment belongs to, who is
 //! told of it, and when its whole is an answer (`answers.rs` does the rest).
 
+use std::ops::Range;
+
 use super::call::{Call, Stage};
 use super::session::{Link, Session};
 use super::slots::State;
@@ -11,6 +13,7 @@ use crate::ids::{CallId, Space};
 use crate::protocol::Outcome;
 use crate::protocol::fragment::{
     AckProtocol, Cut, Has, Lane, Name, Next, Outgoing, Taken, fragment_at, fragments_of, is_quiet,
+    place_of,
 };
 use crate::protocol::path;
 use crate::semantics::Semantics;
@@ -26,6 +29,13 @@ impl Call {
     /// Bytes of the arguments.
     pub(super) fn message_bytes(&self) -> usize {
         self.arguments.len() - self.extension_bytes()
+    }
+
+    /// Where a fragment of its arguments stands behind the extensions.
+    fn place_of(&self, fragment: u16, cut: Cut) -> Range<usize> {
+        let before = self.extension_bytes();
+        let place = place_of(self.message_bytes(), fragment, cut.each_bytes);
+        before + place.start..before + place.end
     }
 
     /// The REQUEST that carries `fragment` of the call's arguments.
@@ -66,7 +76,7 @@ impl Client {
     }
 
     /// Whether a call's arguments take more than one datagram, unless the path carries longer ones.
-    pub(super) const fn is_large(&self, call: &Call) -> bool {
+    pub(super) fn is_large(&self, call: &Call) -> bool {
         call.arguments.len() > self.request_bytes()
     }
 
@@ -99,9 +109,18 @@ impl Client {
         (fragment, cut): (u16, Cut),
         is_again: bool,
     ) {
-        let envelope = self.envelope(session, self.calls[index].id.space);
-        let request = Pdu::Request(self.calls[index].request(now, session, fragment, cut));
-        self.outbox.send(self.target.address, &envelope, &request);
+        let (to, call) = (self.target.address, &self.calls[index]);
+        let envelope = self.envelope(session, call.id.space);
+        let request = call.request(now, session, fragment, cut);
+        let place = call.place_of(fragment, cut);
+        let part = call.arguments.part(place).filter(|_| path::is_stream(to));
+        match part {
+            Some(part) => {
+                let request = Request { arguments: &[], ..request };
+                self.outbox.send_before(to, &envelope, &Pdu::Request(request), part);
+            }
+            None => self.outbox.send(to, &envelope, &Pdu::Request(request)),
+        }
         self.counters.fragments_out += 1;
         self.counters.fragments_resent += u64::from(is_again);
     }

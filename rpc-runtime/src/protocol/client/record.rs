@@ -49,6 +49,7 @@ impl Client {
             arguments: call.arguments[call.extension_bytes()..].to_vec(), // all that a later life needs
         });
         let call = call.id;
+        let record = Box::new(record);
         self.outbox.event(ClientEvent::Record { key, call, record });
     }
 
@@ -104,6 +105,7 @@ impl Client {
             *call.timer.get_or_insert_with(|| self.timers.add(super::TimerKey::Call(key.index)));
         self.timers.set(timer, call.spec.deadline);
         let record = Record::Ended(outcome);
+        let record = Box::new(record);
         self.outbox.event(ClientEvent::Record { key, call: id, record });
     }
 
@@ -144,7 +146,8 @@ impl Client {
     pub(super) fn record_doubt(&mut self, key: CallKey, cause: DoubtCause) {
         let Some(call) = self.calls.get(key.index).filter(|call| call.recorded) else { return };
         let record = Record::Ended(Outcome::InDoubt(cause));
-        self.outbox.event(ClientEvent::Record { key, call: call.id, record });
+        let (call, record) = (call.id, Box::new(record));
+        self.outbox.event(ClientEvent::Record { key, call, record });
     }
 
     /// The place of a call that was not handed over yet is gone: it waits for another one.
@@ -153,7 +156,8 @@ impl Client {
         call.stage = Stage::Waiting;
         let call = call.id;
         self.waiting.push_front(key, &self.calls[key.index].spec);
-        self.outbox.event(ClientEvent::Record { key, call, record: Record::Withdrawn });
+        let record = Box::new(Record::Withdrawn);
+        self.outbox.event(ClientEvent::Record { key, call, record });
     }
 }
 

@@ -26,7 +26,7 @@ impl Client {
 
     fn ask(&mut self, now: Instant, id: CallId, deadline: Instant, stops: bool) -> CallKey {
         let question = Call::resolve(now, id, deadline, self.hellos_sent);
-        let key = self.insert(Call { stops, ..question });
+        let key = self.insert(Box::new(Call { stops, ..question }));
         let is_known = match id.space {
             Space::Session => self.session().is_some_and(|session| session.id == id.session),
             Space::Durable => {

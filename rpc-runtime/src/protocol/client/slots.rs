@@ -170,7 +170,7 @@ impl SlotTable {
 #[cfg(test)]
 impl SlotTable {
     /// Every slot is free, lingers or has a call, and is counted as what it is.
-    pub(super) fn check(&self, calls: &slab::Slab<Call>) {
+    pub(super) fn check(&self, calls: &slab::Slab<Box<Call>>) {
         let mut places: Vec<usize> = self.free.iter().chain(&self.lingering).copied().collect();
         let (mut busy_outermost, mut unacknowledged, mut calling_off) = (0, 0, 0);
         for (index, slot) in self.slots.iter().enumerate() {
@@ -268,7 +268,7 @@ impl Client {
     ) {
         self.stop_calling_off(space, index);
         self.table(space).set_unacknowledged(index, false);
-        let Call { in_doubt, recorded, .. } = self.calls[key.index];
+        let Call { in_doubt, recorded, .. } = *self.calls[key.index];
         let slot = &mut self.table(space).slots[index];
         slot.in_doubt = in_doubt;
         slot.recorded = recorded;

@@ -332,7 +332,7 @@ impl Bench {
                     self.ended.push(Ended { key, call, outcome, evidence });
                 }
                 Output::Event(ClientEvent::Record { key, call, record }) => {
-                    self.records.push((key, call, record));
+                    self.records.push((key, call, *record));
                 }
                 Output::Event(ClientEvent::WantGeneration { server }) => {
                     self.wanted.push(server);

@@ -3,7 +3,7 @@
 //! RFC 9002 section 6.1.1 (loss by overtaking). How much may be under way is the way's business, which
 //! all messages to a peer share (`way.rs`). Knows no bytes and no PDU.
 
-use super::{AckProtocol, BLACK_HOLE_TRIES, Cut, STREAM_ACK_FRAGMENTS, WINDOW_FRAGMENTS_MAX, Way};
+use super::{AckProtocol, BLACK_HOLE_TRIES, Cut, WINDOW_FRAGMENTS_MAX, Way, stream_group};
 use crate::protocol::retransmit::RoundTrip;
 use crate::time::{Duration, Instant};
 
@@ -175,10 +175,8 @@ impl Outgoing {
         if !way.is_stream() {
             return way.takes(self.weight(way));
         }
-        let begins_group = fragment >= self.next && fragment.is_multiple_of(STREAM_ACK_FRAGMENTS);
-        let left = self.cut.fragments - fragment;
-        let group = if left < STREAM_ACK_FRAGMENTS { left } else { STREAM_ACK_FRAGMENTS };
-        !begins_group || way.takes(u32::from(group))
+        let group = stream_group(fragment, self.cut.fragments).filter(|_| fragment >= self.next);
+        group.is_none_or(|group| way.takes(u32::from(group)))
     }
 
     /// What leaves now.

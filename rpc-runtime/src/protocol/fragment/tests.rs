@@ -608,8 +608,9 @@ fn share_a_stream(messages: usize, fragments: u16, protocol: AckProtocol, gated:
         let mut stream = VecDeque::new();
         loop {
             let next = wanting.pop_front().or_else(|| {
-                let next = if way.has_room() { queue.pop_front() } else { None };
-                next.inspect(|&index: &usize| sending[index].leave_queue())
+                let finds_room = |&index: &usize| !sending[index].waits_for_room(&way);
+                let next = queue.front().is_some_and(finds_room).then(|| queue.pop_front())?;
+                next.inspect(|&index| sending[index].leave_queue())
             });
             let Some(index) = next else { break };
             loop {
@@ -646,7 +647,7 @@ fn share_a_stream(messages: usize, fragments: u16, protocol: AckProtocol, gated:
 #[test]
 fn on_a_stream_nobody_waits_for_an_ack_that_never_comes() {
     for messages in [1, 2, 6, 8, 64] {
-        for fragments in [2, 7, 8, 9, 17, 257] {
+        for fragments in [2, 7, 8, 9, 15, 16, 17, 257] {
             share_a_stream(messages, fragments, AckProtocol::Blast, false);
         }
     }

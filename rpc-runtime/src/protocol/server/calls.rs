@@ -13,6 +13,10 @@ use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{Extensions, RefuseReason, Request};
 
+/// For each call that has come and waits for its handler so many are under way, about: what comes together
+/// is a part of what a client has started.
+const UNDER_WAY_FOR_EACH_COUNT: usize = 2;
+
 impl Server {
     pub(super) fn on_request(&mut self, now: Instant, origin: Origin, request: &Request<'_>) {
         let (slot, sequence) = (request.slot, request.sequence);
@@ -240,7 +244,7 @@ impl Server {
         if request.fragments > 1 {
             self.hold_arguments(ticket, host, arguments.len());
         }
-        self.outbox.event(ServerEvent::Execute(Execute {
+        let call = Execute {
             ticket,
             method,
             arguments,
@@ -251,7 +255,9 @@ impl Server {
             depth,
             digest,
             extensions,
-        }));
+        };
+        let call = call.boxed(self.spare_calls.take());
+        self.outbox.event(ServerEvent::Execute(call));
     }
 
     /// The caller's deadline by this clock: the earlier of what is left of its patience and
@@ -369,6 +375,7 @@ impl Server {
     pub fn finish(&mut self, now: Instant, ticket: Ticket, end: HandlerEnd, body: Vec<u8>) {
         let CallId { session: id, slot: index, sequence, space } = ticket.call;
         self.running -= 1;
+        self.outbox.set_under_way(self.queued * UNDER_WAY_FOR_EACH_COUNT);
         self.let_go(ticket);
         if space == Space::Durable {
             return self.finish_durable(now, ticket, end, body);
@@ -388,7 +395,7 @@ impl Server {
         let (spot, reserved) = (Spot::Session(id, index), slot.stored_bytes);
         slot.quantum = live.quantum;
         self.note_reply(id, live.method, end, body.len());
-        let (status, body, stored_bytes) =
+        let (status, mut body, stored_bytes) =
             self.fitted_stored(end.status(), body, (spot, &live), reserved);
         let handler_us = u32::try_from(now.since(live.arrived).as_micros()).unwrap_or(u32::MAX);
         let bad_arguments = end == HandlerEnd::BadArguments;
@@ -397,19 +404,17 @@ impl Server {
         let slot = self.sessions.get_mut(&id).and_then(|session| session.slot(index));
         let Some(slot) = slot else { return };
         slot.stored_bytes = stored_bytes;
+        // A buffer that grew beyond the room reserved for the reply is cut to it.
+        if stored_bytes > 0 {
+            body.shrink_to(stored_bytes);
+        }
         slot.state = match (bad_arguments, slot.attempt) {
             (true, 1) => {
                 self.counters.refused += 1;
                 refused(RefuseReason::BadArguments, Duration::ZERO)
             }
-            (true | false, _) => State::Done(Stored { status, body, handler_us, ack }),
+            (true | false, _) => State::Done(Stored { status, body: body.into(), handler_us, ack }),
         };
-        // A buffer that grew beyond the room reserved for the reply is cut to it.
-        if let State::Done(stored) = &mut slot.state
-            && stored_bytes > 0
-        {
-            stored.body.shrink_to(slot.stored_bytes);
-        }
         let is_large = Self::holds_large(address, &slot.state);
         let transmission = live.transmission;
         self.answer(now, id, Ask { slot: index, sequence, stamp: 0, transmission });
@@ -431,7 +436,7 @@ impl Server {
         }
         let next = if stopped { State::Closed } else { State::Forgotten };
         if let State::Done(stored) = std::mem::replace(&mut slot.state, next) {
-            self.keep(stored.body);
+            stored.body.reclaim().into_iter().for_each(|buffer| self.keep(buffer));
         }
     }
 
@@ -464,7 +469,7 @@ impl Server {
         let Some(slot) = slot else { return };
         let freed = std::mem::take(&mut slot.stored_bytes);
         if let State::Done(stored) = std::mem::replace(&mut slot.state, State::Acked) {
-            self.keep(stored.body);
+            stored.body.reclaim().into_iter().for_each(|buffer| self.keep(buffer));
         }
         self.store(Spot::Session(id, index), freed, 0);
     }

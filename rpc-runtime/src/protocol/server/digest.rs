@@ -84,7 +84,7 @@ impl Slot {
             State::Queued(live) | State::Running(live) => live.digest(digest),
             State::Done(stored) => {
                 digest.variant(&stored.status);
-                digest.add(&stored.body);
+                digest.add(&stored.body[..]);
             }
             State::Refused { reason, push_back, name } => {
                 digest.variant(reason);

@@ -462,7 +462,7 @@ fn slot_of(row: DurableRow) -> (SlotIndex, Slot) {
             // Only limits that were others once let it be longer than can be sent: then that is told.
             let (status, body) =
                 fitted(status, body, u32::try_from(FRAGMENTS_BYTES_MAX).unwrap_or(u32::MAX));
-            State::Done(Stored { status, body, handler_us: 0, ack: None })
+            State::Done(Stored { status, body: body.into(), handler_us: 0, ack: None })
         }
         None => State::Acked,
     };

@@ -13,7 +13,8 @@ use super::{Server, Ticket, TimerKey, envelope};
 use crate::address::{Address, Host};
 use crate::ids::{Sequence, SessionId, SlotIndex, Space};
 use crate::protocol::fragment::{
-    Cut, Has, Lane, Name, Next, Outgoing, Partials, Taken, Way, fragment_at, fragments_of, is_quiet,
+    Cut, Has, Lane, Name, Next, Outgoing, Partials, Taken, Way, fragment_at, fragments_of,
+    is_quiet, place_of,
 };
 use crate::protocol::limits::{EXTENSION_BYTES_MAX, Limits, REPLY_BYTES_MAX, REPLY_TRIES};
 use crate::protocol::path;
@@ -468,7 +469,14 @@ impl Server {
                 session_time_us: session.time_us(now),
                 body: fragment_at(&stored.body, fragment, each_bytes),
             };
-            self.outbox.send(to, &envelope, &Pdu::Reply(reply));
+            let part = stored.body.part(place_of(length, fragment, each_bytes));
+            match part.filter(|_| path::is_stream(to)) {
+                Some(part) => {
+                    let reply = Reply { body: &[], ..reply };
+                    self.outbox.send_before(to, &envelope, &Pdu::Reply(reply), part);
+                }
+                None => self.outbox.send(to, &envelope, &Pdu::Reply(reply)),
+            }
             self.counters.fragments_out += 1;
             self.counters.fragments_resent += u64::from(is_again);
         }

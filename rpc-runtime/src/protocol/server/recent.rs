@@ -86,10 +86,10 @@ impl<K: Copy + Ord, V> Recent<K, V> {
 
 impl<K: Copy + Ord, V: Default> Recent<K, V> {
     /// The value, which is made if there is none.
-    pub(super) fn get_or_default(&mut self, key: K) -> &mut V {
-        let place = self.place(&key).unwrap_or_else(|| {
-            let place = self.values.insert((key, V::default()));
-            self.places.insert(key, place);
+    pub(super) fn get_or_default(&mut self, key: &K) -> &mut V {
+        let place = self.place(key).unwrap_or_else(|| {
+            let place = self.values.insert((*key, V::default()));
+            self.places.insert(*key, place);
             self.last.set(place);
             place
         });
@@ -122,7 +122,7 @@ mod tests {
                 0 => assert_eq!(recent.insert(key, value), model.insert(key, value)),
                 1 => assert_eq!(recent.remove(&key), model.remove(&key)),
                 2 => assert_eq!(recent.get_mut(&key), model.get_mut(&key)),
-                3 => assert_eq!(recent.get_or_default(key), model.entry(key).or_default()),
+                3 => assert_eq!(recent.get_or_default(&key), model.entry(key).or_default()),
                 _ => assert_eq!(recent.get(&key), model.get(&key)),
             }
             assert_eq!(recent.len(), model.len());

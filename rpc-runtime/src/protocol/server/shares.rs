@@ -5,6 +5,7 @@
 //!
 //! [`Limits::fits`]: crate::protocol::Limits
 
+use super::recent::Recent;
 use super::slot::Spot;
 use super::{Server, Session};
 use crate::address::Host;
@@ -30,14 +31,20 @@ pub(super) struct Share {
     pub(super) argument_bytes: usize,
 }
 
+impl Recent<Host, Share> {
+    fn change(&mut self, host: &Host, change: impl FnOnce(&mut Share)) {
+        let share = self.get_or_default(host);
+        change(share);
+        if *share == Share::default() {
+            self.remove(host);
+        }
+    }
+}
+
 impl Server {
     /// What a host holds, to be changed; one that holds nothing then is forgotten.
     pub(super) fn change_share(&mut self, host: Host, change: impl FnOnce(&mut Share)) {
-        let share = self.hosts.get_or_default(host);
-        change(share);
-        if *share == Share::default() {
-            self.hosts.remove(&host);
-        }
+        self.hosts.change(&host, change);
     }
 
     pub(super) fn share_of(&self, host: Host) -> Share {
@@ -95,14 +102,15 @@ impl Server {
         let (own_bytes, host) = match spot {
             Spot::Session(id, _) => {
                 let Some(session) = self.sessions.get(&id) else { return false };
-                (session.stored_bytes, session.host)
+                (session.stored_bytes, &session.host)
             }
             Spot::Durable(id, _) => {
                 let Some(known) = self.durable.generations.get(&id) else { return false };
-                (known.stored_bytes, known.host)
+                (known.stored_bytes, &known.host)
             }
         };
-        let held = [own_bytes, self.share_of(host).stored_bytes, self.stored_bytes];
+        let host_bytes = self.hosts.get(host).map_or(0, |share| share.stored_bytes);
+        let held = [own_bytes, host_bytes, self.stored_bytes];
         Limits::fits(more_bytes, &held, self.limits.reply_bytes_stored_max)
     }
 
@@ -111,20 +119,20 @@ impl Server {
         if before == after {
             return;
         }
-        let held = match spot {
+        // The host is looked for where it stands: it would be copied with each call otherwise.
+        let (own_bytes, host) = match spot {
             Spot::Session(id, _) => {
-                let session = self.sessions.get_mut(&id);
-                session.map(|session| (&mut session.stored_bytes, session.host))
+                let Some(session) = self.sessions.get_mut(&id) else { return };
+                (&mut session.stored_bytes, &session.host)
             }
             Spot::Durable(id, _) => {
-                let known = self.durable.generations.get_mut(&id);
-                known.map(|known| (&mut known.stored_bytes, known.host))
+                let Some(known) = self.durable.generations.get_mut(&id) else { return };
+                (&mut known.stored_bytes, &known.host)
             }
         };
-        let Some((own_bytes, host)) = held else { return };
         *own_bytes = *own_bytes - before + after;
         self.stored_bytes = self.stored_bytes - before + after;
-        self.change_share(host, |share| share.stored_bytes = share.stored_bytes - before + after);
+        self.hosts.change(host, |share| share.stored_bytes = share.stored_bytes - before + after);
     }
 
     /// A session or a generation of `host` is gone with all that it stored.

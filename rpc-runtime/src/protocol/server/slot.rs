@@ -10,7 +10,7 @@
 //! Invariant 1 (at most once) rests on two places: only a sequence above `last` is accepted, and
 //! only [`Slot::begin`] makes a queued call run.
 
-use super::super::fragment::AckProtocol;
+use super::super::fragment::{AckProtocol, Message};
 use super::super::timers::TimerId;
 use super::MethodEntry;
 use crate::ids::{CallId, GenerationId, Incarnation, Sequence, SessionId, SlotIndex, Space};
@@ -186,7 +186,7 @@ impl Live {
 #[derive(Clone, Debug)]
 pub(super) struct Stored {
     pub(super) status: ReplyStatus,
-    pub(super) body: Vec<u8>,
+    pub(super) body: Message,
     pub(super) handler_us: u32,
     /// How its fragments are acknowledged, if its method says.
     pub(super) ack: Option<AckProtocol>,

@@ -374,7 +374,7 @@ impl Bench {
         let mut buffer = Vec::new();
         loop {
             match self.server.poll_output(self.now, &mut buffer) {
-                Output::Event(ServerEvent::Execute(call)) => self.queue.push(call),
+                Output::Event(ServerEvent::Execute(call)) => self.queue.push(*call),
                 Output::Event(ServerEvent::Cancel(ticket)) => self.cancelled.push(ticket),
                 Output::Event(ServerEvent::SessionClosed(session)) => self.closed.push(session),
                 Output::Event(ServerEvent::Fenced { .. }) => {}

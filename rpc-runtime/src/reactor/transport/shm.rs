@@ -27,7 +27,6 @@ mod handshake;
 pub mod listening;
 mod pipe;
 mod ring;
-mod spin;
 mod system;
 
 use dialled::Dialled;

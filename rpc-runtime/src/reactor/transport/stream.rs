@@ -14,6 +14,7 @@ use mio::unix::SourceFd;
 use mio::{Interest, Registry, Token};
 use socket2::{SockAddr, Socket};
 
+use super::spin::Spin;
 use super::uninit;
 use crate::address::Address;
 use crate::time::Duration;
@@ -28,7 +29,7 @@ pub mod unix;
 
 /// Bytes taken from a stream at once, and so the longest datagram that it yields: several frames, because
 /// the beginning of the next one, with which most reads end, is copied.
-const READ_BYTES_MAX: usize = 256 * 1024;
+const READ_BYTES_MAX: usize = 128 * 1024;
 
 /// What waits for room in one stream, at the most: what comes on top does not leave.
 const QUEUE_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -89,6 +90,22 @@ enum Read {
     Nothing,
     /// None ever again.
     End,
+}
+
+/// A read that brings so much is one of a message that goes on, mostly, in bytes.
+const BULK_BYTES: usize = 16 * 1024;
+
+/// Reads what is there; if nothing is, waits for it: looks for a moment first where `spin` says so, if that
+/// pays.
+fn await_read(socket: &Socket, buffer: &mut [u8], spin: Option<&mut Spin>) -> Read {
+    let mut seen = Read::Nothing;
+    let looks = |spin: &mut Spin| {
+        spin.sees_by_asking(|| {
+            seen = read(socket, buffer, false);
+            seen != Read::Nothing
+        })
+    };
+    if spin.is_some_and(looks) { seen } else { read(socket, buffer, true) }
 }
 
 /// Reads what is there; if nothing is, waits as long as the socket was told to, or not at all.

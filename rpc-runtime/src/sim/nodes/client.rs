@@ -310,7 +310,7 @@ impl<S: Script> ClientNode<S> {
         let (key, id, outcome) = match event {
             ClientEvent::Ended(ended) => (ended.key, ended.call, ended.outcome),
             ClientEvent::Record { key, call, record } => {
-                return self.on_record(now, index, (key, call, record));
+                return self.on_record(now, index, (key, call, *record));
             }
             ClientEvent::WantGeneration { server } => return self.on_wanted(now, index, server),
         };

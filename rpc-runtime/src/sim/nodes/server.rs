@@ -54,7 +54,7 @@ pub struct ServerNode<B> {
     behaviour: B,
     journal: Journal,
     workers: usize,
-    queue: VecDeque<Execute>,
+    queue: VecDeque<Box<Execute>>,
     running: Vec<Running>,
     /// The last time it looked at a clock: when it died, if it does.
     last_seen: Instant,
@@ -175,7 +175,7 @@ impl<B: Behaviour> ServerNode<B> {
             if self.machine.begin(now, execute.ticket) == Begin::Run {
                 self.begin(now, &execute);
             }
-            self.machine.recycle(execute.arguments);
+            self.machine.recycle_call(execute);
         }
     }
 

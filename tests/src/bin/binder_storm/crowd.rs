@@ -20,7 +20,11 @@ use crate::binders::{Binders, PATIENCE};
 use crate::judge::Counts;
 
 /// Servers of a crowd that are registered at a time, at most.
-const REGISTERED_MAX: usize = 40;
+const REGISTERED_MAX: usize = 20;
+
+/// Servers of a crowd that fell silent and are waited for, at most: each restart of the binder is time for
+/// them, and more of them would leave no room for those who renew.
+const SILENT_MAX: usize = 8;
 
 /// How long lookups may take.
 const LOOKUP: Duration = Duration::from_secs(2);
@@ -145,6 +149,10 @@ impl<'c> Crowd<'c> {
 
     /// One is renewed no more.
     fn silence(&mut self) {
+        let silent = self.servers.values().filter(|fate| matches!(fate, Fate::Silent(..)));
+        if silent.count() >= SILENT_MAX {
+            return;
+        }
         if let Some((server, _)) = self.any_registered()
             && let Some(Fate::Registered(lease, since)) = self.servers.get(&server)
         {
@@ -156,7 +164,7 @@ impl<'c> Crowd<'c> {
     fn renew_all(&mut self) {
         for (server, fate) in &mut self.servers {
             let Fate::Registered(lease, since) = *fate else { continue };
-            if since.elapsed() < lease.duration() / 4 {
+            if since.elapsed() < lease.duration() / 8 {
                 continue;
             }
             let asked = Instant::now();

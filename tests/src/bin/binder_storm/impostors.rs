@@ -106,6 +106,9 @@ pub(crate) fn call(url: &str, counts: &Counts) {
         let Ok(client) = binder.and_then(|binder| PostClient::import(&binder)) else { continue };
         let client = client.with(Options::new().timeout(LEASE / 2));
         for _ in 0..200 {
+            if counts.is_over.load(Ordering::Relaxed) {
+                return; // nobody serves any more
+            }
             if client.run().is_ok() {
                 counts.called.fetch_add(1, Ordering::Relaxed);
             }

@@ -137,7 +137,7 @@ impl Pair {
                     self.ended.push((ended.key, ended.outcome));
                 }
                 Output::Event(ClientEvent::Record { key, call, record }) => {
-                    self.records.as_mut().expect("a journal").push((key, call, record));
+                    self.records.as_mut().expect("a journal").push((key, call, *record));
                 }
                 Output::Event(ClientEvent::WantGeneration { .. }) => {
                     self.client.generation_found(self.now, None);
@@ -149,7 +149,7 @@ impl Pair {
         loop {
             match self.server.poll_output(self.now, &mut bytes) {
                 Output::Event(ServerEvent::Execute(call)) if self.is_busy => {
-                    self.queued.push(call);
+                    self.queued.push(*call);
                 }
                 Output::Event(ServerEvent::Execute(call)) => {
                     if self.server.begin(self.now, call.ticket) == Begin::Run {

@@ -200,7 +200,7 @@ impl World {
         let time = self.server_time(self.now);
         loop {
             match self.server.poll_output(time, &mut bytes) {
-                Output::Event(ServerEvent::Execute(call)) => self.queue.push(call),
+                Output::Event(ServerEvent::Execute(call)) => self.queue.push(*call),
                 Output::Event(
                     ServerEvent::Cancel(_)
                     | ServerEvent::Fenced { .. }

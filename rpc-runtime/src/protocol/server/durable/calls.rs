@@ -245,7 +245,7 @@ impl Server {
                 body.shrink_to(slot.stored_bytes);
                 let passed = now.since(live.arrived).as_micros();
                 let handler_us = u32::try_from(passed).unwrap_or(u32::MAX);
-                slot.state = State::Done(Stored { status, body, handler_us, ack });
+                slot.state = State::Done(Stored { status, body: body.into(), handler_us, ack });
             }
         }
         let ask = Ask { slot: place.1, sequence, stamp: 0, transmission };
@@ -294,7 +294,7 @@ impl Server {
             self.stop_reply(Lane::new(id, Space::Durable, place.1));
         }
         if let State::Done(stored) = state {
-            self.keep(stored.body);
+            stored.body.reclaim().into_iter().for_each(|buffer| self.keep(buffer));
         }
     }
 

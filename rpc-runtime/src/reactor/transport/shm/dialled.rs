@@ -1,7 +1,7 @@
 //! The end that calls: rings shared with whoever listens at one place, made when something is to be sent,
 //! and again after they were lost.
 //!
-//! Whoever waits, where something came just now, looks for a moment if that pays ([`super::spin`]), then
+//! Whoever waits, where something came just now, looks for a moment if that pays ([`super::super::spin`]), then
 //! sleeps at its word for as long as most replies take; and after that in a poll, which sees the peer's
 //! end too. What is sent goes into
 //! the ring and never waits: what finds no room does not leave. Does not know what PDUs say.
@@ -15,11 +15,11 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Socket, Type};
 
+use super::super::spin::Spin;
 use super::super::stream::Way;
 use super::handshake;
 use super::pipe::{AT_WORD, AWAKE, IN_POLL, Pipe, Pushed};
 use super::ring::{DATAGRAM_BYTES_MAX, Reader};
-use super::spin::Spin;
 use super::{BELLS_KEPT_MAX, BLOCKED, is_sendable};
 use crate::address::Address;
 use crate::driver::{Link, Received, Sent, StreamCounters};

@@ -22,13 +22,13 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::Socket;
 
+use super::super::spin::Spin;
 use super::super::stream::crowd;
 use super::super::stream::unix::Name;
 use super::super::system;
 use super::callers::{Caller, Overdue, Peers, Place, Written};
 use super::pipe::{AT_WORD, AWAKE, IN_POLL, Pipe};
 use super::ring::{DATAGRAM_BYTES_MAX, Reader, Side};
-use super::spin::Spin;
 use super::{BLOCKED, handshake, is_sendable};
 use crate::address::Address;
 use crate::driver::{Link, Received, Sent, StreamCounters};

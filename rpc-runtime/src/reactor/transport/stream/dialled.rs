@@ -17,8 +17,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use mio::{Events, Interest, Poll, Token, Waker};
 use socket2::{Domain, Socket, Type};
 
+use super::super::spin::Spin;
 use super::queue::Queue;
-use super::{BLOCKED, QUEUE_BYTES_MAX, READ_BYTES_MAX, Read, Way, prepare, read, unwatch, watch};
+use super::{
+    BLOCKED, BULK_BYTES, QUEUE_BYTES_MAX, READ_BYTES_MAX, Read, Way, await_read, prepare, read,
+    unwatch, watch,
+};
 use crate::address::Address;
 use crate::driver::{Link, Received, Sent, StreamCounters};
 use crate::reactor::clock;
@@ -61,6 +65,8 @@ struct Outgoing {
     /// Counts the phases.
     number: u64,
     queue: Queue,
+    /// Whether much was sent, for which an answer soon comes.
+    sent_much: bool,
     /// When something of it left last, or began to wait.
     moved: Instant,
     /// How long to hold up after the next stream that comes to nothing.
@@ -90,6 +96,9 @@ struct Incoming {
     phase: Phase,
     /// The beginning of a PDU.
     partial: Vec<u8>,
+    /// Whether the last read brought much.
+    is_bulk: bool,
+    spin: Spin,
     /// Whether this stream has brought anything.
     has_heard: bool,
     /// Whether a stream broke of which nobody was told.
@@ -106,6 +115,7 @@ impl Dialled {
             phase: down.clone(),
             number: 0,
             queue: Queue::default(),
+            sent_much: false,
             moved: Instant::START,
             pause: Duration::ZERO,
             has_heard: false,
@@ -118,6 +128,8 @@ impl Dialled {
             number: 0,
             phase: down,
             partial: Vec::new(),
+            is_bulk: false,
+            spin: Spin::default(),
             has_heard: false,
             is_broken: false,
         };
@@ -141,6 +153,48 @@ impl Dialled {
         self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn send_parts(&self, to: Address, parts: [&[u8]; 2]) -> Sent {
+        if to != self.way.address {
+            return Sent::Failed;
+        }
+        let mut outgoing = self.outgoing();
+        let number = outgoing.number;
+        outgoing.sent_much |= parts[1].len() >= BULK_BYTES;
+        outgoing.settle();
+        outgoing.open(&self.way);
+        outgoing.settle(); // on one machine it is there at once
+        if outgoing.queue.is_empty() {
+            outgoing.moved = clock::now();
+        }
+        let Outgoing { phase, queue, .. } = &mut *outgoing;
+        let bytes = parts[0].len() + parts[1].len();
+        let has_room = queue.len() + bytes <= QUEUE_BYTES_MAX;
+        let sent = match phase {
+            Phase::Down(_) => Sent::Full,
+            _ if !has_room => Sent::Full,
+            Phase::Connecting(..) => {
+                parts.into_iter().for_each(|part| queue.push(part));
+                Sent::Yes
+            }
+            Phase::Up(socket) => {
+                let sent = queue.flush(socket).and_then(|()| queue.send(socket, parts));
+                if sent.is_err() {
+                    outgoing.counters.ended += 1;
+                    outgoing.lose();
+                }
+                if sent.is_ok() { Sent::Yes } else { Sent::Full }
+            }
+        };
+        let holds = !outgoing.queue.is_empty();
+        self.holds.store(holds, Ordering::Relaxed);
+        let is_news = outgoing.number != number || holds;
+        drop(outgoing);
+        if is_news {
+            self.wake(); // for it to watch the new stream, or flush the old one
+        }
+        sent
+    }
+
     /// Shows the receiving thread what became of the stream; flushes what waits. Says whether
     /// something still waits.
     fn look(&self, incoming: &mut Incoming) -> bool {
@@ -154,6 +208,7 @@ impl Dialled {
             incoming.has_heard = false;
         }
         outgoing.has_heard |= incoming.has_heard;
+        incoming.is_bulk |= std::mem::take(&mut outgoing.sent_much);
         if let Some(why) = outgoing.flush() {
             *why(&mut outgoing.counters) += 1;
             outgoing.lose();
@@ -173,8 +228,16 @@ impl Dialled {
             // Longer than the caller expects.
             return Some(self.lost(incoming, |counters| &mut counters.malformed));
         };
-        let come = match read(socket, room, waits) {
-            Read::Bytes(come) => kept + come,
+        let come = if waits {
+            await_read(socket, room, incoming.is_bulk.then_some(&mut incoming.spin))
+        } else {
+            read(socket, room, false)
+        };
+        let come = match come {
+            Read::Bytes(come) => {
+                incoming.is_bulk = come >= BULK_BYTES;
+                kept + come
+            }
             Read::Nothing => return None,
             Read::End => return Some(self.lost(incoming, |counters| &mut counters.ended)),
         };
@@ -376,43 +439,11 @@ impl Link for Dialled {
     }
 
     fn send(&self, to: Address, datagram: &[u8]) -> Sent {
-        if to != self.way.address {
-            return Sent::Failed;
-        }
-        let mut outgoing = self.outgoing();
-        let number = outgoing.number;
-        outgoing.settle();
-        outgoing.open(&self.way);
-        outgoing.settle(); // on one machine it is there at once
-        if outgoing.queue.is_empty() {
-            outgoing.moved = clock::now();
-        }
-        let Outgoing { phase, queue, .. } = &mut *outgoing;
-        let has_room = queue.len() + datagram.len() <= QUEUE_BYTES_MAX;
-        let sent = match phase {
-            Phase::Down(_) => Sent::Full,
-            _ if !has_room => Sent::Full,
-            Phase::Connecting(..) => {
-                queue.push(datagram);
-                Sent::Yes
-            }
-            Phase::Up(socket) => {
-                let sent = queue.flush(socket).and_then(|()| queue.send(socket, datagram));
-                if sent.is_err() {
-                    outgoing.counters.ended += 1;
-                    outgoing.lose();
-                }
-                if sent.is_ok() { Sent::Yes } else { Sent::Full }
-            }
-        };
-        let holds = !outgoing.queue.is_empty();
-        self.holds.store(holds, Ordering::Relaxed);
-        let is_news = outgoing.number != number || holds;
-        drop(outgoing);
-        if is_news {
-            self.wake(); // for it to watch the new stream, or flush the old one
-        }
-        sent
+        self.send_parts(to, [datagram, &[]])
+    }
+
+    fn send_in_parts(&self, to: Address, head: &[u8], rest: &[u8], _whole: &mut Vec<u8>) -> Sent {
+        self.send_parts(to, [head, rest])
     }
 
     fn receive(&self, buffer: &mut [u8], until: Option<Instant>) -> Received {

@@ -155,6 +155,16 @@ impl Listening {
         self.polling.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn send_parts(&self, to: Address, parts: [&[u8]; 2]) -> Sent {
+        let Some(stream) = self.crowd.find(to) else { return Sent::Failed };
+        let written = stream.write(parts, &self.crowd.room);
+        if written == Written::Waits {
+            let letterbox = self.crowd.letterbox(stream.way);
+            letterbox.post(|letters| letters.backlogs.push(stream.place()));
+        }
+        written.into()
+    }
+
     /// What the stream whose turn it is brings, if it brings anything whole.
     fn pick_up(
         &self,
@@ -175,7 +185,11 @@ impl Listening {
         let come = reading.read(&stream.socket, buffer, (peer.is_ending, waits), clock::now);
         let (len, is_more) = match come {
             Come::Pdus(len, is_more) => (len, is_more),
-            Come::Nothing(is_more) => (0, is_more),
+            Come::Part(is_more) => (0, is_more),
+            Come::Nothing => {
+                polling.hot = None;
+                return None;
+            }
             Come::Malformed(len) => {
                 self.close(polling, index, MALFORMED);
                 return (len > 0).then_some(Received::Datagram { len, from });
@@ -186,11 +200,13 @@ impl Listening {
             }
         };
         stream.hear(polling.polled);
+        // One that has never brought anything whole is not waited for alone.
+        let is_hot = reading.is_proved;
         if is_more {
             polling.note(index);
         }
         polling.guard(index);
-        polling.hot = (len > 0).then_some(index);
+        polling.hot = is_hot.then_some(index);
         (len > 0).then_some(Received::Datagram { len, from })
     }
 
@@ -397,13 +413,11 @@ impl Link for Listening {
     }
 
     fn send(&self, to: Address, datagram: &[u8]) -> Sent {
-        let Some(stream) = self.crowd.find(to) else { return Sent::Failed };
-        let written = stream.write(datagram, &self.crowd.room);
-        if written == Written::Waits {
-            let letterbox = self.crowd.letterbox(stream.way);
-            letterbox.post(|letters| letters.backlogs.push(stream.place()));
-        }
-        written.into()
+        self.send_parts(to, [datagram, &[]])
+    }
+
+    fn send_in_parts(&self, to: Address, head: &[u8], rest: &[u8], _whole: &mut Vec<u8>) -> Sent {
+        self.send_parts(to, [head, rest])
     }
 
     fn further_ways(&self, count: usize) -> Vec<Arc<dyn Link>> {

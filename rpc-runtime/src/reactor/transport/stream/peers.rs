@@ -8,8 +8,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use socket2::Socket;
 
+use super::super::spin::Spin;
 use super::queue::Queue;
-use super::{Read, read};
+use super::{BULK_BYTES, Read, await_read, read};
 use crate::address::Address;
 use crate::driver::Sent;
 use crate::reactor::clock;
@@ -114,15 +115,15 @@ impl Stream {
     }
 
     /// Writes behind what waits already.
-    pub(super) fn write(&self, bytes: &[u8], room: &Room) -> Written {
+    pub(super) fn write(&self, parts: [&[u8]; 2], room: &Room) -> Written {
         let Backlog { queue, moved } = &mut *self.backlog();
         let before = queue.len();
-        let is_full = before + bytes.len() > room.stream_bytes_max
+        let is_full = before + parts[0].len() + parts[1].len() > room.stream_bytes_max
             || (before > 0 && room.queued_bytes.load(Ordering::Relaxed) > room.all_bytes_max);
         if is_full {
             return Written::Full;
         }
-        let sent = queue.send(&self.socket, bytes);
+        let sent = queue.send(&self.socket, parts);
         room.queued_bytes.fetch_add(queue.len() - before, Ordering::Relaxed);
         if sent.is_err() {
             self.shut();
@@ -182,6 +183,9 @@ pub(super) struct Reading {
     since: Instant,
     /// Whether a whole PDU ever came.
     pub(super) is_proved: bool,
+    /// Whether the last read brought much.
+    is_bulk: bool,
+    spin: Spin,
 }
 
 /// What came by a stream.
@@ -189,8 +193,10 @@ pub(super) struct Reading {
 pub(super) enum Come {
     /// So many bytes of whole PDUs, and whether there may be more.
     Pdus(usize, bool),
-    /// Nothing whole, and whether there may be more.
-    Nothing(bool),
+    /// A part of one, and whether there may be more.
+    Part(bool),
+    /// Nothing.
+    Nothing,
     /// Something that is no PDU, behind so many bytes of PDUs.
     Malformed(usize),
     /// The end.
@@ -217,14 +223,20 @@ impl Reading {
             return Come::Malformed(0); // longer than the reader expects
         };
         let room_bytes = room.len();
-        let read = match read(socket, room, waits) {
+        let come = if waits {
+            await_read(socket, room, self.is_bulk.then_some(&mut self.spin))
+        } else {
+            read(socket, room, false)
+        };
+        let read = match come {
             Read::Bytes(read) => read,
-            Read::Nothing => return Come::Nothing(false),
+            Read::Nothing => return Come::Nothing,
             Read::End => return Come::End,
         };
         // A read that does not fill its buffer has emptied the socket, and the next bytes are news
         // (epoll(7), question 9).
         let is_more = read == room_bytes || is_ending;
+        self.is_bulk = read >= BULK_BYTES;
         buffer[..kept].copy_from_slice(&self.partial);
         self.partial.clear();
         let come = &buffer[..kept + read];
@@ -236,7 +248,7 @@ impl Reading {
                     self.since = now();
                 }
                 self.is_proved |= whole > 0;
-                if whole > 0 { Come::Pdus(whole, is_more) } else { Come::Nothing(is_more) }
+                if whole > 0 { Come::Pdus(whole, is_more) } else { Come::Part(is_more) }
             }
         }
     }

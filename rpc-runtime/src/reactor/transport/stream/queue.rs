@@ -2,7 +2,7 @@
 //!
 //! Knows bytes; their bound is the owner's.
 
-use std::io;
+use std::io::{self, IoSlice};
 
 use socket2::Socket;
 
@@ -27,6 +27,9 @@ impl Queue {
     }
 
     pub(super) fn push(&mut self, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         if self.sent > self.bytes.len() / 2 {
             self.bytes.drain(..self.sent);
             self.sent = 0;
@@ -45,11 +48,14 @@ impl Queue {
     /// # Errors
     ///
     /// The stream is lost.
-    pub(super) fn send(&mut self, socket: &Socket, bytes: &[u8]) -> io::Result<()> {
-        let sent = if self.is_empty() { send_now(socket, bytes)? } else { 0 };
-        if sent < bytes.len() {
-            self.push(&bytes[sent..]);
-        }
+    pub(super) fn send(&mut self, socket: &Socket, [head, rest]: [&[u8]; 2]) -> io::Result<()> {
+        let sent = match (self.is_empty(), rest) {
+            (false, _) => 0,
+            (true, []) => send_now(socket, head)?,
+            (true, _) => send_both_now(socket, head, rest)?,
+        };
+        self.push(head.get(sent..).unwrap_or_default());
+        self.push(rest.get(sent.saturating_sub(head.len())..).unwrap_or_default());
         Ok(())
     }
 
@@ -70,10 +76,22 @@ impl Queue {
     }
 }
 
+const FLAGS: libc::c_int = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
 /// How many of the bytes the socket took, without waiting: none if it is full.
 fn send_now(socket: &Socket, bytes: &[u8]) -> io::Result<usize> {
+    as_taken(|| socket.send_with_flags(bytes, FLAGS))
+}
+
+/// The same of bytes in two places.
+fn send_both_now(socket: &Socket, head: &[u8], rest: &[u8]) -> io::Result<usize> {
+    let both = [IoSlice::new(head), IoSlice::new(rest)];
+    as_taken(|| socket.send_vectored_with_flags(&both, FLAGS))
+}
+
+fn as_taken(send: impl Fn() -> io::Result<usize>) -> io::Result<usize> {
     loop {
-        return match socket.send_with_flags(bytes, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) {
+        return match send() {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             other => other,
@@ -93,7 +111,8 @@ mod tests {
         let mut queue = Queue::default();
         let bytes: Vec<u8> = (0..3_000_000_u32).map(|number| (number % 251) as u8).collect();
         for piece in bytes.chunks(70_001) {
-            queue.send(&near, piece).unwrap();
+            let (head, rest) = piece.split_at(piece.len() / 3);
+            queue.send(&near, [head, rest]).unwrap();
         }
         assert!(queue.len() > 1_000_000, "the socket holds less");
         let mut come = Vec::new();
@@ -111,6 +130,6 @@ mod tests {
     fn a_stream_that_nobody_holds_is_lost() {
         let (near, far) = Socket::pair(Domain::UNIX, Type::STREAM, None).unwrap();
         drop(far);
-        assert!(Queue::default().send(&near, b"x").is_err());
+        assert!(Queue::default().send(&near, [b"x", b""]).is_err());
     }
 }

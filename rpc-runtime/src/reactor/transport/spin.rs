@@ -3,7 +3,8 @@
 //! Between two processes on two processors that are free, going to sleep and being woken is nearly all
 //! that a short call costs. On a machine with other work a look that finds nothing takes time from it. So
 //! this goes by what looking was worth: each time in vain, twice as many waits go by without it, and each
-//! time that paid, half as many. Where it never pays, one wait in a thousand is [`LOOK`] longer.
+//! time that paid, half as many. Where it never pays, one wait in a thousand is [`LOOK`] longer, or
+//! [`LOOK_ASKING`].
 //!
 //! With one processor nobody can come while one looks, and so nobody looks.
 
@@ -15,6 +16,9 @@ use crate::time::Duration;
 
 /// How long to look, at the most.
 const LOOK: Duration = Duration::from_micros(20);
+
+/// The same where each look asks the system, for what takes longer to come: a piece of a long message.
+const LOOK_ASKING: Duration = Duration::from_micros(50);
 
 /// Looks between two readings of the clock.
 const LOOKS_MIN: u32 = 32;
@@ -47,21 +51,40 @@ fn has_company() -> bool {
 impl Spin {
     /// Looks for a while, if that has paid of late; says whether it was seen.
     pub(super) fn sees(&mut self, is_there: impl Fn() -> bool) -> bool {
+        let looks = || {
+            (0..LOOKS_MIN).any(|_| {
+                hint::spin_loop();
+                is_there()
+            })
+        };
+        self.sees_by(LOOK, looks)
+    }
+
+    /// The same where each look asks the system, and so others may run between two of them.
+    pub(super) fn sees_by_asking(&mut self, mut is_there: impl FnMut() -> bool) -> bool {
+        let looks = || {
+            thread::yield_now();
+            is_there()
+        };
+        self.sees_by(LOOK_ASKING, looks)
+    }
+
+    fn sees_by(&mut self, long: Duration, mut looks: impl FnMut() -> bool) -> bool {
         if !self.is_due() {
             return false;
         }
-        let end = clock::now() + LOOK;
+        let end = clock::now() + long;
         loop {
-            for _ in 0..LOOKS_MIN {
-                if is_there() {
-                    self.on_seen();
-                    return true;
-                }
-                hint::spin_loop();
+            let is_there = looks();
+            let is_late = clock::now() >= end;
+            match (is_there, is_late) {
+                (false, false) => {}
+                (true, false) => self.on_seen(),
+                // What was seen so late was not worth it: others had the processor.
+                (true | false, true) => self.on_vain(),
             }
-            if clock::now() >= end {
-                self.on_vain();
-                return false;
+            if is_there || is_late {
+                return is_there;
             }
         }
     }
