@@ -4,7 +4,7 @@
 //! whoever may write to that file may call, as over Unix sockets, and nobody but the two has the memory.
 //! Each writes one [`ring`] of it and reads the other. The socket stays open: it wakes who sleeps in a
 //! poll, and its end is the end of the peer's process. In between a short call makes no system call but
-//! to wake who sleeps ([`pipe`]), and none while neither side sleeps ([`spin`]).
+//! to wake who sleeps ([`pipe`]), and none while neither side sleeps ([`spin`](super::spin)).
 //!
 //! What leaves is a datagram, whole or not at all, and what comes is as many of them as there were. Sessions
 //! outlive rings as they outlive streams. Neither side trusts the other in anything: what a peer can do by
