@@ -12,6 +12,8 @@
 
 #[path = "instructions/counted.rs"]
 mod counted;
+#[path = "instructions/lookup.rs"]
+mod lookup;
 #[path = "instructions/pieces.rs"]
 mod pieces;
 

@@ -13,19 +13,20 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use rpc_runtime::binder::model::check_name;
 use rpc_runtime::binder::{
-    BinderError, Directory, DirectoryService, Entries, Lease, MethodDescription, Methods, Place,
-    Proof, Registration, RegistrationId, Report, Reports, Revision, Secret, VersionRequirement,
+    BinderError, Directory, Entries, Lease, MethodDescription, Methods, Place, Proof, Registration,
+    RegistrationId, Report, Reports, Revision, Secret, VersionRequirement,
 };
 use rpc_runtime::driver::World;
 use rpc_runtime::ids::ServerId;
 use rpc_runtime::server::Running;
 use rpc_runtime::time::Duration;
-use rpc_runtime::{CallError, Error, Result, Server, context, scheme};
+use rpc_runtime::{CallError, Error, Result, Server, Service, context, scheme};
 
 use crate::access::rules::Rules;
 use crate::access::{self, Access, Asker};
 use crate::cli::{Lasting, Shown};
 use crate::desk::Desk;
+use crate::front::Front;
 use crate::page::Page;
 use crate::poll::Poller;
 use crate::registry::plan::Request;
@@ -89,6 +90,14 @@ impl Daemon {
     pub fn access(self, rules: Rules) -> Self {
         self.access.set(rules);
         self
+    }
+
+    /// What a server exports to serve [`Directory`]. Lookups cost less than those that the trait answers, and
+    /// are answered alike.
+    #[must_use]
+    pub fn service(self) -> impl Service {
+        let desk = Arc::clone(&self.desk);
+        Front::new(Arc::new(self), desk)
     }
 
     fn asker<'a>(&self, proof: Option<&'a Proof>) -> Asker<'a> {
@@ -326,7 +335,7 @@ fn serve_at(
         daemon = daemon.access(rules);
     }
     let (desk, access) = (Arc::clone(&daemon.desk), Arc::clone(&daemon.access));
-    let running = Server::bind(url)?.export(DirectoryService::new(daemon)).spawn()?;
+    let running = Server::bind(url)?.export(daemon.service()).spawn()?;
     Ok(Opened { running, desk, access })
 }
 

@@ -19,6 +19,7 @@ pub mod access;
 pub mod store;
 pub mod desk;
 mod poll;
+mod front;
 pub mod page;
 pub mod render;
 pub mod cli;

@@ -24,11 +24,15 @@ mod offers;
 pub mod plan;
 pub mod polls;
 mod record;
+mod records;
 mod table;
+mod told;
 
 use std::collections::BTreeSet;
 
-use rpc_runtime::binder::model::{DESCRIPTION_BYTES_MAX, PAGE_BYTES_MAX, check_name};
+use rpc_runtime::binder::model::{
+    DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX, PAGE_BYTES_MAX, check_name,
+};
 use rpc_runtime::binder::report::CALLEES_MAX;
 use rpc_runtime::binder::{
     BinderError, Entries, Entry, EntryState, Lease, Methods, Place, RegistrationId, Report,
@@ -40,11 +44,13 @@ use rpc_runtime::time::{Duration, Instant};
 
 use interfaces::Interfaces;
 use marks::{Marked, Marks};
-use names::Names;
+use names::{Named, Names};
 use offers::Offers;
 use polls::Polls;
 use record::Record;
-use table::{Key, Table};
+use records::Records;
+use table::Key;
+use told::Page;
 
 pub use admission::check_described;
 pub use record::Kept;
@@ -95,8 +101,7 @@ impl Default for Limits {
 pub struct Registry {
     limits: Limits,
     rng: Box<dyn Rng>,
-    /// Each in a place of its own: the table has room to grow.
-    records: Table<RegistrationId, Box<Record>>,
+    records: Records,
     names: Names,
     by_server: BTreeSet<(ServerId, RegistrationId)>,
     /// When to look at a record again: not after its lease ends, and perhaps before.
@@ -125,7 +130,7 @@ impl Registry {
         Self {
             limits,
             rng,
-            records: Table::new(key),
+            records: Records::new(key.clone()),
             names: Names::new(key),
             by_server: BTreeSet::new(),
             looks: BTreeSet::new(),
@@ -204,7 +209,7 @@ impl Registry {
     /// version and server.
     pub fn reports(&self, now: Instant) -> impl Iterator<Item = (Entry, Option<&Report>)> {
         let kept = self.limits.expired_kept;
-        let records = self.names.all_after(None).map(|id| &*self.records[&id]);
+        let records = self.names.all_after(None).map(|id| &self.records[&id]);
         let shown = records.filter(move |record| !record.is_forgotten(now, kept));
         shown.map(move |record| (record.entry(now, self.limits.settles), record.report.as_deref()))
     }
@@ -221,18 +226,56 @@ impl Registry {
         requirement: &VersionRequirement,
         after: Option<&Place>,
     ) -> Result<Entries, BinderError> {
-        check_name(name).map_err(|reason| BinderError::Malformed { reason })?;
-        let named = self.names.under_after(name, after).iter();
-        let fitting = named.filter(|one| requirement.matches(one.version));
-        let records = fitting.map(|one| &*self.records[&one.id]);
-        let live = records.filter(|record| self.state(now, record) == EntryState::Live);
-        Ok(self.page(now, live, self.revision_of(name)))
+        let (live, revision) = self.live(now, name, requirement, after)?;
+        Ok(self.page(now, live, revision))
+    }
+
+    /// As [`Registry::lookup`], marshalled: appends to `out`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Registry::lookup`]; nothing is appended.
+    pub fn lookup_marshalled(
+        &self,
+        now: Instant,
+        name: &str,
+        requirement: &VersionRequirement,
+        after: Option<&Place>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), BinderError> {
+        let (live, revision) = self.live(now, name, requirement, after)?;
+        let mut page = Page::begin(out);
+        let more = fill(live, |record| record.tell(now, self.limits.settles, page.next()));
+        page.end(more, revision);
+        Ok(())
+    }
+
+    /// Those that a lookup finds, and what they are as of.
+    fn live<'r>(
+        &'r self,
+        now: Instant,
+        name: &str,
+        requirement: &'r VersionRequirement,
+        after: Option<&Place>,
+    ) -> Result<(impl Iterator<Item = &'r Record>, Revision), BinderError> {
+        let may_be_known = name.len() <= NAME_BYTES_MAX;
+        let named = may_be_known.then(|| self.names.get(name)).flatten();
+        if named.is_none() {
+            // Nobody is registered under a name that is none.
+            check_name(name).map_err(|reason| BinderError::Malformed { reason })?;
+        }
+        let revision = named.map_or(self.forgotten, Named::changed);
+        let standing = named.map_or(&[][..], |named| named.after(name, after)).iter();
+        let fitting = standing.filter(|one| requirement.matches(one.version));
+        let records = fitting.map(|one| self.records.at(one.slot));
+        let live = records.filter(move |record| self.state(now, record) == EntryState::Live);
+        Ok((live, revision))
     }
 
     /// All registrations, live or not: one page, after `after`.
     #[must_use]
     pub fn list(&self, now: Instant, after: Option<&Place>) -> Entries {
-        let records = self.names.all_after(after).map(|id| &*self.records[&id]);
+        let records = self.names.all_after(after).map(|id| &self.records[&id]);
         let kept = self.limits.expired_kept;
         let shown = records.filter(|record| !record.is_forgotten(now, kept));
         self.page(now, shown, self.revision)
@@ -321,9 +364,9 @@ impl Registry {
         }
         self.by_server.insert((place.server, id));
         self.offers.add(&place, record.kept.registration.fingerprint);
-        self.names.add(&place, id);
+        let slot = self.records.insert(id, record);
+        self.names.add(&place, id, slot);
         self.touch(&place.name);
-        self.records.insert(id, Box::new(record));
     }
 
     /// What stays marked when a registration is given another form, by the same process.
@@ -367,7 +410,7 @@ impl Registry {
 
     fn of_server(&self, server: ServerId) -> impl Iterator<Item = (RegistrationId, &Record)> {
         let all = (server, RegistrationId(0))..=(server, RegistrationId(u64::MAX));
-        self.by_server.range(all).map(|(_, id)| (*id, &*self.records[id]))
+        self.by_server.range(all).map(|(_, id)| (*id, &self.records[id]))
     }
 
     fn record_mut(&mut self, id: RegistrationId) -> &mut Record {
@@ -381,19 +424,23 @@ impl Registry {
         records: impl Iterator<Item = &'a Record>,
         revision: Revision,
     ) -> Entries {
-        let mut room = PAGE_BYTES_MAX;
-        let mut entries: Vec<Entry> = Vec::new();
-        for record in records {
-            let entry = record.entry(now, self.limits.settles);
-            let left = room.checked_sub(entry.page_bytes());
-            if left.is_none() && !entries.is_empty() {
-                return Entries { entries, more: true, revision };
-            }
-            room = left.unwrap_or(0);
-            entries.push(entry);
-        }
-        Entries { entries, more: false, revision }
+        let mut entries = Vec::new();
+        let more = fill(records, |record| entries.push(record.entry(now, self.limits.settles)));
+        Entries { entries, more, revision }
     }
+}
+
+/// Puts one record after the other on a page, for as long as there is room. Says whether more would follow.
+fn fill<'r>(records: impl Iterator<Item = &'r Record>, mut put: impl FnMut(&'r Record)) -> bool {
+    let mut room = u32::try_from(PAGE_BYTES_MAX).ok();
+    for (index, record) in records.enumerate() {
+        room = room.and_then(|room| room.checked_sub(record.page_bytes));
+        if room.is_none() && index > 0 {
+            return true;
+        }
+        put(record);
+    }
+    false
 }
 
 /// What is kept of a report: as much as it may say, whoever says it.

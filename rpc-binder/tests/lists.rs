@@ -4,7 +4,7 @@ use rpc_binder::daemon::Daemon;
 use rpc_binder::registry::Limits;
 use rpc_binder::registry::plan::Change;
 use rpc_binder::store::{Found, Store};
-use rpc_runtime::binder::{DirectoryService, VersionRequirement};
+use rpc_runtime::binder::VersionRequirement;
 use rpc_runtime::server::Running;
 use rpc_runtime::store::{StoreError, StoreErrorKind};
 use rpc_runtime::{Binder, CallError, Server, scheme, service};
@@ -36,7 +36,7 @@ impl Store for Away {
 fn binder(kept: Option<(Box<dyn Store>, Found)>) -> Result<Running, CallError> {
     let (world, _place) = scheme::open("udp://127.0.0.1:0")?;
     let daemon = Daemon::new(world, Limits::default(), kept);
-    Server::bind("udp://127.0.0.1:0")?.export(DirectoryService::new(daemon)).spawn()
+    Server::bind("udp://127.0.0.1:0")?.export(daemon.service()).spawn()
 }
 
 #[test]

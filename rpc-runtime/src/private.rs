@@ -1,4 +1,5 @@
-//! What generated code calls. Not for people: outside semantic versioning.
+//! What generated code calls, and the binder's daemon where it answers by hand. Not for people: outside semantic
+//! versioning.
 
 use std::mem;
 use std::sync::Arc;

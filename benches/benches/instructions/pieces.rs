@@ -20,6 +20,7 @@ use rpc_runtime::wire::{self, Envelope, HeaderSum, Pdu, Reply, ReplyStatus, Requ
 use rpc_runtime::{CallError, service};
 
 use crate::Result;
+use crate::lookup::lookups;
 
 /// Nothing in, nothing out.
 #[service(name = "bench.null", version = "1.0")]
@@ -63,16 +64,23 @@ pub(crate) enum Piece {
     Decode,
     /// Both machines, without anything around them: slots, timers, what is stored.
     Machines,
+    /// A binder answers a lookup, among few names.
+    LookupInFew,
+    /// The same among many.
+    LookupInMany,
 }
 
 impl Piece {
-    pub(crate) const ALL: &[Self] = &[Self::Encode, Self::Decode, Self::Machines];
+    pub(crate) const ALL: &[Self] =
+        &[Self::Encode, Self::Decode, Self::Machines, Self::LookupInFew, Self::LookupInMany];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Encode => "encode",
             Self::Decode => "decode",
             Self::Machines => "machines",
+            Self::LookupInFew => "lookup in 100",
+            Self::LookupInMany => "lookup in 100000",
         }
     }
 
@@ -86,6 +94,8 @@ impl Piece {
             Self::Encode => encode(times),
             Self::Decode => decode(times)?,
             Self::Machines => machines(times)?,
+            Self::LookupInFew => lookups(100, times)?,
+            Self::LookupInMany => lookups(100_000, times)?,
         }
         Ok(())
     }
@@ -150,7 +160,7 @@ const SERVER: Address = Address::Virtual(2);
 
 /// Counts: randomness costs nothing here.
 #[derive(Debug)]
-struct Counting(u64);
+pub(crate) struct Counting(pub(crate) u64);
 
 impl Rng for Counting {
     fn next_u64(&mut self) -> u64 {

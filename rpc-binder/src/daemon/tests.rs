@@ -4,6 +4,8 @@
 mod figures;
 #[path = "tests/health.rs"]
 mod health;
+#[path = "tests/lookups.rs"]
+mod lookups;
 
 use std::sync::{Arc, Mutex};
 

@@ -243,7 +243,7 @@ impl Registry {
         (set, clear): (Marks, Marks),
         batch: &mut Batch,
     ) -> Result<Planned, BinderError> {
-        let known = ids.iter().filter_map(|id| Some((*id, &**self.records.get(id)?)));
+        let known = ids.iter().filter_map(|id| Some((*id, self.records.get(id)?)));
         let known: Vec<(_, &Record)> = known.filter(|(_, record)| !record.is_gone).collect();
         if known.is_empty() {
             return Err(BinderError::UnknownRegistration);
@@ -357,7 +357,7 @@ impl Registry {
 
     /// What a restart has to find.
     pub fn all_kept(&self) -> impl Iterator<Item = (RegistrationId, &Kept)> {
-        let records = self.names.all_after(None).map(|id| (id, &*self.records[&id]));
+        let records = self.names.all_after(None).map(|id| (id, &self.records[&id]));
         let kept = records.filter(|(_, record)| !record.is_gone);
         kept.map(|(id, record)| (id, &record.kept))
     }

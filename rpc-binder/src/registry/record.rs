@@ -8,7 +8,9 @@ use rpc_runtime::binder::{Entry, EntryState, Place, Registration, Report, Secret
 use rpc_runtime::time::{Duration, Instant};
 
 use super::marks::Marks;
+use super::millis;
 use super::polls::Poll;
+use super::told::Told;
 
 /// When it is looked again for a registration whose end may not have been kept.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);
@@ -26,16 +28,27 @@ pub struct Kept {
 }
 
 /// A registration and its lease.
+///
+/// In memory as written here: first what a lookup reads, which in a large registry is far away each time.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Record {
-    pub(super) kept: Kept,
     pub(super) lease_end: Instant,
-    /// Under which time it stands among the looks.
-    pub(super) look: Instant,
     /// How long its lease is where only the store ends it; a binder then knows of renewals at others
     /// by nothing but that it is still there.
     pub(super) store_lease: Option<Duration>,
+    /// As [`Entry::page_bytes`] of its entry.
+    pub(super) page_bytes: u32,
     pub(super) marks: Marks,
+    /// Whether the store has forgotten it: it is only shown.
+    pub(super) is_gone: bool,
+    /// Whether the store is being told that it ends because its lease is over.
+    pub(super) is_ending: bool,
+    told: Told,
+    /// Never changed: what clients are told of it was marshalled when it began.
+    pub(super) kept: Kept,
+    /// Under which time it stands among the looks.
+    pub(super) look: Instant,
     /// What its server said when it renewed last.
     pub(super) report: Option<Box<Report>>,
     /// When that was.
@@ -44,15 +57,13 @@ pub(super) struct Record {
     before: Option<(Instant, u64)>,
     /// If its server is asked how it is.
     pub(super) poll: Option<Poll>,
-    /// Whether the store is being told that it ends because its lease is over.
-    pub(super) is_ending: bool,
-    /// Whether the store has forgotten it: it is only shown.
-    pub(super) is_gone: bool,
 }
 
 impl Record {
-    pub(super) const fn new(kept: Kept, lease_end: Instant) -> Self {
+    pub(super) fn new(kept: Kept, lease_end: Instant) -> Self {
         Self {
+            told: Told::of(&kept.registration),
+            page_bytes: u32::try_from(kept.registration.page_bytes()).unwrap_or(u32::MAX),
             kept,
             lease_end,
             look: lease_end,
@@ -135,10 +146,19 @@ impl Record {
         place(&self.kept.registration)
     }
 
-    pub(super) fn entry(&self, now: Instant, settles: Duration) -> Entry {
+    fn lease_left_ms(&self, now: Instant) -> u32 {
         let left = now.until(self.lease_end);
         let elsewhere = self.store_lease.filter(|_| !self.is_gone && left.is_zero());
-        let left = elsewhere.unwrap_or(left).as_millis();
+        millis(elsewhere.unwrap_or(left))
+    }
+
+    /// Appends its entry, marshalled.
+    pub(super) fn tell(&self, now: Instant, settles: Duration, out: &mut Vec<u8>) {
+        let (left, state) = (self.lease_left_ms(now), self.state(now, settles));
+        self.told.tell(&self.kept.registration, left, state, out);
+    }
+
+    pub(super) fn entry(&self, now: Instant, settles: Duration) -> Entry {
         let Registration { name, version, server, incarnation, addresses, fingerprint, .. } =
             &self.kept.registration;
         Entry {
@@ -149,7 +169,7 @@ impl Record {
             addresses: addresses.clone(),
             fingerprint: *fingerprint,
             traits: self.kept.registration.traits.clone(),
-            lease_left_ms: u32::try_from(left).unwrap_or(u32::MAX),
+            lease_left_ms: self.lease_left_ms(now),
             state: self.state(now, settles),
         }
     }

@@ -13,12 +13,17 @@ use std::ops::Index;
 use rpc_runtime::random::Rng;
 
 /// What hashes begin with: drawn once, known to nobody else.
-#[derive(Clone, Copy)]
-pub(super) struct Key([u64; 2]);
+#[derive(Clone)]
+pub(super) struct Key(DefaultHasher);
 
 impl Key {
     pub(super) fn draw(rng: &mut dyn Rng) -> Self {
-        Self([rng.next_u64(), rng.next_u64()])
+        // SipHash after a secret block is as good as SipHash with a secret key: what follows meets a state
+        // that nobody knows.
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(rng.next_u64());
+        hasher.write_u64(rng.next_u64());
+        Self(hasher)
     }
 }
 
@@ -32,12 +37,7 @@ impl BuildHasher for Key {
     type Hasher = DefaultHasher;
 
     fn build_hasher(&self) -> DefaultHasher {
-        // SipHash after a secret block is as good as SipHash with a secret key: what follows meets a state
-        // that nobody knows.
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.0[0]);
-        hasher.write_u64(self.0[1]);
-        hasher
+        self.0.clone()
     }
 }
 

@@ -14,6 +14,7 @@ mod history;
 mod interfaces;
 mod limits;
 mod marks;
+mod marshalled;
 mod polls;
 mod takeover;
 

@@ -38,6 +38,8 @@ pub const REASON_BYTES_MAX: usize = 400;
 pub const PAGE_BYTES_MAX: usize = 1000;
 /// Upper bound of what the fields of fixed size add to an entry or a registration, in bytes.
 const FIXED_BYTES_MAX: usize = 110;
+/// What an entry counts on a page, at the least, in bytes.
+pub const ENTRY_BYTES_MIN: usize = FIXED_BYTES_MAX;
 
 const _: () = assert!(
     NAME_BYTES_MAX + SIGNATURE_BYTES_MAX + FORM_BYTES_SHORT + FIXED_BYTES_MAX <= PAGE_BYTES_MAX,
@@ -224,14 +226,26 @@ impl Entry {
     /// Upper bound of its marshalled size, in bytes.
     #[must_use]
     pub fn page_bytes(&self) -> usize {
-        let addresses: usize = self.addresses.iter().map(|address| address.len() + 1).sum();
-        self.name.len() + addresses + self.traits.page_bytes() + FIXED_BYTES_MAX
+        page_bytes(&self.name, &self.addresses, &self.traits)
     }
 
     /// Where it stands in the order of all entries.
     #[must_use]
     pub fn place(&self) -> Place {
         Place { name: self.name.clone(), version: self.version, server: self.server }
+    }
+}
+
+fn page_bytes(name: &str, addresses: &[String], traits: &Traits) -> usize {
+    let addresses: usize = addresses.iter().map(|address| address.len() + 1).sum();
+    name.len() + addresses + traits.page_bytes() + FIXED_BYTES_MAX
+}
+
+impl Registration {
+    /// Upper bound of the marshalled size of its [`Entry`], in bytes.
+    #[must_use]
+    pub fn page_bytes(&self) -> usize {
+        page_bytes(&self.name, &self.addresses, &self.traits)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::de::Visitor;
 use serde::{Deserialize, Serialize};
 
 /// An interface's version. Methods are added with the minor number; anything else changes the major.
@@ -64,7 +65,8 @@ impl FromStr for Version {
 /// | `>=1.2, <2` | both |
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct VersionRequirement {
-    comparators: Vec<Comparator>,
+    /// Those that there are come first. In place: a binder reads one with every lookup.
+    comparators: [Option<Comparator>; COMPARATORS_MAX],
 }
 
 /// Longest text of a version or a requirement, in bytes.
@@ -76,36 +78,47 @@ impl VersionRequirement {
     /// Any version: `*`.
     #[must_use]
     pub const fn any() -> Self {
-        Self { comparators: Vec::new() }
+        Self { comparators: [None; COMPARATORS_MAX] }
     }
 
     /// Every version of a major number: `1.x`.
     #[must_use]
     pub fn major(major: u16) -> Self {
-        Self { comparators: vec![Comparator { op: Op::Compatible, major, minor: None }] }
+        Self::one(Comparator { op: Op::Compatible, major, minor: None })
     }
 
     /// `version` and what is compatible with it: `1.2` and later, below 2.
     #[must_use]
     pub fn compatible(version: Version) -> Self {
         let Version { major, minor } = version;
-        Self { comparators: vec![Comparator { op: Op::Compatible, major, minor: Some(minor) }] }
+        Self::one(Comparator { op: Op::Compatible, major, minor: Some(minor) })
+    }
+
+    fn one(comparator: Comparator) -> Self {
+        let mut requirement = Self::any();
+        requirement.comparators[0] = Some(comparator);
+        requirement
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Comparator> {
+        self.comparators.iter().map_while(Option::as_ref)
     }
 
     /// Whether `version` will do.
     #[must_use]
     pub fn matches(&self, version: Version) -> bool {
-        self.comparators.iter().all(|comparator| comparator.matches(version))
+        self.all().all(|comparator| comparator.matches(version))
     }
 }
 
 impl fmt::Display for VersionRequirement {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some((first, rest)) = self.comparators.split_first() else {
+        let mut all = self.all();
+        let Some(first) = all.next() else {
             return f.write_str("*");
         };
         write!(f, "{first}")?;
-        rest.iter().try_for_each(|comparator| write!(f, ", {comparator}"))
+        all.try_for_each(|comparator| write!(f, ", {comparator}"))
     }
 }
 
@@ -118,14 +131,13 @@ impl FromStr for VersionRequirement {
         if text.trim() == "*" {
             return Ok(Self::any());
         }
-        let mut comparators = Vec::new();
+        let mut requirement = Self::any();
+        let mut room = requirement.comparators.iter_mut();
         for part in text.split(',') {
-            if comparators.len() == COMPARATORS_MAX {
-                return Err(refuse(Flaw::TooMany));
-            }
-            comparators.push(Comparator::parse(part.trim()).map_err(refuse)?);
+            let place = room.next().ok_or_else(|| refuse(Flaw::TooMany))?;
+            *place = Some(Comparator::parse(part.trim()).map_err(refuse)?);
         }
-        Ok(Self { comparators })
+        Ok(requirement)
     }
 }
 
@@ -138,8 +150,22 @@ impl Serialize for VersionRequirement {
 
 impl<'de> Deserialize<'de> for VersionRequirement {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// Reads a requirement where it stands.
+struct Text;
+
+impl Visitor<'_> for Text {
+    type Value = VersionRequirement;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a version requirement")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<VersionRequirement, E> {
+        text.parse().map_err(E::custom)
     }
 }
 
@@ -344,6 +370,11 @@ mod tests {
         assert_eq!(matching(" >= 1.2 ,<  2 "), "1.2 1.9");
         assert_eq!(matching(">=2, <1"), "");
         assert_eq!(matching("*"), "0.9 1.0 1.1 1.2 1.9 2.0 2.3 3.0");
+        assert_eq!(
+            matching(&[">=1"; COMPARATORS_MAX - 1].join(",")),
+            "1.0 1.1 1.2 1.9 2.0 2.3 3.0"
+        );
+        assert_eq!(matching(&(">=1,".repeat(COMPARATORS_MAX - 1) + "<1.2")), "1.0 1.1");
     }
 
     #[test]

@@ -75,6 +75,17 @@ pub(super) enum Attendant {
     Asleep(Option<Instant>),
 }
 
+/// Who is to be called, for somebody to look at the machine in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Nobody,
+    /// The leader sleeps for too long.
+    Leader,
+    /// The one that has slept longest, to lead.
+    Follower,
+    Background(Background),
+}
+
 impl Connection {
     /// Waits until the call has ended, receiving for all if nobody else does.
     pub(super) fn wait(self: &Arc<Self>, key: CallKey) -> Finished {
@@ -285,29 +296,43 @@ impl Connection {
     /// Sees to it that somebody looks at the machine when it, or anybody who waits, next needs it:
     /// the rule of this file.
     pub(super) fn settle(&self, state: &mut State, errands: &mut Errands) {
+        match self.wanted(state) {
+            Wanted::Nobody => {}
+            Wanted::Leader => {
+                errands.must_wake_leader = true;
+                state.leader = Some(state.core.next_wake());
+            }
+            Wanted::Follower => errands.gates.extend(state.waits.first_follower().cloned()),
+            Wanted::Background(call) => {
+                state.attendant = Attendant::Awake;
+                errands.background = Some(call);
+            }
+        }
+    }
+
+    /// Whether somebody does so already.
+    pub(super) fn is_settled(&self, state: &State) -> bool {
+        self.wanted(state) == Wanted::Nobody
+    }
+
+    fn wanted(&self, state: &State) -> Wanted {
         let wake = state.core.next_wake();
         let is_before = |until: Option<Instant>| {
             wake.is_some_and(|wake| until.is_none_or(|until| wake < until))
         };
         if let Some(until) = state.leader {
-            if is_before(until) {
-                errands.must_wake_leader = true;
-                state.leader = Some(wake);
-            }
-            return;
+            return if is_before(until) { Wanted::Leader } else { Wanted::Nobody };
         }
-        if state.call_follower(errands) {
-            return;
+        if state.waits.first_follower().is_some() {
+            return Wanted::Follower;
         }
         let (until, call) = match state.attendant {
-            Attendant::Awake => return,
+            Attendant::Awake => return Wanted::Nobody,
             Attendant::Asleep(until) => (until, Background::Wake),
             Attendant::Absent => (None, Background::Start),
         };
-        if state.is_background_wanted() || self.link.holds() || is_before(until) {
-            state.attendant = Attendant::Awake;
-            errands.background = Some(call);
-        }
+        let is_wanted = state.is_background_wanted() || self.link.holds() || is_before(until);
+        if is_wanted { Wanted::Background(call) } else { Wanted::Nobody }
     }
 
     /// Starts the background thread, which was noted as awake.
@@ -331,7 +356,7 @@ impl Connection {
                 state.core.handle_timeout(now);
                 state.drain(now, &mut errands);
             }
-            state.call_follower(&mut errands);
+            errands.gates.extend(state.waits.first_follower().cloned());
         }
         errands.wakers.extend(state.waits.take_all().filter_map(|heirs| heirs.waker));
         drop(state);
@@ -385,13 +410,6 @@ impl State {
             }
             Received::Nothing | Received::Closed => false,
         }
-    }
-
-    /// Calls the follower that has slept longest; says whether there is one.
-    fn call_follower(&self, errands: &mut Errands) -> bool {
-        let follower = self.waits.first_follower();
-        errands.gates.extend(follower.cloned());
-        follower.is_some()
     }
 
     /// Notes, and says, until when whoever leads waits for datagrams.

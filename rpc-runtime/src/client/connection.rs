@@ -257,11 +257,12 @@ impl Connection {
         arguments: Vec<u8>,
         admission: Admission,
     ) -> CallKey {
-        let mut errands = kept::errands();
+        let mut errands = None;
         kept::give_back(&mut state.core);
         let pause = now.since(std::mem::replace(&mut state.last_start, now));
         if pause >= CATCH_UP_AFTER && state.leader.is_none() {
-            (state, now) = self.catch_up(state, &mut errands);
+            let errands = errands.insert(kept::errands());
+            (state, now) = self.catch_up(state, errands);
         }
         probe::stamp(Mark::Admitted);
         let key = state.core.start_by(now, spec, arguments);
@@ -272,7 +273,12 @@ impl Connection {
             state.probe = Some(key);
         }
         state.waits.expect(key);
-        if state.corks > 0 || state.is_gathering(now) {
+        let is_held = state.corks > 0 || state.is_gathering(now);
+        if is_held && errands.is_none() && state.core.may_wait() && self.is_settled(&state) {
+            return key; // it joins others, and nothing else is to be done
+        }
+        let mut errands = errands.unwrap_or_else(kept::errands);
+        if is_held {
             state.drain_held(now, &mut errands);
             self.tell(state, errands);
         } else {

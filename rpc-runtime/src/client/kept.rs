@@ -10,8 +10,10 @@ use super::errands::Errands;
 use super::verdict::Finished;
 use crate::protocol::{Client, Outcome, POOLED_BYTES_MAX};
 
-/// Ends that a thread keeps, until they go back to a machine.
+/// Ends that a thread keeps, until they go back to a machine: several at once, which costs less than one by
+/// one.
 const ENDS_KEPT_MAX: usize = 64;
+const ENDS_TOGETHER_MIN: usize = 16;
 
 /// Errands that a thread keeps: a waker that it wakes may make a call, whose errands are others.
 const ERRANDS_KEPT_MAX: usize = 4;
@@ -44,6 +46,17 @@ fn with<R>(look: impl FnOnce(&mut Spares) -> Option<R>) -> Option<R> {
     SPARES.try_with(|spares| look(&mut spares.borrow_mut())).ok().flatten()
 }
 
+/// Keeps a spare, unless there are enough: then it is dropped when nobody looks at the others.
+fn keep<T>(spare: T, kept_max: usize, among: impl FnOnce(&mut Spares) -> &mut Vec<T>) {
+    let mut spare = Some(spare);
+    with(|spares| {
+        let kept = among(spares);
+        let has_room = kept.len() < kept_max;
+        kept.extend(spare.take_if(|_| has_room));
+        None::<()>
+    });
+}
+
 /// For a turn.
 pub(super) fn errands() -> Box<Errands> {
     with(|spares| spares.errands.pop()).unwrap_or_default()
@@ -51,12 +64,7 @@ pub(super) fn errands() -> Box<Errands> {
 
 /// They were run.
 pub(super) fn keep_errands(errands: Box<Errands>) {
-    let mut errands = Some(errands);
-    with(|spares| {
-        let has_room = spares.errands.len() < ERRANDS_KEPT_MAX;
-        spares.errands.extend(errands.take_if(|_| has_room));
-        None::<()>
-    });
+    keep(errands, ERRANDS_KEPT_MAX, |spares| &mut spares.errands);
 }
 
 /// A box for what a call has started.
@@ -66,12 +74,7 @@ pub(super) fn started() -> Option<Box<Started>> {
 
 /// The call has ended, and nothing of it is left there.
 pub(super) fn keep_started(started: Box<Started>) {
-    let mut started = Some(started);
-    with(|spares| {
-        let has_room = spares.started.len() < STARTED_KEPT_MAX;
-        spares.started.extend(started.take_if(|_| has_room));
-        None::<()>
-    });
+    keep(started, STARTED_KEPT_MAX, |spares| &mut spares.started);
 }
 
 /// An empty buffer for arguments: that of a reply that was read.
@@ -107,10 +110,12 @@ pub(super) fn keep_end(end: Finished) -> Option<Finished> {
     end
 }
 
-/// Gives a machine what was kept.
+/// Gives a machine what was kept, if that is worth while.
 pub(super) fn give_back(machine: &mut Client) {
     with(|spares| {
-        spares.ends.drain(..).for_each(|end| machine.recycle_end(end));
+        if spares.ends.len() >= ENDS_TOGETHER_MIN {
+            spares.ends.drain(..).for_each(|end| machine.recycle_end(end));
+        }
         None::<()>
     });
 }

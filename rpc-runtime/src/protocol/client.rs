@@ -33,7 +33,7 @@ use super::timers::{TimerId, Timers};
 use super::{ClientCounters, Evidence, Limits, NotSentCause, Outcome, Output, Reason, Record};
 use crate::address::Address;
 use crate::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId, SessionId, Space};
-use crate::random::Rng;
+use crate::random::{Distinct, Rng};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{self, Ack, Envelope, HeaderSum};
@@ -163,6 +163,8 @@ pub struct Client {
     target: Target,
     limits: Limits,
     rng: Box<dyn Rng>,
+    /// Of calls that are not durable.
+    digests: Distinct,
     link: Link,
     /// Sessions given up lately; none of them is ever adopted again (C8).
     given_up: VecDeque<SessionId>,
@@ -231,6 +233,7 @@ impl Client {
             trip: RoundTrip::new(&limits),
             limits,
             rng,
+            digests: Distinct::default(),
             link: Link::None,
             given_up: VecDeque::new(),
             known: (target.server, target.incarnation),
@@ -290,10 +293,10 @@ impl Client {
         let too_large = message.len() > self.limits.argument_bytes_max(spec.semantics);
         let digest = match spec.semantics {
             Semantics::ExactlyOnce => self.durable_digest(spec.method.0, message),
-            // No other call is drawn the same, and each transmission carries what was drawn: a hash of
-            // the arguments would tell the server nothing more, which has not got its key.
+            // No other call has the same, and each transmission carries it: a hash of the arguments would
+            // tell the server nothing more, which has not got its key.
             Semantics::Maybe | Semantics::AtLeastOnce | Semantics::AtMostOnce => {
-                self.rng.next_u64()
+                self.digests.next(&mut self.rng)
             }
         };
         let recorded = self.must_record(spec);
@@ -433,17 +436,14 @@ impl Client {
         datagram: &mut Vec<u8>,
         is_held: bool,
     ) -> Output<ClientEvent> {
-        if is_held && self.outbox.may_wait() {
-            return self.wait();
-        }
-        if let Some(event) = self.outbox.pop_event() {
-            return Output::Event(event);
-        }
-        if let Some(to) = self.outbox.pop_datagram(datagram) {
-            self.counters.datagrams_out += 1;
-            return Output::Transmit { to };
-        }
-        self.wait()
+        let Some(output) = self.outbox.poll(datagram, is_held) else { return self.wait() };
+        self.counters.datagrams_out += u64::from(matches!(output, Output::Transmit { .. }));
+        output
+    }
+
+    /// Whether there is nothing to be polled if it is held.
+    pub(crate) fn may_wait(&mut self) -> bool {
+        self.outbox.may_wait()
     }
 
     /// What stands behind the head that was taken out last.

@@ -21,10 +21,12 @@
 //! - *Sender* ([`Outgoing`]): *blast* keeps fragments under way, at most as far as the bitmap reaches, and
 //!   all messages to one peer together a window ([`Way`]) that opens by slow start (ten fragments at
 //!   first, RFC 6928) and is halved once a round trip in which something was lost (RFC 5681), unless it
-//!   is little and the way is not full. Lost is what three later transmissions overtook (RFC 9002,
-//!   section 6.1.1); exactly that is sent again. Bursts are spread over the round trip. When nothing
-//!   is heard for a retransmission time-out (RFC 6298) the window shrinks to one fragment.
-//!   *Stop-and-wait* is the same with a window that stays at one.
+//!   is little and the way is not full. Lost is what three later transmissions overtook, or any after a
+//!   little more than a round trip (RFC 9002, section 6.1); exactly that is sent again. Bursts are spread
+//!   over the round trip. Nothing overtakes the last that left: when nothing is heard for as long as an ACK
+//!   takes, one fragment leaves once more, so that its ACK says what is missing (a tail loss probe, RFC 8985,
+//!   section 7). When nothing is heard of that either for a retransmission time-out (RFC 6298) the
+//!   window shrinks to one fragment. *Stop-and-wait* is the same with a window that stays at one.
 //! - The bytes stay where they are, with the call or the stored reply; the sender only says which
 //!   fragment is due. Whatever answers a call but ACK and UNSEEN says that its REQUEST is whole.
 //! - A server sends one fragment of a reply until the client has acknowledged one from its address, so
@@ -93,14 +95,20 @@ pub(crate) const BLACK_HOLE_TRIES: u32 = 3;
 /// belong to the last group, so that the end of a message is acknowledged once.
 const STREAM_ACK_FRAGMENTS: u16 = 8;
 
+/// A message of so few fragments is one group: as many as the window on a stream takes.
+const STREAM_WHOLE_FRAGMENTS: u16 = way::STREAM_WINDOW_FRAGMENTS;
+
 /// How many fragments there are in the group that begins with this one of a message, if one does.
 const fn stream_group(fragment: u16, fragments: u16) -> Option<u16> {
     let left = fragments.saturating_sub(fragment);
-    let begins = fragment.is_multiple_of(STREAM_ACK_FRAGMENTS)
-        && (fragment == 0 || left >= STREAM_ACK_FRAGMENTS);
+    let is_one = fragments <= STREAM_WHOLE_FRAGMENTS;
+    let begins = fragment == 0
+        || (!is_one
+            && fragment.is_multiple_of(STREAM_ACK_FRAGMENTS)
+            && left >= STREAM_ACK_FRAGMENTS);
     match begins {
         false => None,
-        true if left < 2 * STREAM_ACK_FRAGMENTS => Some(left),
+        true if is_one || left < 2 * STREAM_ACK_FRAGMENTS => Some(left),
         true => Some(STREAM_ACK_FRAGMENTS),
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::fragment::Part;
-use super::path;
+use super::{Output, path};
 use crate::address::Address;
 use crate::wire::{self, Envelope, HEADER_BYTES, HeaderSum, PROTOCOL_VERSION, Pdu, Probe, Probed};
 
@@ -70,10 +70,10 @@ impl<E> Outbox<E> {
     /// Appends a PDU to the last datagram if that goes to the same address and has room, else
     /// begins another.
     pub(crate) fn send(&mut self, to: Address, envelope: &Envelope, pdu: &Pdu<'_>) {
+        let is_whole = self.parts.back().is_none_or(|(place, _)| place + 1 != self.next_place());
         if let Some((address, datagram)) = self.datagrams.back_mut() {
             let (whole, bytes_max) = (datagram.len(), path::gathered_bytes(to, self.under_way));
             let may_fit = whole + payload_bytes(pdu) < bytes_max;
-            let is_whole = self.parts.is_empty();
             if *address == to && may_fit && is_whole && datagram.first() == Some(&PROTOCOL_VERSION)
             {
                 wire::encode_by(&mut self.sum, envelope, pdu, datagram);
@@ -100,7 +100,7 @@ impl<E> Outbox<E> {
         let mut head = self.spare.pop().unwrap_or_default();
         head.clear();
         wire::encode_before(envelope, pdu, part.bytes().len(), &mut head);
-        self.parts.push_back((self.popped + self.datagrams.len() as u64, part));
+        self.parts.push_back((self.next_place(), part));
         self.datagrams.push_back((to, head));
     }
 
@@ -110,6 +110,11 @@ impl<E> Outbox<E> {
         datagram.clear();
         wire::encode_as(&mut self.sum, version, envelope, pdu, &mut datagram);
         self.datagrams.push_back((to, datagram));
+    }
+
+    /// How many datagrams there were before the next one.
+    fn next_place(&self) -> u64 {
+        self.popped + self.datagrams.len() as u64
     }
 
     /// Whether what is left may wait for more: one datagram that is not full, or, where several leave by
@@ -122,6 +127,27 @@ impl<E> Outbox<E> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.events.is_empty() && self.datagrams.is_empty()
+    }
+
+    /// Whether all of it is one write to this stream: what is said to the same peer soon joins it, and the one
+    /// is not lost with the other, as in a datagram.
+    pub(crate) fn is_one_write(&self, stream: Address) -> bool {
+        let is_one = self.events.is_empty() && self.parts.is_empty() && self.datagrams.len() == 1;
+        let is_its = self.datagrams.front().is_some_and(|(to, _)| *to == stream);
+        is_one && is_its && path::is_stream(stream)
+    }
+
+    /// The next event, or else the next datagram, which is moved into `datagram`: nothing if there is neither,
+    /// or if it `is_held` and may wait for more.
+    #[inline]
+    pub(crate) fn poll(&mut self, datagram: &mut Vec<u8>, is_held: bool) -> Option<Output<E>> {
+        if is_held && self.may_wait() {
+            return None;
+        }
+        match self.pop_event() {
+            Some(event) => Some(Output::Event(event)),
+            None => self.pop_datagram(datagram).map(|to| Output::Transmit { to }),
+        }
     }
 
     /// Moves the next datagram into `datagram`, whose buffer is used again; or its head, and the rest is
@@ -258,7 +284,7 @@ impl<T> Spares<T> {
 mod tests {
     use super::*;
     use crate::ids::{Incarnation, Sequence, SessionId, SlotIndex, Space};
-    use crate::wire::{Ack, DATAGRAM_BYTES_MAX};
+    use crate::wire::{Ack, Bye, ByeReason, DATAGRAM_BYTES_MAX};
 
     const ENVELOPE: Envelope = Envelope {
         space: Space::Session,
@@ -271,6 +297,25 @@ mod tests {
         let mut datagram = Vec::new();
         std::iter::from_fn(|| outbox.pop_datagram(&mut datagram).map(|to| (to, datagram.len())))
             .collect()
+    }
+
+    #[test]
+    fn an_answer_may_join_one_write_to_a_stream_and_nothing_else() {
+        let (stream, host) = (Address::Local(1), Address::Virtual(1));
+        let bye = Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] });
+        let joins = |said: &[Address], to| {
+            let mut outbox = Outbox::<()>::new();
+            said.iter().for_each(|to| outbox.send(*to, &ENVELOPE, &bye));
+            outbox.is_one_write(to)
+        };
+        assert!(joins(&[stream], stream) && joins(&[stream, stream], stream));
+        assert!(!joins(&[], stream) && !joins(&[host], host));
+        let other = Address::Local(2);
+        assert!(!joins(&[stream], other) && !joins(&[stream, other], stream));
+        let mut outbox = Outbox::new();
+        outbox.send(stream, &ENVELOPE, &bye);
+        outbox.event(());
+        assert!(!outbox.is_one_write(stream), "somebody is to hear something first");
     }
 
     #[test]
@@ -304,5 +349,25 @@ mod tests {
         }
         assert_eq!(pool.buffers.len(), POOL_MAX);
         assert!(pool.take().is_empty());
+    }
+
+    #[test]
+    fn nothing_joins_a_head_and_what_comes_behind_it_joins_as_ever() {
+        use super::super::fragment::Message;
+        use crate::wire::FRAME_BYTES_MAX;
+
+        let part = Message::from(vec![7; FRAME_BYTES_MAX + 1]).part(0..100).expect("it is long");
+        let bye = Pdu::Bye(Bye { reason: ByeReason::Done, pad: [0; 3] });
+        let mut outbox = Outbox::<()>::new();
+        let to = Address::Local(1);
+        outbox.send_before(to, &ENVELOPE, &bye, part);
+        (0..3).for_each(|_| outbox.send(to, &ENVELOPE, &bye));
+        let mut datagram = Vec::new();
+        assert_eq!(outbox.pop_datagram(&mut datagram), Some(to));
+        assert_eq!(outbox.take_part().map(|part| part.bytes().len()), Some(100));
+        let head_bytes = datagram.len();
+        assert_eq!(outbox.pop_datagram(&mut datagram), Some(to));
+        assert!(outbox.take_part().is_none() && datagram.len() == 3 * head_bytes);
+        assert_eq!(outbox.pop_datagram(&mut datagram), None);
     }
 }

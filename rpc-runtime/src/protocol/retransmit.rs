@@ -25,6 +25,9 @@ pub(crate) struct RoundTrip {
 /// round trip is always the same would have a time-out as long, and every answer would come too late.
 const GRANULARITY_US: u64 = 2_000;
 
+/// The same where being too early costs one datagram, and no more (RFC 9002, section 6.1.2: kGranularity).
+const PROBE_GRANULARITY_US: u64 = 1_000;
+
 /// Doublings after which the back-off stands still; the ceiling is met long before.
 const BACKOFF_MAX: u32 = 16;
 
@@ -70,6 +73,27 @@ impl RoundTrip {
     /// The round trip itself, once it was measured.
     pub(crate) fn estimate(&self) -> Option<Duration> {
         self.smoothed_us.map(Duration::from_micros)
+    }
+
+    /// The shortest there was; nothing before any was measured.
+    pub(crate) fn least(&self) -> Duration {
+        let is_known = self.smoothed_us.is_some();
+        Duration::from_micros(if is_known { self.least_us } else { 0 })
+    }
+
+    /// How long after the last transmission its ACK would have come (RFC 9002, section 6.2.1: PTO; receivers do
+    /// not put off ACKs): as the time-out, without its floor. Nothing before a round trip was measured.
+    pub(crate) fn probe_after(&self) -> Option<Duration> {
+        let smoothed_us = self.smoothed_us?;
+        let slack_us = (self.variance_us * 4).max(smoothed_us / 8).max(PROBE_GRANULARITY_US);
+        Some(Duration::from_micros(smoothed_us + slack_us).min(self.timeout))
+    }
+
+    /// How long after a transmission it is lost, if a later one has come (RFC 9002, section 6.1.2). `latest` is
+    /// a round trip that is not yet taken into account.
+    pub(crate) fn lost_after(&self, latest: Option<Duration>) -> Option<Duration> {
+        let trip = self.estimate()?.max(latest.unwrap_or_default());
+        Some((trip * 9 / 8).max(Duration::from_micros(PROBE_GRANULARITY_US)))
     }
 
     /// Whether it takes longer than it could: then something waits in a queue on the way.
@@ -146,6 +170,26 @@ mod tests {
             trip.sample(ms(100));
         }
         assert_eq!(trip.timeout(), ms(102));
+    }
+
+    #[test]
+    fn a_probe_waits_for_a_round_trip_and_what_it_varies_but_never_longer_than_the_time_out() {
+        let mut trip = RoundTrip::new(&Limits::default());
+        assert_eq!((trip.probe_after(), trip.lost_after(None)), (None, None), "nothing is known");
+        trip.sample(ms(4));
+        assert_eq!(trip.probe_after(), Some(ms(4) + ms(2) * 4), "SRTT + 4 RTTVAR");
+        assert_eq!(trip.lost_after(None), Some(Duration::from_micros(4_500)));
+        assert_eq!(trip.lost_after(Some(ms(8))), Some(ms(9)));
+        for (round_trip, after) in [(4, 5_000), (16, 18_000), (100, 102_000)] {
+            trip = RoundTrip::new(&Limits::default());
+            (0..1_000).for_each(|_| trip.sample(ms(round_trip)));
+            assert_eq!(trip.probe_after(), Some(Duration::from_micros(after)));
+            assert!(trip.probe_after() <= Some(trip.timeout()));
+        }
+        trip = RoundTrip::new(&Limits::default());
+        (0..1_000).for_each(|_| trip.sample(Duration::from_micros(50)));
+        assert_eq!(trip.probe_after(), Some(Duration::from_micros(1_050)));
+        assert_eq!(trip.lost_after(None), Some(ms(1)), "a timer is no finer");
     }
 
     #[test]

@@ -410,17 +410,9 @@ impl Server {
         datagram: &mut Vec<u8>,
         is_held: bool,
     ) -> Output<ServerEvent> {
-        if is_held && self.outbox.may_wait() {
-            return self.wait();
-        }
-        if let Some(event) = self.outbox.pop_event() {
-            return Output::Event(event);
-        }
-        if let Some(to) = self.outbox.pop_datagram(datagram) {
-            self.counters.datagrams_out += 1;
-            return Output::Transmit { to };
-        }
-        self.wait()
+        let Some(output) = self.outbox.poll(datagram, is_held) else { return self.wait() };
+        self.counters.datagrams_out += u64::from(matches!(output, Output::Transmit { .. }));
+        output
     }
 
     /// What stands behind the head that was taken out last.
@@ -449,6 +441,13 @@ impl Server {
     #[must_use]
     pub fn has_output(&self) -> bool {
         !self.outbox.is_empty()
+    }
+
+    /// Whether that is one write to a stream, which the answer to this call joins if it follows soon.
+    #[must_use]
+    pub fn is_joined_by(&self, ticket: Ticket) -> bool {
+        let session = self.sessions.get(&ticket.call.session);
+        session.is_some_and(|session| self.outbox.is_one_write(session.address))
     }
 
     fn wait(&self) -> Output<ServerEvent> {

@@ -5,10 +5,10 @@
 
 use std::fmt;
 
-use crate::random::Rng;
+use crate::random::{Rng, STEP_BITS, scattered};
 
-/// Bytes fetched from the system at once.
-const BLOCK_BYTES: usize = 256;
+/// Bytes fetched from the system at once: few, because a process that is cloned has them twice.
+const BLOCK_BYTES: usize = 32;
 
 /// A generator over the system's entropy.
 pub struct SystemRng {
@@ -71,10 +71,8 @@ impl SplitMix {
 
 impl Rng for SplitMix {
     fn next_u64(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.state = self.state.wrapping_add(STEP_BITS);
+        scattered(self.state)
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::driver::{Link, Received};
 use crate::probe::{self, Mark};
-use crate::server::dispatch::{Contexts, Went};
+use crate::server::dispatch::{Contexts, Job, Went};
 use crate::server::errands::Errands;
 use crate::server::lane::{Lane, Receiver};
 use crate::server::lead;
@@ -171,7 +171,12 @@ impl Receiving {
             self.has_seat = job.is_some() && lane.lead.is_watching();
             let since = *gathers_since.get_or_insert(now);
             let may_gather = is_quick && now.since(since) < GATHERED_MAX;
-            if job.is_none() || lane.here.is_empty() || !may_gather {
+            let has_more = !lane.here.is_empty();
+            let joins = |Job { call, .. }: &Job| {
+                let is_quick = state.paces[call.method].is_quick();
+                has_more || (is_quick && state.core.is_joined_by(call.ticket))
+            };
+            if !(may_gather && job.as_ref().is_some_and(joins)) {
                 if state.core.has_output() {
                     state.drain(now, &shared, &mut errands);
                 }

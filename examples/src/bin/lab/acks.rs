@@ -251,10 +251,23 @@ mod tests {
 
     #[test]
     fn blast_keeps_seven_tenths_of_its_rate_where_one_datagram_in_a_hundred_is_lost() {
-        for delay in [0, 1, 10] {
-            let rows = simulated(&[1 << 20], &[0.0, 0.01], &[delay]);
-            let [whole, lossy] = [pairs(&rows)[0].blast, pairs(&rows)[1].blast];
-            assert!(lossy.mb_per_second >= 0.7 * whole.mb_per_second, "{lossy:?} of {whole:?}");
+        const SEEDS: u8 = 24;
+        for delay in [0, 1, 10].map(Duration::from_millis) {
+            let kept = |seed| {
+                let (world, protocol, bytes) = (World::Sim, AckProtocol::Blast, 1 << 20);
+                let rate = |loss| {
+                    let cell = Cell { world, protocol, bytes, loss, delay, seed };
+                    cell.measure().expect("the calls return").mb_per_second
+                };
+                rate(0.01) / rate(0.0)
+            };
+            let kept: Vec<f64> = (0..SEEDS).map(|seed| kept(u64::from(seed))).collect();
+            let mean = kept.iter().sum::<f64>() / f64::from(SEEDS);
+            println!("{delay:?}: {mean:.3} of {kept:.3?}");
+            assert!(mean >= 0.7, "{delay:?}: {mean:.3} of {kept:.3?}");
+            // The rest have lost what nothing overtakes: a reply in one datagram, or what was lost twice.
+            let most = kept.iter().filter(|&&kept| kept >= 0.6).count();
+            assert!(most >= 21, "{delay:?}: {kept:.3?}");
         }
     }
 

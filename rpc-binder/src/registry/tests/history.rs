@@ -37,11 +37,18 @@ fn audit(registry: &Registry) {
     }
     let named: BTreeSet<_> = ids.iter().map(|id| records[id].place().name).collect();
     assert_eq!(names.len(), named.len());
+    records.audit();
+    for name in &named {
+        let standing = names.get(name).unwrap().after(name, None);
+        for one in standing {
+            assert!(std::ptr::eq(records.at(one.slot), &records[&one.id]), "of {name}");
+        }
+    }
 }
 
 /// What clients see: only who is live, one life a server, and methods that fit each other.
 fn audit_live(registry: &Registry, now: Instant) {
-    let live = registry.names.all_after(None).map(|id| &*registry.records[&id]);
+    let live = registry.names.all_after(None).map(|id| &registry.records[&id]);
     let live = live.filter(|record| registry.state(now, record) == EntryState::Live);
     let live: Vec<_> = live.map(|record| (record, &record.kept.registration)).collect();
     let methods = |fingerprint| registry.interfaces.get(fingerprint).unwrap();
@@ -96,6 +103,7 @@ fn whatever_is_asked_in_whatever_order_the_indices_agree_and_the_limits_hold() {
             assert!(registry.revision() >= before);
             audit(&registry);
             audit_live(&registry, now);
+            marshalled::audit_lookups(&registry, now);
         }
     }
 }

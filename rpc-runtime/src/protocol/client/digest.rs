@@ -14,7 +14,7 @@ impl Client {
     /// Feeds what decides about the next steps to `hasher`; between drains only.
     pub fn digest<H: Hasher>(&self, now: Instant, hasher: &mut H) {
         let mut digest = Digest::new(now, &self.limits, hasher);
-        digest.add((self.identity.incarnation, self.rng.position()));
+        digest.add((self.identity.incarnation, self.rng.position(), self.digests.position()));
         digest.add((self.known, self.jumped, self.draining, self.closed));
         digest.add((&self.given_up, &self.waiting, self.maybe_sequence, self.generation));
         let target = self.target;
@@ -43,6 +43,7 @@ impl Client {
         digest.add((durable.is_wanted, durable.is_asked, durable.generation, durable.server));
         digest.add(self.keeps_journal);
         durable.slots.digest(&mut digest);
+        digest.add(self.way.is_ambiguous());
         for position in self.partials.positions() {
             digest.add(position);
         }

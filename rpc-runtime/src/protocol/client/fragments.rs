@@ -98,7 +98,12 @@ impl Client {
         self.discover(now, session, bytes);
         let cut = self.cut(index);
         self.calls[index].outgoing = Some(Box::new(Outgoing::new(cut, protocol, false)));
-        self.pour_request(now, session, index);
+        if self.way_queue.is_empty() {
+            return self.pour_request(now, session, index);
+        }
+        // Or who needs much room would never find it where others begin all the time.
+        self.wait_behind_others(index);
+        self.pour_queued(now, session);
     }
 
     fn send_fragment(
@@ -213,10 +218,11 @@ impl Client {
             return;
         };
         call.probes_unanswered = 0;
-        if Has::said(ack).is_all() && ack.fragments > 0 {
-            return self.request_has_come(now, index); // however it was cut
-        }
+        let is_all = Has::said(ack).is_all() && ack.fragments > 0;
         if ack.fragments != outgoing.fragments() {
+            if is_all {
+                return self.request_has_come(now, index); // however it was cut
+            }
             self.counters.stale += 1; // of a coarser cut
             return;
         }
@@ -225,17 +231,23 @@ impl Client {
         if let Some(sample) = heard.sample {
             self.trip.sample(sample);
         }
-        if outgoing.is_done() {
+        if is_all {
             self.request_has_come(now, index);
         } else if self.way_queue.is_empty() {
             self.pour_request(now, &session, index);
         } else {
-            // Others wait for the room that it has made: it waits behind them.
-            if outgoing.enter_queue() {
-                self.way_queue.push_back(key);
-            }
-            self.watch_request(index);
+            self.wait_behind_others(index); // for the room that it has made
         }
+    }
+
+    /// Others wait for room on the way, and it waits behind them.
+    fn wait_behind_others(&mut self, index: usize) {
+        let call = &mut self.calls[index];
+        let key = CallKey { index, generation: call.generation };
+        if call.outgoing.as_mut().is_some_and(|outgoing| outgoing.enter_queue()) {
+            self.way_queue.push_back(key);
+        }
+        self.watch_request(index);
     }
 
     /// The server has all of a large request: from now on it is only asked how the call is.
@@ -245,7 +257,8 @@ impl Client {
         }
         let call = &mut self.calls[index];
         call.probing = true;
-        let wait = self.trip.wait(1, &mut *self.rng);
+        // A call that runs on is reported before that.
+        let wait = self.trip.timeout();
         if let Some(timer) = call.timer {
             self.timers.set(timer, (now + wait).min(call.spec.deadline));
         }

@@ -1,6 +1,6 @@
 //! The sending side of a large message: which fragment leaves when. See the module above.
 //!
-//! RFC 9002 section 6.1.1 (loss by overtaking). How much may be under way is the way's business, which
+//! RFC 9002 section 6.1 (loss by overtaking and by time), RFC 8985 section 7 (probes). How much may be under way is the way's business, which
 //! all messages to a peer share (`way.rs`). Knows no bytes and no PDU.
 
 use super::{AckProtocol, BLACK_HOLE_TRIES, Cut, WINDOW_FRAGMENTS_MAX, Way, stream_group};
@@ -37,6 +37,19 @@ pub(crate) struct Heard {
     pub(crate) of_the_future: bool,
 }
 
+/// What was done before the time-out to hear what is missing: one fragment leaves again, and is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Probe {
+    /// None since a round trip was measured.
+    Unused,
+    /// What takes the place of this fragment and its transmission may leave, whatever the window.
+    Due(u16, u64),
+    /// This fragment left again; nobody knows whether this, its transmission before, was lost.
+    Sent(u16, u64),
+    /// None is sent until a round trip is measured.
+    Used,
+}
+
 /// A message under way.
 #[derive(Clone, Debug)]
 pub(crate) struct Outgoing {
@@ -62,6 +75,11 @@ pub(crate) struct Outgoing {
     /// Somebody asked for it since: perhaps another than the one who acknowledged so far.
     asked: bool,
     timeout_at: Instant,
+    probe: Probe,
+    /// When something should have been heard, if a round trip was measured.
+    probe_at: Option<Instant>,
+    /// When the first fragment is lost that something later overtook.
+    lost_at: Option<Instant>,
     /// On a stream: all that left before this transmission has come, or is lost, once anything is heard.
     asked_order: u64,
     /// Whether it waits in the way's queue.
@@ -88,6 +106,9 @@ impl Outgoing {
             backed_off: 0,
             asked: false,
             timeout_at: Instant::START,
+            probe: Probe::Unused,
+            probe_at: None,
+            lost_at: None,
             asked_order: 0,
             is_queued: false,
             has_left: false,
@@ -173,7 +194,7 @@ impl Outgoing {
     /// a group that has begun each finds room.
     fn finds_room(&self, way: &Way, fragment: u16) -> bool {
         if !way.is_stream() {
-            return way.takes(self.weight(way));
+            return matches!(self.probe, Probe::Due(..)) || way.takes(self.weight(way));
         }
         let group = stream_group(fragment, self.cut.fragments).filter(|_| fragment >= self.next);
         group.is_none_or(|group| way.takes(u32::from(group)))
@@ -194,7 +215,32 @@ impl Outgoing {
             self.timeout_at = now + trip.backed_off(self.backed_off);
         }
         self.flight |= self.bit(fragment);
+        self.probe = match self.probe {
+            Probe::Due(probed, before) if probed == fragment => Probe::Sent(probed, before),
+            Probe::Sent(probed, _) if probed == fragment => Probe::Used,
+            Probe::Due(..) => Probe::Used,
+            Probe::Unused | Probe::Sent(..) | Probe::Used => self.probe,
+        };
+        self.put_off_probe(now, trip);
         Next::Fragment(fragment, resent)
+    }
+
+    /// Something has left or was heard. After a time-out the round trip is in doubt until it is measured.
+    fn put_off_probe(&mut self, now: Instant, trip: &RoundTrip) {
+        let after = trip.probe_after().filter(|_| self.backed_off == 0);
+        self.probe_at = after.map(|after| (now + after).min(self.timeout_at));
+    }
+
+    /// When it is to be asked what has come: something is under way, and nothing else may leave.
+    fn probe_due(&self, way: &Way) -> Option<Instant> {
+        let may_probe = self.probe == Probe::Unused && !self.gated && !way.is_ambiguous();
+        let may_probe = may_probe && self.flight != 0 && !way.is_stream();
+        self.probe_at.filter(|_| may_probe && !self.may_leave(way))
+    }
+
+    /// Whether something may leave as soon as the next burst does.
+    fn may_leave(&self, way: &Way) -> bool {
+        self.candidate(way).is_some_and(|fragment| self.finds_room(way, fragment))
     }
 
     /// It is to be put into the way's queue, unless it is there already.
@@ -223,21 +269,33 @@ impl Outgoing {
         self.flight &= !bits;
     }
 
-    /// When to ask again: the next burst, or the time-out.
+    /// When to ask again: the next burst, unless it waits in the way's queue, a fragment that is lost by then, a
+    /// probe, or the time-out.
     pub(crate) fn due(&self, way: &Way) -> Option<Instant> {
-        let candidate = self.candidate(way);
-        let may_leave = candidate.is_some_and(|fragment| self.finds_room(way, fragment));
+        let burst = (!self.is_queued && self.may_leave(way)).then(|| way.pace_at());
         let timeout = (self.flight != 0).then_some(self.timeout_at);
-        may_leave.then(|| way.pace_at()).into_iter().chain(timeout).min()
+        let lost = self.lost_at.filter(|_| self.flight != 0);
+        [burst, lost, self.probe_due(way), timeout].into_iter().flatten().min()
     }
 
     /// Whether the time-out is over: then all that was under way is taken to be lost. A stream loses only
     /// what found no room, so there only the first leaves again, to hear what has come, and the others go on
-    /// to wait.
+    /// to wait. Before that it finds what is lost by now, and lets a probe leave.
     pub(crate) fn expire(&mut self, now: Instant, way: &mut Way, trip: &RoundTrip) -> bool {
+        if self.lost_at.is_some_and(|lost_at| now >= lost_at) {
+            self.find_lost(now, None, way, trip);
+        }
+        if self.probe_due(way).is_some_and(|probe_at| now >= probe_at) {
+            self.begin_probe(now, way, trip);
+            return false;
+        }
         if self.flight == 0 || now < self.timeout_at {
             return false;
         }
+        if self.probe != Probe::Unused {
+            self.probe = Probe::Used;
+        }
+        self.lost_at = None;
         self.tries += 1;
         self.stalled += 1;
         self.backed_off += 1;
@@ -253,6 +311,17 @@ impl Outgoing {
             way.collapse(newest.unwrap_or(0));
         }
         true
+    }
+
+    /// The last fragment under way, which is answered even by who has all, makes room for itself, or for one that
+    /// waits before it. Whichever leaves is later than all others: its ACK tells which of them are lost.
+    fn begin_probe(&mut self, now: Instant, way: &mut Way, trip: &RoundTrip) {
+        let ahead = u64::BITS - 1 - self.flight.leading_zeros();
+        let fragment = self.base + u16::try_from(ahead).unwrap_or(0);
+        self.probe = Probe::Due(fragment, self.stamp(fragment).order);
+        self.lose(way, self.bit(fragment));
+        self.timeout_at = now + trip.backed_off(self.backed_off);
+        way.hurry();
     }
 
     /// Takes the first fragment that is missing to be lost: somebody asks for it. Who asks for what is
@@ -286,6 +355,8 @@ impl Outgoing {
         self.next = base;
         self.acked = 0;
         self.asked_order = 0;
+        self.probe = Probe::Unused;
+        self.lost_at = None;
     }
 
     /// An ACK: `cumulative` fragments have come without a gap, and `cumulative + 1 + n` for bit n.
@@ -309,7 +380,7 @@ impl Outgoing {
             return heard;
         }
         let before = u32::from(self.base) + self.acked.count_ones();
-        let mut newest = 0;
+        let (mut newest, mut repaired) = (0, None);
         for fragment in self.base..self.next {
             let ahead = i32::from(fragment) - i32::from(cumulative);
             let has_come = ahead < 0 || (ahead > 0 && bitmap & (1 << (ahead - 1).min(63)) != 0);
@@ -321,7 +392,19 @@ impl Outgoing {
                 self.acked |= bit;
                 self.lose(way, bit);
                 let Stamp { order, at, resent } = *self.stamp(fragment);
-                way.acknowledge(order);
+                // Sooner than any answer comes: of an earlier transmission, which has overtaken less.
+                let is_early = resent && now.since(at) < trip.least();
+                if !is_early {
+                    way.acknowledge(order);
+                }
+                if let Probe::Sent(probed, before) = self.probe
+                    && probed == fragment
+                {
+                    self.probe = Probe::Used;
+                    if !is_early {
+                        repaired = Some(before);
+                    }
+                }
                 if order > newest && !resent {
                     (newest, heard.sample) = (order, Some(now.since(at)));
                 }
@@ -338,27 +421,58 @@ impl Outgoing {
             self.tries = 0;
             self.stalled = 0;
             self.asked = false;
-            if heard.sample.is_some() {
-                self.backed_off = 0;
-            }
+            self.measure(heard.sample.is_some(), way);
             self.timeout_at = now + trip.backed_off(self.backed_off);
+            self.put_off_probe(now, trip);
             way.widen((after - before) * self.weight(way));
         }
+        if let Some(order) = repaired {
+            // The probe itself has mended a loss, which counts as any other.
+            way.lose(order, 1, trip);
+        }
         if heard.progress || self.asked_order > 0 {
-            self.find_lost(way, trip);
+            self.find_lost(now, heard.sample, way, trip);
         }
         heard
     }
 
-    /// What later transmissions have overtaken is lost, and the way hears of it. On a stream nothing is overtaken.
-    fn find_lost(&mut self, way: &mut Way, trip: &RoundTrip) {
+    /// Progress, with a round trip measured or not. Where a probe has hidden how long it was, no message probes
+    /// until one is measured: on a path that has become slow, each fragment would be sent twice for ever.
+    const fn measure(&mut self, is_measured: bool, way: &mut Way) {
+        if is_measured {
+            self.backed_off = 0;
+            self.probe = Probe::Unused;
+            way.set_ambiguous(false);
+        } else if !matches!(self.probe, Probe::Unused) {
+            way.set_ambiguous(true);
+        }
+    }
+
+    /// What later transmissions have overtaken is lost, and the way hears of it: three of them, or any after
+    /// some time. On a stream nothing is overtaken.
+    fn find_lost(
+        &mut self,
+        now: Instant,
+        latest: Option<Duration>,
+        way: &mut Way,
+        trip: &RoundTrip,
+    ) {
         let (mut lost, mut first) = (0_u64, None);
+        let after = trip.lost_after(latest).filter(|_| !way.is_stream());
+        self.lost_at = None;
         for fragment in self.base..self.next {
             let bit = self.bit(fragment);
-            let Stamp { order, .. } = *self.stamp(fragment);
-            if self.flight & bit != 0 && (way.is_overtaken(order) || order <= self.asked_order) {
+            let Stamp { order, at, .. } = *self.stamp(fragment);
+            if self.flight & bit == 0 {
+                continue;
+            }
+            let lost_at = after.filter(|_| way.is_passed(order)).map(|after| at + after);
+            let is_late = lost_at.is_some_and(|lost_at| now >= lost_at);
+            if is_late || way.is_overtaken(order) || order <= self.asked_order {
                 lost |= bit;
                 first = first.max(Some(order));
+            } else if lost_at.is_some() {
+                self.lost_at = self.lost_at.into_iter().chain(lost_at).min();
             }
         }
         self.asked_order = 0;
@@ -382,7 +496,13 @@ impl Outgoing {
 
     /// What decides about its next steps, for a model checker.
     #[cfg(feature = "model")]
-    pub(crate) const fn position(&self) -> (u16, u16, u64, u64, u32) {
-        (self.base, self.next, self.acked, self.flight, self.tries)
+    pub(crate) const fn position(&self) -> (u16, u16, u64, u64, u32, (u8, u16)) {
+        let probe = match self.probe {
+            Probe::Unused => (0, 0),
+            Probe::Due(fragment, _) => (1, fragment),
+            Probe::Sent(fragment, _) => (2, fragment),
+            Probe::Used => (3, 0),
+        };
+        (self.base, self.next, self.acked, self.flight, self.tries, probe)
     }
 }

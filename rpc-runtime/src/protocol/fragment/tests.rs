@@ -1,6 +1,8 @@
 //! The fragment machines, cell by cell, and against each other over a network that loses, doubles
 //! and reorders.
 
+mod probes;
+
 use std::collections::VecDeque;
 
 use super::outgoing::Heard;
@@ -268,9 +270,16 @@ fn memory_is_bounded_by_session_and_in_all_and_what_is_idle_or_late_goes() {
     assert_eq!((taken, partials.is_empty()), (Taken::SessionFull, true));
 }
 
+/// Nothing was measured, and a time-out takes 20 ms.
 fn trip() -> RoundTrip {
-    let mut trip = RoundTrip::new(&Limits::default());
-    trip.sample(Duration::from_millis(1));
+    let retransmit_initial = Duration::from_millis(20);
+    RoundTrip::new(&Limits { retransmit_initial, ..Limits::default() })
+}
+
+/// Every round trip took 1 ms: a probe leaves after 2 ms of silence.
+fn measured() -> RoundTrip {
+    let mut trip = trip();
+    (0..40).for_each(|_| trip.sample(Duration::from_millis(1)));
     trip
 }
 
@@ -320,7 +329,11 @@ impl Sender {
     }
 
     fn expire(&mut self, now: Instant) -> bool {
-        self.outgoing.expire(now, &mut self.way, &trip())
+        self.expire_by(now, &trip())
+    }
+
+    fn expire_by(&mut self, now: Instant, trip: &RoundTrip) -> bool {
+        self.outgoing.expire(now, &mut self.way, trip)
     }
 
     fn due(&self) -> Option<Instant> {
@@ -330,7 +343,11 @@ impl Sender {
 
 /// All that may leave now.
 fn leaving(sender: &mut Sender, now: Instant) -> Vec<u16> {
-    std::iter::from_fn(|| sender.poll(now, &trip())).collect()
+    leaving_by(sender, now, &trip())
+}
+
+fn leaving_by(sender: &mut Sender, now: Instant, trip: &RoundTrip) -> Vec<u16> {
+    std::iter::from_fn(|| sender.poll(now, trip)).collect()
 }
 
 #[test]
@@ -437,14 +454,17 @@ fn any_ack_at_all_leaves_the_sender_in_order() {
     for _ in 0..300 {
         let fragments = u16::try_from(draw(300) + 2).unwrap();
         let mut outgoing = Sender::new(fragments, AckProtocol::Blast, draw(2) == 0);
-        for step in 0..200 {
-            let now = at(step * 7);
-            outgoing.expire(now);
-            for fragment in leaving(&mut outgoing, now) {
+        let trip = if draw(2) == 0 { trip() } else { measured() };
+        let mut now = at(0);
+        for _ in 0..200 {
+            now = now + Duration::from_micros(draw(10_000));
+            outgoing.expire_by(now, &trip);
+            for fragment in leaving_by(&mut outgoing, now, &trip) {
                 assert!(fragment < fragments);
             }
+            assert!(outgoing.due().is_none_or(|due| due > now), "due again at once, for ever");
             let cumulative = u16::try_from(draw(u64::from(fragments) + 9)).unwrap();
-            outgoing.on_ack(now, (cumulative, draw(u64::MAX) << draw(40)), &trip());
+            outgoing.on_ack(now, (cumulative, draw(u64::MAX) << draw(40)), &trip);
             if draw(20) == 0 {
                 outgoing.outgoing.nudge(&mut outgoing.way);
             }
@@ -481,7 +501,7 @@ fn exchange(protocol: AckProtocol, whole: &[u8], loss: u64, seed: u64) -> (Vec<u
         }
         let arrives = network.iter().map(|one| one.0).min();
         now = arrives.into_iter().chain(outgoing.due()).min().unwrap().max(now);
-        outgoing.expire(now);
+        outgoing.expire_by(now, &trip);
         let Some(place) = network.iter().position(|one| one.0 <= now) else { continue };
         let (_, fragment, ack) = network.remove(place);
         let Some(fragment) = fragment else {
@@ -645,9 +665,22 @@ fn share_a_stream(messages: usize, fragments: u16, protocol: AckProtocol, gated:
 }
 
 #[test]
+fn on_a_stream_a_message_that_fits_the_window_is_acknowledged_once_and_others_in_groups() {
+    for fragments in 1..=300 {
+        let begun = |fragment| stream_group(fragment, fragments).map(|group| (fragment, group));
+        let groups: Vec<(u16, u16)> = (0..fragments).filter_map(begun).collect();
+        let ends = groups.iter().map(|(first, group)| first + group);
+        let next = groups.iter().skip(1).map(|(first, _)| *first).chain([fragments]);
+        assert!(ends.eq(next), "{groups:?} of {fragments}");
+        assert!(groups.iter().all(|(_, group)| *group <= STREAM_WHOLE_FRAGMENTS), "{groups:?}");
+        assert_eq!(groups.len() == 1, fragments <= STREAM_WHOLE_FRAGMENTS, "{groups:?}");
+    }
+}
+
+#[test]
 fn on_a_stream_nobody_waits_for_an_ack_that_never_comes() {
     for messages in [1, 2, 6, 8, 64] {
-        for fragments in [2, 7, 8, 9, 15, 16, 17, 257] {
+        for fragments in [2, 7, 8, 9, 15, 16, 17, 23, 24, 25, 257] {
             share_a_stream(messages, fragments, AckProtocol::Blast, false);
         }
     }

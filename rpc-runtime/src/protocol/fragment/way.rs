@@ -2,7 +2,7 @@
 //!
 //! All messages to one peer open and close one window, so that many of them are no more of a burden
 //! than one. Over datagrams: RFC 5681 (slow start, congestion avoidance), RFC 6928 (the first window),
-//! RFC 9002 sections 6.1.1 (loss by overtaking) and 7.7 (pacing). A few losses without a queue on the way
+//! RFC 9002 sections 6.1 (loss by overtaking) and 7.7 (pacing). A few losses without a queue on the way
 //! are no sign of congestion, and leave the window as it is (draft-ietf-ccwg-bbr: BBRLossThresh; Mascolo
 //! et al., "TCP Westwood", 2001: the round trip tells lossy paths from full ones). Over a stream, which has all that
 //! itself, the window only bounds what is queued there. Knows no message.
@@ -25,7 +25,7 @@ const THRESHOLD_FRAGMENTS_MIN: u32 = 2;
 /// of which it gives twice as much).
 const WIDEST_FRAGMENTS: u32 = 4 * WINDOW_FRAGMENTS_MAX as u32;
 /// The window on a stream: one and a half MiB, which keeps both ends at work.
-const STREAM_WINDOW_FRAGMENTS: u32 = 24;
+pub(super) const STREAM_WINDOW_FRAGMENTS: u16 = 24;
 /// The window is counted in such parts of a fragment.
 const UNIT_PARTS: u32 = 256;
 /// Later transmissions that overtake a fragment which is then taken to be lost.
@@ -50,6 +50,9 @@ pub(crate) struct Way {
     /// Transmissions so far.
     order: u64,
     highest_acked: u64,
+    /// A fragment was acknowledged that had been sent again too early, or else was lost: which of them, the next
+    /// round trip tells. Until then nothing is probed.
+    is_ambiguous: bool,
     /// Losses of transmissions before this one have been answered by a smaller window.
     recovery: u64,
     /// Transmissions of late, and how many of them were lost.
@@ -66,7 +69,8 @@ pub(crate) struct Way {
 impl Way {
     pub(crate) const fn to(address: Address) -> Self {
         let is_stream = path::is_stream(address);
-        let window = if is_stream { STREAM_WINDOW_FRAGMENTS } else { FIRST_WINDOW_FRAGMENTS };
+        let window =
+            if is_stream { STREAM_WINDOW_FRAGMENTS as u32 } else { FIRST_WINDOW_FRAGMENTS };
         Self {
             is_stream,
             window_parts: window * UNIT_PARTS,
@@ -74,6 +78,7 @@ impl Way {
             flight: 0,
             order: 0,
             highest_acked: 0,
+            is_ambiguous: false,
             recovery: 0,
             sent: 0,
             lost: 0,
@@ -164,9 +169,9 @@ impl Way {
         self.flight = self.flight.saturating_sub(weight);
     }
 
-    /// A transmission was acknowledged.
+    /// A transmission was acknowledged. One that never was on this way says nothing of it.
     pub(super) fn acknowledge(&mut self, order: u64) {
-        self.highest_acked = self.highest_acked.max(order);
+        self.highest_acked = self.highest_acked.max(order.min(self.order));
     }
 
     /// Whether so many later transmissions were acknowledged that this one is taken to be lost: a stream
@@ -174,6 +179,21 @@ impl Way {
     pub(super) const fn is_overtaken(&self, order: u64) -> bool {
         let ahead = if self.is_stream { 1 } else { OVERTAKEN_FRAGMENTS };
         order + ahead <= self.highest_acked
+    }
+
+    /// Whether any later transmission was acknowledged.
+    pub(super) const fn is_passed(&self, order: u64) -> bool {
+        order < self.highest_acked
+    }
+
+    /// Whether it is unknown if the last probe came too early.
+    pub(crate) const fn is_ambiguous(&self) -> bool {
+        self.is_ambiguous
+    }
+
+    /// What an ACK of a probe says: nothing of the round trip; and any other: how long it is.
+    pub(super) const fn set_ambiguous(&mut self, is_ambiguous: bool) {
+        self.is_ambiguous = is_ambiguous;
     }
 
     /// So much was acknowledged for the first time.

@@ -55,7 +55,7 @@ impl Session {
         digest.add((self.elsewhere, self.proved, self.slots_max, self.window, self.live_calls));
         digest.add((self.generation, self.home));
         digest.add((self.used, self.fenced, self.closing, self.nonces, self.next_nonce));
-        digest.add(self.receives_at);
+        digest.add((self.receives_at, self.probes_are_ambiguous()));
         digest.since(self.last_heard, limits.lease);
         digest.add(self.slots.len());
         for (index, slot) in self.slots.iter() {

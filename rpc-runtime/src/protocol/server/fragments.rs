@@ -400,7 +400,8 @@ impl Server {
         self.stop_reply(lane);
         let Some(session) = self.sessions.get(&lane.session) else { return };
         let gated = session.receives_at != Some(session.address);
-        let pouring = Pouring {
+        let waits = session.outbound.as_ref().is_some_and(|outbound| !outbound.queue.is_empty());
+        let mut pouring = Pouring {
             sequence,
             outgoing: Outgoing::new(cut, protocol, gated),
             timer: self.timers.add(TimerKey::Reply(lane)),
@@ -408,8 +409,18 @@ impl Server {
             is_parked: false,
             stopped: None,
         };
+        if !waits {
+            self.fragments.replies.insert(lane, pouring);
+            return self.pour(now, lane);
+        }
+        // Or who needs much room would never find it where others begin all the time.
+        pouring.outgoing.enter_queue();
         self.fragments.replies.insert(lane, pouring);
-        self.pour(now, lane);
+        let session = self.sessions.get_mut(&lane.session);
+        if let Some(outbound) = session.and_then(|session| session.outbound.as_mut()) {
+            outbound.queue.push_back(lane);
+        }
+        self.pour_queued(now, lane.session);
     }
 
     /// Sends what may leave now of a reply.
@@ -559,13 +570,11 @@ impl Server {
             return true;
         }
         session.receives_at = Some(session.address);
-        if Has::said(ack).is_all() && ack.fragments > 0 {
-            return true; // however it was cut
-        }
-        let Some(pouring) = self.fragments.replies.get_mut(&lane) else { return false };
+        let is_all = Has::said(ack).is_all() && ack.fragments > 0;
+        let Some(pouring) = self.fragments.replies.get_mut(&lane) else { return is_all };
         if ack.fragments != pouring.outgoing.fragments() {
-            self.counters.stale += 1; // of a coarser cut
-            return false;
+            self.counters.stale += u64::from(!is_all); // of a coarser cut
+            return is_all;
         }
         let outbound = session.outbound_by(&self.limits);
         let received = (ack.cumulative, ack.bitmap);
@@ -577,8 +586,8 @@ impl Server {
         pouring.is_parked &= !heard.progress;
         let is_parked = pouring.is_parked;
         self.counters.acks_ahead += u64::from(heard.of_the_future);
-        if is_parked {
-            return false;
+        if is_all || is_parked {
+            return is_all;
         }
         if outbound.queue.is_empty() {
             self.pour(now, lane);
@@ -594,6 +603,12 @@ impl Server {
 }
 
 impl Session {
+    /// Whether its large replies are not probed at present.
+    #[cfg(feature = "model")]
+    pub(super) fn probes_are_ambiguous(&self) -> bool {
+        self.outbound.as_ref().is_some_and(|outbound| outbound.way.is_ambiguous())
+    }
+
     /// What its large replies share: made for the first, and anew where its client has changed from
     /// streams to datagrams or back.
     fn outbound_by(&mut self, limits: &Limits) -> &mut Outbound {

@@ -10,6 +10,7 @@ use crate::protocol::{
 
 mod hostile;
 mod sizes;
+mod probes;
 mod recorded;
 
 const SEMANTICS: [Semantics; 4] =
@@ -20,6 +21,10 @@ const TRIP_US: u64 = 4_000;
 /// Both machines. A handler returns its arguments, reversed, at once, unless it is told to wait.
 struct Pair {
     now: Instant,
+    /// Where the client is, and where the server.
+    addresses: (Address, Address),
+    /// How much longer than usual a datagram takes.
+    slower: Duration,
     client: Client,
     server: Server,
     /// Arrival, whether to the server, bytes; in the order in which they were said.
@@ -50,6 +55,17 @@ impl Pair {
     }
 
     fn with(limits: Limits, faults: (u64, u64, u64)) -> Self {
+        Self::between((HERE, THERE), limits, faults)
+    }
+
+    /// As [`Pair::new`], over a stream that loses nothing.
+    fn by_stream() -> Self {
+        let ends = (Address::VirtualStream(9), Address::VirtualStream(1));
+        let longest = FRAME_BYTES_MAX;
+        Self { longest, ..Self::between(ends, Limits::default(), (0, 0, 0)) }
+    }
+
+    fn between(addresses: (Address, Address), limits: Limits, faults: (u64, u64, u64)) -> Self {
         let entry = |(number, semantics): (u64, Semantics)| MethodEntry {
             fingerprint: MethodFingerprint(100 + number),
             name: 10,
@@ -63,9 +79,12 @@ impl Pair {
         let mut server = Server::new(identity, limits.clone(), methods, Box::new(Counting(1)));
         server.enable_durable();
         let now = Instant::from_micros(1_000_000);
-        let client = Client::new(ME, ANYBODY, limits, Box::new(Counting(2)), now);
+        let server_at = Target { address: addresses.1, ..ANYBODY };
+        let client = Client::new(ME, server_at, limits, Box::new(Counting(2)), now);
         Self {
             now,
+            addresses,
+            slower: Duration::ZERO,
             client,
             server,
             network: Vec::new(),
@@ -123,7 +142,7 @@ impl Pair {
             }
             if self.draw(100) >= lost {
                 let late = if lost > 0 { self.draw(TRIP_US) } else { 0 };
-                let arrives = self.now + Duration::from_micros(TRIP_US / 2 + late);
+                let arrives = self.now + self.slower + Duration::from_micros(TRIP_US / 2 + late);
                 self.network.push((arrives, to_server, bytes));
             }
         }
@@ -168,7 +187,7 @@ impl Pair {
                 }
                 Output::Event(_) => {}
                 Output::Transmit { to } => {
-                    assert_eq!(to, HERE);
+                    assert_eq!(to, self.addresses.0);
                     self.say(false, &bytes);
                 }
                 Output::Wait { until, .. } => {
@@ -198,9 +217,9 @@ impl Pair {
         if let Some(place) = first.filter(|_| arrives == Some(next)) {
             let (_, to_server, bytes) = self.network.remove(place);
             if to_server {
-                self.server.handle_datagram(self.now, HERE, &bytes);
+                self.server.handle_datagram(self.now, self.addresses.0, &bytes);
             } else {
-                self.client.handle_datagram(self.now, THERE, &bytes);
+                self.client.handle_datagram(self.now, self.addresses.1, &bytes);
             }
         } else {
             self.client.handle_timeout(self.now);
@@ -520,4 +539,27 @@ fn replies_that_find_no_room_are_too_large_and_the_others_stay() {
     let status = ReplyStatus::TooLarge;
     let large = |(_, outcome): &&(CallKey, Outcome)| matches!(outcome, Outcome::Failed { status: own, .. } if *own == status);
     assert_eq!(pair.ended.iter().filter(large).count(), 1);
+}
+
+#[test]
+fn who_needs_all_the_room_of_a_stream_finds_it_where_others_begin_all_the_time() {
+    const OTHERS: usize = 12;
+    let mut pair = Pair::by_stream();
+    let mut began = 0;
+    let mut large = None;
+    loop {
+        while began < OTHERS + pair.ended.len() {
+            pair.call(Semantics::AtMostOnce, bytes_of(100_000), LONG);
+            began += 1;
+        }
+        let key = *large
+            .get_or_insert_with(|| pair.call(Semantics::AtMostOnce, bytes_of(1_500_000), LONG));
+        if pair.ended.iter().any(|(ended, _)| *ended == key) {
+            break;
+        }
+        assert!(pair.ended.len() < 8 * OTHERS, "the others leave it no room");
+        let end = pair.now + LONG;
+        assert!(pair.step(end));
+    }
+    assert!(pair.ended.iter().all(|(_, outcome)| matches!(outcome, Outcome::Returned(_))));
 }
