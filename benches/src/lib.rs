@@ -1,6 +1,7 @@
-//! What the benches share: a counting allocator, a stop flag, medians, and echoes to compare with.
+//! What the benches share: a counting allocator, a stop flag, medians, echoes to compare with, and names.
 
 pub mod echo;
+pub mod names;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;

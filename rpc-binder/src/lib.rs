@@ -32,3 +32,5 @@ mod watch;
 mod top;
 mod keys;
 pub mod command;
+#[cfg(test)]
+mod samples;

@@ -174,6 +174,8 @@ pub(crate) enum Kind {
     CowStr,
     /// `Cow<'_, [u8]>`.
     CowBytes,
+    /// `SharedBytes<'_>`.
+    SharedBytes,
     /// `&mut T`: copied in, copied back.
     InOut,
 }

@@ -496,6 +496,10 @@ fn by_path(path: &syn::TypePath, written: &Type) -> (Kind, Type) {
     let syn::PathArguments::AngleBracketed(generic) = &last.arguments else {
         return (Kind::Owned, written.clone());
     };
+    let is_one_lifetime = matches!(generic.args.first(), Some(syn::GenericArgument::Lifetime(_)));
+    if last.ident == "SharedBytes" && is_one_lifetime && generic.args.len() == 1 {
+        return (Kind::SharedBytes, written.clone());
+    }
     let types: Vec<&Type> = generic
         .args
         .iter()

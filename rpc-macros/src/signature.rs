@@ -17,6 +17,7 @@ pub(crate) fn of(method: &Method) -> String {
         .iter()
         .map(|argument| match argument.kind {
             Kind::InOut => format!("inout:{}", canonical(&argument.inner)),
+            Kind::SharedBytes => "bytes".to_owned(),
             Kind::Owned
             | Kind::Str
             | Kind::Bytes
@@ -39,7 +40,10 @@ fn canonical(node: &impl ToTokens) -> String {
     let mut text = String::new();
     write(node.to_token_stream(), &mut text);
     // `Cow<str>` and `Vec<u8>` are marshalled as their borrowed forms are.
-    text.replace("Cow<str>", "str").replace("Cow<[u8]>", "bytes").replace("[u8]", "bytes")
+    text.replace("Cow<str>", "str")
+        .replace("Cow<[u8]>", "bytes")
+        .replace("SharedBytes<>", "bytes")
+        .replace("[u8]", "bytes")
 }
 
 fn write(tokens: TokenStream, text: &mut String) {

@@ -43,6 +43,8 @@ mod channel;
 mod cork;
 mod marshalled;
 mod raw;
+mod reader;
+mod parent;
 mod call;
 #[cfg(test)]
 mod tests;

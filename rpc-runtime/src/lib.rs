@@ -175,7 +175,7 @@ pub use error::{
 pub use exit::Exit;
 pub use ids::CallId;
 pub use interface::{Interface, Method};
-pub use marshal::{Marshal, Param};
+pub use marshal::{Marshal, Param, SharedBytes};
 pub use outcome::{DecodeError, Outcome};
 pub use rpc_macros::rpc;
 /// # Async methods

@@ -5,10 +5,12 @@
 //! would ignore it; so is a message that makes more of itself than it has bytes.
 
 mod bounded;
+mod shared;
 
 use bounded::{Bounded, Budget};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+pub use shared::SharedBytes;
 
 /// A value that can cross to another process: a result, or an application's error.
 #[diagnostic::on_unimplemented(

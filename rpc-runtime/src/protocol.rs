@@ -34,6 +34,7 @@ use std::fmt;
 use crate::address::Address;
 use crate::time::Instant;
 
+pub(crate) use client::Arguments;
 pub use client::{CallKey, CallSpec, Client, ClientEvent, ClientIdentity, Ended, Target};
 pub use counters::{ClientCounters, ServerCounters};
 pub use explain::Explanations;

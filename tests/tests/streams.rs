@@ -13,7 +13,9 @@ use std::time::Duration;
 
 use rpc_runtime::server::Running;
 use rpc_runtime::wire::{self, Bye, ByeReason, Envelope, Pdu};
-use rpc_runtime::{CallError, Channel, ErrorKind, Execution, Options, Server, service};
+use rpc_runtime::{
+    CallError, Channel, ErrorKind, Execution, Options, Server, SharedBytes, service,
+};
 use rpc_tests::transports::{SCHEMES, fresh};
 
 #[service(name = "teller", version = "1.0")]
@@ -29,6 +31,14 @@ trait Teller {
     /// Gives the bytes back in the other order.
     #[rpc(timeout = "60s")]
     fn turn(&self, bytes: &[u8]) -> Result<Vec<u8>, CallError>;
+    /// The same, behind others; a second block follows the first.
+    #[rpc(timeout = "60s")]
+    fn turn_shared(
+        &self,
+        before: &[u8],
+        first: SharedBytes<'_>,
+        second: SharedBytes<'_>,
+    ) -> Result<Vec<u8>, CallError>;
     /// Counts, and takes its time.
     #[rpc(timeout = "20s")]
     fn dawdle(&self, millis: u64) -> Result<u64, CallError>;
@@ -52,6 +62,15 @@ impl Teller for Clerk {
 
     fn turn(&self, bytes: &[u8]) -> Result<Vec<u8>, CallError> {
         Ok(bytes.iter().rev().copied().collect())
+    }
+
+    fn turn_shared(
+        &self,
+        before: &[u8],
+        first: SharedBytes<'_>,
+        second: SharedBytes<'_>,
+    ) -> Result<Vec<u8>, CallError> {
+        self.turn(&[before, &first, &second].concat())
     }
 
     fn dawdle(&self, millis: u64) -> Result<u64, CallError> {
@@ -161,6 +180,45 @@ fn large_messages_cross_every_transport_byte_for_byte() {
             let mut back = client.turn(&bytes).unwrap();
             back.reverse();
             assert!(back == bytes, "{scheme}: {length} bytes came back changed");
+        }
+    }
+}
+
+#[test]
+fn bytes_that_are_shared_cross_every_transport_and_are_given_back() {
+    let pattern = |from: u32, length: u32| -> Arc<Vec<u8>> {
+        let at = (from..from + length).map(|at| (at.wrapping_mul(2_654_435_761) >> 24) as u8);
+        Arc::new(at.collect())
+    };
+    for scheme in SCHEMES {
+        let running = serve(&fresh(scheme), &Clerk::default());
+        let client = connect(&running.url());
+        let too_long = Arc::new(vec![7; 17 << 20]);
+        let error = client.turn_shared(&[], vec![].into(), (&too_long).into()).unwrap_err();
+        assert_eq!(
+            (error.kind(), error.execution()),
+            (ErrorKind::TooLarge, Execution::NotExecuted)
+        );
+        assert_eq!(Arc::strong_count(&too_long), 1, "{scheme}");
+        for (before, first, second) in [
+            (0, 0, 0),
+            (3, 65_400, 65_600),
+            (70_000, 70_000, 70_000),
+            (0, 100_000, 10),
+            (150_000, 0, 1 << 20),
+            (1_100, 0, 5 << 20),
+        ] {
+            let parts = [pattern(0, before), pattern(7, first), pattern(9, second)];
+            let [before, first, second] = &parts;
+            let mut back = client.turn_shared(before, first.into(), second.into()).unwrap();
+            back.reverse();
+            assert!(back == parts.clone().map(|part| part.to_vec()).concat(), "{scheme}: changed");
+            // What still stands in a socket's queue holds on to it for a moment.
+            let given_back = || parts.iter().all(|part| Arc::strong_count(part) == 1);
+            assert!((0..1_000).any(|_| {
+                thread::sleep(Duration::from_millis(if given_back() { 0 } else { 5 }));
+                given_back()
+            }));
         }
     }
 }

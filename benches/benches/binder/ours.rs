@@ -9,14 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use benches::names::{name, registration};
 use rpc_binder::daemon;
 use rpc_binder::registry::Limits;
 use rpc_runtime::binder::{
-    self, BinderError, Directory as _, DirectoryClient, Entries, Lease, Registration, Report,
-    Traits, Version, VersionRequirement,
+    self, BinderError, Directory as _, DirectoryClient, Entries, Lease, Report, VersionRequirement,
 };
-use rpc_runtime::ids::{Incarnation, ServerId};
-use rpc_runtime::interface::fingerprint_of;
 use rpc_runtime::{Balance, Call, CallError, Server, service};
 
 use super::{Trouble, rate, real};
@@ -42,24 +40,6 @@ pub(crate) fn serve(store: &Path) -> Result<(), Trouble> {
     println!("{}", running.url());
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     Ok(())
-}
-
-fn name(number: u64) -> String {
-    format!("service-{number}")
-}
-
-fn registration(number: u64) -> Registration {
-    let name = name(number);
-    Registration {
-        fingerprint: fingerprint_of(&name, std::iter::empty()),
-        name,
-        version: Version::new(1, 0),
-        server: ServerId(number + 1),
-        incarnation: Incarnation::new(1, 1),
-        addresses: vec!["udp://127.0.0.1:9".into()],
-        traits: Traits::default(),
-        claim: 1,
-    }
 }
 
 type Looked = rpc_runtime::Result<Entries, BinderError>;

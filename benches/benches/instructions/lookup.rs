@@ -2,12 +2,9 @@
 
 use std::hint::black_box;
 
+use benches::names::{name, registration};
 use rpc_binder::registry::{Kept, Limits, Registry};
-use rpc_runtime::binder::{
-    Registration, RegistrationId, Revision, Secret, Traits, Version, VersionRequirement,
-};
-use rpc_runtime::ids::{Incarnation, ServerId};
-use rpc_runtime::interface::fingerprint_of;
+use rpc_runtime::binder::{RegistrationId, Revision, Secret, VersionRequirement};
 use rpc_runtime::time::Instant;
 
 use crate::Result;
@@ -39,22 +36,4 @@ pub(crate) fn lookups(entries: u64, times: u64) -> Result<()> {
         return Err("a lookup found another number of servers than the one".into());
     }
     Ok(())
-}
-
-fn name(number: u64) -> String {
-    format!("service-{number:06}")
-}
-
-fn registration(number: u64) -> Registration {
-    let name = name(number);
-    Registration {
-        fingerprint: fingerprint_of(&name, std::iter::empty()),
-        name,
-        version: Version::new(1, 0),
-        server: ServerId(number + 1),
-        incarnation: Incarnation::new(1, 1),
-        addresses: vec!["udp://127.0.0.1:9".into()],
-        traits: Traits::default(),
-        claim: 1,
-    }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Instant;
 
 use clap::ValueEnum;
@@ -89,8 +90,8 @@ pub(crate) enum Request<'a> {
     Null,
     /// The same bytes come back.
     Echo(&'a [u8]),
-    /// The bytes stay there; their number comes back.
-    Sink(&'a [u8]),
+    /// The bytes stay there; their number comes back. A system may keep them as they are for as long as it likes.
+    Sink(&'a Arc<Vec<u8>>),
     /// So many bytes come back.
     Source(usize),
 }

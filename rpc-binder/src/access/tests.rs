@@ -1,9 +1,7 @@
 //! Who may what: the table of the module's documentation, and what is tried against it.
 
-use rpc_runtime::binder::{Traits, Version};
-use rpc_runtime::ids::Incarnation;
-
 use super::*;
+use crate::samples::bank;
 
 const RULES: &str = r#"
 [keys]
@@ -71,16 +69,7 @@ fn far() -> Address {
 }
 
 fn registration(name: &str) -> Registration {
-    Registration {
-        name: name.into(),
-        version: Version::new(1, 0),
-        server: ServerId(7),
-        incarnation: Incarnation::new(1, 0),
-        addresses: vec!["udp://10.0.0.7:4000".into()],
-        fingerprint: 9,
-        traits: Traits::default(),
-        claim: 3,
-    }
+    Registration { name: name.into(), ..bank(7) }
 }
 
 fn none() -> BTreeSet<String> {

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
 
 use rpc_runtime::binder::{
-    Directory as _, MethodDescription, Registration, Report, Traits, Version, VersionRequirement,
+    Directory as _, MethodDescription, Registration, Report, Version, VersionRequirement,
 };
 use rpc_runtime::ids::{Incarnation, ServerId};
 use rpc_runtime::interface::fingerprint_of;
@@ -19,6 +19,7 @@ use rpc_runtime::time::Duration;
 
 use super::*;
 use crate::daemon::Daemon;
+use crate::samples::bank as registration;
 
 mod shared;
 mod together;
@@ -97,19 +98,6 @@ fn bench(limits: Limits) -> Bench {
     let world = rpc_runtime::scheme::open("udp://127.0.0.1:0").unwrap().0;
     let desk = Desk::open(&world, limits, Some((Box::new(store), Found::default())));
     Bench { desk: Arc::new(desk), given, orders, heals }
-}
-
-fn registration(server: u64) -> Registration {
-    Registration {
-        name: "bank".into(),
-        version: Version::new(1, 0),
-        server: ServerId(server),
-        incarnation: Incarnation::new(1, 1),
-        addresses: vec!["udp://10.0.0.7:4000".into()],
-        fingerprint: fingerprint_of("bank", std::iter::empty()),
-        traits: Traits::default(),
-        claim: 1,
-    }
 }
 
 fn register(server: u64) -> Request {

@@ -9,6 +9,7 @@ use rpc_runtime::interface::fingerprint_of;
 
 use super::plan::{Batch, Change, Planned, Request};
 use super::*;
+use crate::samples::bank;
 
 mod history;
 mod interfaces;
@@ -114,19 +115,6 @@ fn small(registrations_max: u32, server_registrations_max: u32) -> Kept {
 
 fn at(seconds: u64) -> Instant {
     Instant::START + Duration::from_secs(seconds)
-}
-
-fn bank(server: u64) -> Registration {
-    Registration {
-        name: "bank".into(),
-        version: Version::new(1, 0),
-        server: ServerId(server),
-        incarnation: Incarnation::new(1, 7),
-        addresses: vec!["udp://10.0.0.7:4000".into()],
-        fingerprint: 0,
-        traits: Traits::default(),
-        claim: 99,
-    }
 }
 
 fn version(major: u16, minor: u16, server: u64) -> Registration {

@@ -298,7 +298,8 @@ fn unmarshal(argument: &Argument, last: bool, args: &syn::Ident) -> TokenStream 
         | Kind::Bytes
         | Kind::OptionBorrowed
         | Kind::CowStr
-        | Kind::CowBytes => value,
+        | Kind::CowBytes
+        | Kind::SharedBytes => value,
     }
 }
 
@@ -316,7 +317,9 @@ fn owned(argument: &Argument, last: bool, args: &syn::Ident) -> TokenStream {
         Kind::CowBytes => {
             quote_spanned!(place=> ::std::borrow::Cow::Borrowed(#args.#take::<&[::core::primitive::u8]>()?))
         }
-        Kind::Owned | Kind::OptionBorrowed => quote_spanned!(place=> #args.#take::<#written>()?),
+        Kind::Owned | Kind::OptionBorrowed | Kind::SharedBytes => {
+            quote_spanned!(place=> #args.#take::<#written>()?)
+        }
         Kind::Reference | Kind::InOut => quote_spanned!(place=> #args.#take::<#inner>()?),
         Kind::Slice => quote_spanned!(place=> #args.#take::<::std::vec::Vec<#inner>>()?),
         Kind::OptionReference => {
@@ -336,6 +339,7 @@ fn pass(argument: &Argument, local: &syn::Ident) -> TokenStream {
         | Kind::Bytes
         | Kind::OptionBorrowed
         | Kind::CowStr
-        | Kind::CowBytes => quote!(#local),
+        | Kind::CowBytes
+        | Kind::SharedBytes => quote!(#local),
     }
 }

@@ -184,6 +184,7 @@ fn marshal(argument: &Argument) -> TokenStream {
         Kind::OptionReference => quote_spanned!(place=> .opt(#name)),
         Kind::Reference | Kind::InOut => quote_spanned!(place=> .arg(#name)),
         Kind::CowStr => quote_spanned!(place=> .arg(&&*#name)),
+        Kind::SharedBytes => quote_spanned!(place=> .shared(&#name)),
         Kind::CowBytes => quote_spanned!(place=> .bytes(&#name)),
         Kind::Str | Kind::Owned | Kind::OptionBorrowed => quote_spanned!(place=> .arg(&#name)),
     };

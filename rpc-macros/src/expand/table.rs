@@ -72,7 +72,7 @@ fn parameter(argument: &Argument, forms: &Ident) -> TokenStream {
     let decoded = match kind {
         Kind::Str | Kind::CowStr => quote!(&::core::primitive::str),
         Kind::Bytes | Kind::CowBytes => quote!(&[::core::primitive::u8]),
-        Kind::Owned | Kind::OptionBorrowed => quote!(#written),
+        Kind::Owned | Kind::OptionBorrowed | Kind::SharedBytes => quote!(#written),
         Kind::Reference | Kind::InOut => quote!(#inner),
         Kind::Slice => quote_spanned!(span=> ::std::vec::Vec<#inner>),
         Kind::OptionReference => quote_spanned!(span=> ::core::option::Option<#inner>),
@@ -83,6 +83,7 @@ fn parameter(argument: &Argument, forms: &Ident) -> TokenStream {
         | Kind::CowStr
         | Kind::Bytes
         | Kind::CowBytes
+        | Kind::SharedBytes
         | Kind::Owned
         | Kind::OptionBorrowed
         | Kind::Reference

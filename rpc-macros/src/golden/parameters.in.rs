@@ -11,6 +11,7 @@ trait Parameters {
         cow: Cow<'_, str>,
         cow_bytes: Cow<'_, [u8]>,
         owned: Vec<&str>,
+        shared: SharedBytes<'_>,
     ) -> Result<(), CallError>;
     fn nothing(&self) -> Result<(), CallError>;
 }

@@ -14,6 +14,7 @@ trait Parameters {
         cow: Cow<'_, str>,
         cow_bytes: Cow<'_, [u8]>,
         owned: Vec<&str>,
+        shared: SharedBytes<'_>,
     ) -> Result<(), CallError>;
     ///
     ///# Errors
@@ -29,7 +30,7 @@ static PARAMETERS_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface
     &[
         ::rpc_runtime::Method::new(
                 "all_forms",
-                "(bytes,Order,[Order],Option<str>,Option<Order>,str,bytes,Vec<str>)->Result<(),CallError>",
+                "(bytes,Order,[Order],Option<str>,Option<Order>,str,bytes,Vec<str>,bytes)->Result<(),CallError>",
                 ::rpc_runtime::Semantics::AtMostOnce,
             )
             .inline()
@@ -43,6 +44,7 @@ static PARAMETERS_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface
                     "cow",
                     "cow_bytes",
                     "owned",
+                    "shared",
                 ],
             )
             .forms(|forms| {
@@ -54,6 +56,7 @@ static PARAMETERS_INTERFACE: ::rpc_runtime::Interface = ::rpc_runtime::Interface
                 forms.parameter::<&::core::primitive::str>();
                 forms.parameter::<&[::core::primitive::u8]>();
                 forms.parameter::<Vec<&str>>();
+                forms.parameter::<SharedBytes<'_>>();
                 forms.output::<Result<(), CallError>>();
             }),
         ::rpc_runtime::Method::new(
@@ -139,9 +142,20 @@ impl Parameters for ParametersClient {
         cow: Cow<'_, str>,
         cow_bytes: Cow<'_, [u8]>,
         owned: Vec<&str>,
+        shared: SharedBytes<'_>,
     ) -> Result<(), CallError> {
         self.start()
-            .all(bytes, order, orders, maybe_text, maybe_order, cow, cow_bytes, owned)
+            .all(
+                bytes,
+                order,
+                orders,
+                maybe_text,
+                maybe_order,
+                cow,
+                cow_bytes,
+                owned,
+                shared,
+            )
             .wait()
     }
     fn nothing(&self) -> Result<(), CallError> {
@@ -164,6 +178,7 @@ impl ParametersStart<'_> {
         cow: Cow<'_, str>,
         cow_bytes: Cow<'_, [u8]>,
         owned: Vec<&str>,
+        shared: SharedBytes<'_>,
     ) -> ::rpc_runtime::Call<Result<(), CallError>> {
         self.0
             .call(&PARAMETERS_INTERFACE, 0usize)
@@ -175,6 +190,7 @@ impl ParametersStart<'_> {
             .arg(&&*cow)
             .bytes(&cow_bytes)
             .arg(&owned)
+            .shared(&shared)
             .start()
     }
     ///Starts [`Parameters::nothing`].
@@ -234,7 +250,8 @@ impl<
                                     ::std::borrow::Cow::Borrowed(
                                         args.next::<&[::core::primitive::u8]>()?,
                                     ),
-                                    args.last::<Vec<&str>>()?,
+                                    args.next::<Vec<&str>>()?,
+                                    args.last::<SharedBytes<'_>>()?,
                                 ),
                             )
                         },

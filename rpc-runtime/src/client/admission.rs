@@ -9,7 +9,7 @@ use super::breaker::{Admission, Sign};
 use super::budget;
 use super::connection::{Connection, State};
 use crate::error::{CallError, ErrorKind, Evidence, Execution};
-use crate::protocol::{CallKey, CallSpec};
+use crate::protocol::{Arguments, CallKey, CallSpec};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 
@@ -20,7 +20,7 @@ const UNHEARD_MIN: u32 = 3;
 /// A call that was not made, because its server keeps failing and is left alone.
 #[derive(Debug)]
 pub(super) struct KeptBack {
-    pub(super) arguments: Vec<u8>,
+    pub(super) arguments: Arguments,
     /// How long; `None` is until a call under way has asked.
     pub(super) left: Option<Duration>,
 }
@@ -43,12 +43,8 @@ impl Connection {
     }
 
     /// The arguments of a call that has not ended.
-    pub(super) fn arguments(&self, key: CallKey) -> Option<Vec<u8>> {
-        let mut state = self.lock();
-        state.core.arguments(key)?;
-        let mut copy = state.core.take_buffer();
-        copy.extend_from_slice(state.core.arguments(key)?);
-        Some(copy)
+    pub(super) fn arguments(&self, key: CallKey) -> Option<Arguments> {
+        self.lock().core.arguments(key).cloned()
     }
 
     /// Starts a call: one that this server was not asked for yet, or, `again`, one that
@@ -61,7 +57,7 @@ impl Connection {
         self: &Arc<Self>,
         now: Instant,
         spec: &CallSpec,
-        arguments: Vec<u8>,
+        arguments: Arguments,
         heed: Heed,
         again: bool,
     ) -> Result<CallKey, KeptBack> {
@@ -92,8 +88,8 @@ impl Connection {
     pub(super) fn start_hedge(
         self: &Arc<Self>,
         spec: &CallSpec,
-        arguments: Vec<u8>,
-    ) -> Result<CallKey, Vec<u8>> {
+        arguments: Arguments,
+    ) -> Result<CallKey, Arguments> {
         let (mut state, now) = self.turn();
         if state.breaker.is_open(now) || !state.budget.take(now) {
             return Err(arguments);

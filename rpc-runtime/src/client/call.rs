@@ -16,8 +16,9 @@ use super::event;
 use super::helped::Helped;
 use super::kept;
 use super::marshalled::MethodName;
+use super::parent::Parent;
 use super::race::{Attempt, End};
-use super::raw::RawReply;
+use super::reader::Reader;
 use super::route::{Loss, Route};
 use super::verdict::{Finished, judge, undecodable_reply};
 use super::whereabouts::Whereabouts;
@@ -25,59 +26,9 @@ use crate::context::{self, CallContext};
 use crate::driver::World;
 use crate::error::CallError;
 use crate::ids::CallId;
-use crate::marshal::Marshal;
-use crate::outcome::{DecodeError, Outcome, decode_reply};
 use crate::probe::{self, Mark};
-use crate::protocol::{self, CallKey};
+use crate::protocol::{self, Arguments, CallKey};
 use crate::time::Instant;
-
-/// What the bytes of a reply, or the failure of the call, become. Function pointers, so that waiting
-/// needs no bounds and a wrong type is one error, at the method's return type.
-pub(super) struct Reader<R, X> {
-    read: Read<R, X>,
-    fail: fn(CallError) -> R,
-}
-
-type Read<R, X> = fn(&[u8]) -> Result<(R, X), DecodeError>;
-
-impl<R, X> Clone for Reader<R, X> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<R, X> Copy for Reader<R, X> {}
-
-impl<R: Outcome, X: Marshal> Reader<R, X> {
-    /// Decodes what the method returns.
-    pub(super) fn new() -> Self {
-        Self {
-            read: |body| {
-                let (returned, in_outs) = decode_reply::<R, X>(body)?;
-                Ok((R::from_parts(Ok(returned)), in_outs))
-            },
-            fail: |error| R::from_parts(Err(error)),
-        }
-    }
-}
-
-impl Reader<Result<RawReply, CallError>, ()> {
-    /// Decodes nothing: the caller has a description of the type, and not the type.
-    pub(super) fn raw() -> Self {
-        Self { read: |body| Ok((Ok(RawReply::of(body)?), ())), fail: Err }
-    }
-}
-
-impl<R, X> Reader<R, X> {
-    /// The end of a call that failed, told to whoever waits and to whoever keeps a log or counts.
-    fn failed(&self, error: CallError, route: Option<&Route>) -> (R, Option<X>) {
-        if let Some(ends) = route.and_then(Route::ends) {
-            ends.failed(error.execution());
-        }
-        event::call_failed(&error);
-        ((self.fail)(error), None)
-    }
-}
 
 /// A call under way.
 ///
@@ -129,52 +80,6 @@ enum Stage {
     Helper(Arc<Helped>),
 }
 
-/// The call that made this one, and what it does to this one when it is cancelled.
-#[derive(Debug, Default)]
-pub(super) struct Parent(Option<(CallContext, u64)>);
-
-impl Parent {
-    /// Has `parent` call `cancel` when it is cancelled, or now if it was a moment ago. One whose
-    /// handler has returned calls nothing off any more.
-    fn enter(parent: Option<CallContext>, cancel: impl FnOnce() + Send + 'static) -> Self {
-        Self(parent.and_then(|parent| {
-            let number = parent.register_cancel(Box::new(cancel))?;
-            Some((parent, number))
-        }))
-    }
-
-    /// Whether nothing calls this one off.
-    pub(super) const fn is_nobody(&self) -> bool {
-        self.0.is_none()
-    }
-
-    /// As [`Parent::enter`], for a call that moves.
-    pub(super) fn enter_moving(
-        parent: Option<CallContext>,
-        whereabouts: &Arc<Whereabouts>,
-    ) -> Self {
-        let child = Arc::clone(whereabouts);
-        Self::enter(parent, move || child.cancel())
-    }
-
-    /// Follows a call that begins to move.
-    fn moved(mut self, whereabouts: &Arc<Whereabouts>) -> Self {
-        let parent = self.0.take().map(|(parent, number)| {
-            parent.forget_cancel(number);
-            parent
-        });
-        Self::enter_moving(parent, whereabouts)
-    }
-}
-
-impl Drop for Parent {
-    fn drop(&mut self) {
-        if let Some((parent, number)) = self.0.take() {
-            parent.forget_cancel(number);
-        }
-    }
-}
-
 impl<R, X> Call<R, X> {
     pub(super) fn failed(
         error: CallError,
@@ -199,7 +104,7 @@ impl<R, X> Call<R, X> {
         again: Again,
         now: Instant,
         connection: Arc<Connection>,
-        arguments: Vec<u8>,
+        arguments: Arguments,
         name: MethodName,
         parent: Option<CallContext>,
         reader: Reader<R, X>,
@@ -221,7 +126,7 @@ impl<R, X> Call<R, X> {
             return Self::moving(carry, name, parent, reader);
         }
         let error = kept.error(&connection).with_method(name.text());
-        connection.recycle([kept.arguments]);
+        connection.recycle(kept.arguments.reclaim());
         Self::failed(error, reader, again.route)
     }
 

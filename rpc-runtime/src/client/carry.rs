@@ -14,7 +14,7 @@ use super::verdict::Finished;
 use super::whereabouts::Whereabouts;
 use crate::driver::World;
 use crate::error::{CallError, ErrorKind, Execution};
-use crate::protocol::{CallKey, CallSpec, NotSentCause, Outcome, Target};
+use crate::protocol::{Arguments, CallKey, CallSpec, NotSentCause, Outcome, Target};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{RefuseReason, RejectReason};
@@ -47,7 +47,7 @@ enum Step {
 #[derive(Debug)]
 pub(super) struct Carry {
     again: Again,
-    arguments: Vec<u8>,
+    arguments: Arguments,
     step: Step,
     /// Where it was made last, or was to be made first.
     connection: Arc<Connection>,
@@ -82,7 +82,7 @@ pub(super) enum Carried {
 
 impl Again {
     /// The call, to be made wherever the route leads: `connection` is lost.
-    pub(super) fn elsewhere(self, connection: Arc<Connection>, arguments: Vec<u8>) -> Box<Carry> {
+    pub(super) fn elsewhere(self, connection: Arc<Connection>, arguments: Arguments) -> Box<Carry> {
         Box::new(Carry {
             again: self,
             arguments,
@@ -103,7 +103,7 @@ impl Again {
             return After::End(connection, finished, self.route.take());
         };
         let again = Self { route: self.route.take(), ..*self };
-        let mut carry = again.elsewhere(Arc::clone(&end.connection), Vec::new());
+        let mut carry = again.elsewhere(Arc::clone(&end.connection), Arguments::default());
         carry.step = step;
         carry.was_hedged(&end);
         carry.note(end);

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use super::call::{Parent, answer};
+use super::call::answer;
 use super::connection::Connection;
 use super::marshalled::{self, Marshalled};
 use super::options::TIMEOUT_DEFAULT;
+use super::parent::Parent;
 use super::recovery::Way;
 use super::registry::{self, Identity};
 use super::route::{Finder, Route};

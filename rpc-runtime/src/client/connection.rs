@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use super::attend::Attendant;
 use super::breaker::{Admission, Breaker, Sign};
 use super::budget::RetryBudget;
-use super::call::Parent;
 use super::errands::Errands;
 use super::helped::Helpers;
 use super::journal::Keeper;
 use super::kept;
 use super::load::Load;
+use super::parent::Parent;
 use super::route::Loss;
 use super::verdict::Finished;
 use super::waits::{Heirs, Waits};
@@ -20,7 +20,7 @@ use crate::driver::{Gate, Link, World};
 use crate::ids::CallId;
 use crate::probe::{self, Mark};
 use crate::protocol::{
-    CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output, Record, Target,
+    Arguments, CallKey, CallSpec, Client, ClientCounters, ClientEvent, Output, Record, Target,
 };
 use crate::random::Rng;
 use crate::time::{Duration, Instant};
@@ -254,7 +254,7 @@ impl Connection {
         mut state: MutexGuard<'s, State>,
         mut now: Instant,
         spec: &CallSpec,
-        arguments: Vec<u8>,
+        arguments: Arguments,
         admission: Admission,
     ) -> CallKey {
         let mut errands = None;

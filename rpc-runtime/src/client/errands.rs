@@ -8,8 +8,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::call::Parent;
 use super::connection::Connection;
+use super::parent::Parent;
 use super::recording::JournalErrands;
 use super::route::Loss;
 use crate::driver::{Datagrams, Gate};

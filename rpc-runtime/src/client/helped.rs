@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
-use super::call::Parent;
 use super::carry::{Carried, Carry};
 use super::connection::Connection;
 use super::errands;
+use super::parent::Parent;
 use super::route::Route;
 use super::whereabouts::Whereabouts;
 use crate::driver::Gate;

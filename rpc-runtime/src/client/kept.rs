@@ -124,7 +124,7 @@ pub(super) fn give_back(machine: &mut Client) {
 mod tests {
     use super::*;
     use crate::ids::CallId;
-    use crate::protocol::{CallKey, Ended, Evidence};
+    use crate::protocol::{Arguments, CallKey, Ended, Evidence};
 
     fn end(body: Vec<u8>) -> Finished {
         Box::new(Ended {
@@ -132,7 +132,7 @@ mod tests {
             call: CallId::UNSENT,
             outcome: Outcome::Returned(body),
             evidence: Evidence::OF_NOTHING,
-            arguments: Vec::new(),
+            arguments: Arguments::default(),
         })
     }
 
@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn large_replies_are_not_kept() {
         assert!(keep_end(end(vec![7; POOLED_BYTES_MAX + 1])).is_some());
-        let arguments = vec![7; POOLED_BYTES_MAX + 1];
+        let arguments = vec![7; POOLED_BYTES_MAX + 1].into();
         let failed = Box::new(Ended { arguments, outcome: Outcome::Sent, ..*end(Vec::new()) });
         assert!(keep_end(failed).is_some(), "nor large arguments");
         assert!(buffer().is_none());

@@ -4,24 +4,26 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::call::{Call, Reader};
+use super::call::Call;
 use super::carry::Again;
 use super::channel::Channel;
 use super::connection::Connection;
 use super::event;
 use super::options::TIMEOUT_DEFAULT;
+use super::reader::Reader;
 use crate::context::{self, CallContext};
 use crate::error::{CallError, ErrorKind, Execution};
 use crate::hash::{Hasher, SipKey};
 use crate::interface::Interface;
-use crate::marshal::{self, Block, Marshal, Param};
+use crate::marshal::{self, Block, Marshal, Param, SharedBytes};
 use crate::outcome::Outcome;
 use crate::probe::{self, Mark};
 use crate::protocol::limits::{ARGUMENT_BYTES_MAX, MESSAGE_BYTES_MAX};
-use crate::protocol::{CallSpec, POOLED_BYTES_MAX};
+use crate::protocol::{Arguments, CallSpec, POOLED_BYTES_MAX};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::trace::TraceContext;
+use crate::wire::FRAME_BYTES_MAX;
 
 /// Room for lengths beside what they are of, in bytes.
 const LENGTHS_BYTES: usize = 16;
@@ -46,6 +48,8 @@ pub struct Marshalled<'c> {
     interface: &'static Interface,
     method: usize,
     buffer: Vec<u8>,
+    /// What stands behind it, where it is shared.
+    shared: Option<Arc<Vec<u8>>>,
     /// So many bytes at the buffer's front say in which trace the call is made.
     extension_bytes: u16,
     arguments: u32,
@@ -68,6 +72,7 @@ impl<'c> Marshalled<'c> {
             interface,
             method,
             buffer,
+            shared: None,
             extension_bytes,
             arguments: 0,
             refused: None,
@@ -79,6 +84,7 @@ impl<'c> Marshalled<'c> {
     /// Has calls be spread by the parameter that was marshalled last: those of equal ones go to one server,
     /// where the channel spreads them so.
     pub fn as_key(&mut self) -> &mut Self {
+        self.gather();
         let mut hasher = Hasher::new(SipKey([self.key.unwrap_or_default(), 0]));
         hasher.write(self.buffer.get(self.last..).unwrap_or_default());
         self.key = Some(hasher.finish());
@@ -94,6 +100,26 @@ impl<'c> Marshalled<'c> {
     pub fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.make_room(bytes.len());
         self.append(&Block(bytes))
+    }
+
+    /// Marshals a block of bytes, which stays where it is if it is shared and long.
+    pub fn shared(&mut self, bytes: &SharedBytes<'_>) -> &mut Self {
+        match bytes.shared().filter(|bytes| bytes.len() > FRAME_BYTES_MAX) {
+            Some(shared) => {
+                self.append(&shared.len()); // as it stands before a block
+                self.shared = Some(Arc::clone(shared));
+                self
+            }
+            None => self.bytes(bytes),
+        }
+    }
+
+    /// What is shared is copied after all: something follows it, or reads it.
+    fn gather(&mut self) {
+        if let Some(shared) = self.shared.take() {
+            self.make_room(shared.len());
+            self.buffer.extend_from_slice(&shared);
+        }
     }
 
     /// Marshals a slice.
@@ -123,6 +149,7 @@ impl<'c> Marshalled<'c> {
     }
 
     fn append<T: Serialize + ?Sized>(&mut self, value: &T) -> &mut Self {
+        self.gather();
         self.arguments += 1;
         self.last = self.buffer.len();
         if let Err(error) = marshal::append(&mut self.buffer, value)
@@ -151,6 +178,7 @@ impl<'c> Marshalled<'c> {
         let Self { channel, interface, method, key, .. } = *self;
         let connection = self.connection.take().expect("a call is started once");
         let (mut buffer, refused) = (std::mem::take(&mut self.buffer), self.refused.take());
+        let shared = self.shared.take();
         let mut extension_bytes = self.extension_bytes;
         let picked = channel.route.as_ref().and_then(|route| route.pick(key));
         let is_trial = picked.as_ref().is_some_and(|picked| picked.is_trial);
@@ -168,10 +196,15 @@ impl<'c> Marshalled<'c> {
             let route = channel.route.clone();
             return Call::failed(error.with_method(name.text()), reader, route);
         }
-        if extension_bytes > 0 && buffer.len() > ARGUMENT_BYTES_MAX {
+        let is_large = shared.is_some() || buffer.len() > ARGUMENT_BYTES_MAX;
+        if extension_bytes > 0 && is_large {
             let is_maybe = described.semantics() == Semantics::Maybe;
             extension_bytes = shorten(&mut buffer, extension_bytes, is_maybe);
         }
+        let arguments = match shared {
+            Some(shared) => Arguments::lent(buffer, shared),
+            None => buffer.into(),
+        };
         let now = connection.world.now();
         let timeout = channel.options.timeout.or_else(|| described.timeout());
         let patience = patience(&connection, parent.as_ref(), timeout.unwrap_or(TIMEOUT_DEFAULT));
@@ -212,7 +245,7 @@ impl<'c> Marshalled<'c> {
             hedge: hedge.filter(|_| is_hedged),
         };
         let span = event::call_begins(name);
-        Call::begin(again, now, connection, buffer, name, parent, reader).told_as(span)
+        Call::begin(again, now, connection, arguments, name, parent, reader).told_as(span)
     }
 }
 

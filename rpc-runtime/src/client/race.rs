@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::alarm::Alarm;
-use super::call::Parent;
 use super::connection::Connection;
+use super::parent::Parent;
 use super::route::{Loss, Route};
 use super::spare::{Other, Seeker};
 use super::verdict::Finished;
@@ -300,7 +300,7 @@ impl Race {
             }
             Err(arguments) => {
                 self.route.hedges.denied();
-                other.recycle([arguments]);
+                other.recycle(arguments.reclaim());
             }
         }
         true
@@ -343,7 +343,13 @@ mod tests {
             Unknown => Outcome::InDoubt(DoubtCause::NoReply),
         };
         let (call, evidence) = (CallId::UNSENT, Evidence::OF_NOTHING);
-        Box::new(Ended { key: CallKey::NONE, call, outcome, evidence, arguments: Vec::new() })
+        Box::new(Ended {
+            key: CallKey::NONE,
+            call,
+            outcome,
+            evidence,
+            arguments: Vec::new().into(),
+        })
     }
 
     #[test]

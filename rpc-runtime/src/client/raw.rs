@@ -2,9 +2,10 @@
 //!
 //! They take the same way as all others. Does not know what the bytes mean.
 
-use super::call::{Call, Reader};
+use super::call::Call;
 use super::channel::Channel;
 use super::marshalled::Marshalled;
+use super::reader::Reader;
 use crate::error::CallError;
 use crate::interface::Interface;
 use crate::outcome::DecodeError;

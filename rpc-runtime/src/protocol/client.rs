@@ -3,8 +3,11 @@
 //! Knows the tables "Client session" and "Client slot" of docs/protocol.md; does not know who waits
 //! for a call: it hands out a [`CallKey`] and, once for each, [`ClientEvent::Ended`].
 
+mod arguments;
 mod call;
 mod call_off;
+mod drain;
+mod ends;
 mod session;
 mod slots;
 mod waiting;
@@ -25,18 +28,19 @@ use std::collections::VecDeque;
 
 use slab::Slab;
 
-use super::fragment::{AckProtocol, Part, Partials, Way};
+use super::fragment::{AckProtocol, Partials, Way};
 use super::limits::EXTENSION_BYTES_MAX;
-use super::outbox::{Outbox, POOLED_BYTES_MAX, Pool, Spares};
+use super::outbox::{Outbox, Pool, Spares};
 use super::retransmit::RoundTrip;
 use super::timers::{TimerId, Timers};
-use super::{ClientCounters, Evidence, Limits, NotSentCause, Outcome, Output, Reason, Record};
+use super::{ClientCounters, Evidence, Limits, NotSentCause, Outcome, Record};
 use crate::address::Address;
 use crate::ids::{CallId, ClientId, Incarnation, MethodFingerprint, ServerId, SessionId, Space};
 use crate::random::{Distinct, Rng};
 use crate::semantics::Semantics;
 use crate::time::{Duration, Instant};
 use crate::wire::{self, Ack, Envelope, HeaderSum};
+pub(crate) use arguments::Arguments;
 use call::{Call, Stage};
 use durable::Durable;
 use session::{Link, Reject};
@@ -142,7 +146,7 @@ pub struct Ended {
     /// What was seen.
     pub evidence: Evidence,
     /// The arguments of a call that may be made again: none where it ran.
-    pub arguments: Vec<u8>,
+    pub(crate) arguments: Arguments,
 }
 
 /// What a timer is for.
@@ -281,18 +285,27 @@ impl Client {
 
     /// Starts a call. It always gets a key; whatever becomes of it comes as an event.
     pub fn start(&mut self, now: Instant, spec: CallSpec, arguments: Vec<u8>) -> CallKey {
-        self.start_by(now, &spec, arguments)
+        self.start_by(now, &spec, arguments.into())
     }
 
     /// As [`Client::start`], for who keeps what is said of the call.
-    pub fn start_by(&mut self, now: Instant, spec: &CallSpec, arguments: Vec<u8>) -> CallKey {
+    pub(crate) fn start_by(
+        &mut self,
+        now: Instant,
+        spec: &CallSpec,
+        arguments: Arguments,
+    ) -> CallKey {
         self.counters.calls += 1;
         let extension_bytes = usize::from(spec.extension_bytes);
         assert!(extension_bytes <= EXTENSION_BYTES_MAX.min(arguments.len()), "they are bounded");
-        let message = &arguments[extension_bytes..];
-        let too_large = message.len() > self.limits.argument_bytes_max(spec.semantics);
+        let message_bytes = arguments.len() - extension_bytes;
+        let too_large = message_bytes > self.limits.argument_bytes_max(spec.semantics);
         let digest = match spec.semantics {
-            Semantics::ExactlyOnce => self.durable_digest(spec.method.0, message),
+            Semantics::ExactlyOnce if too_large => 0, // it is not sent
+            Semantics::ExactlyOnce => {
+                let message = arguments.pieces(extension_bytes..arguments.len());
+                self.durable_digest(spec.method.0, message)
+            }
             // No other call has the same, and each transmission carries it: a hash of the arguments would
             // tell the server nothing more, which has not got its key.
             Semantics::Maybe | Semantics::AtLeastOnce | Semantics::AtMostOnce => {
@@ -301,7 +314,7 @@ impl Client {
         };
         let recorded = self.must_record(spec);
         let mut call = self.new_call(now, spec, Stage::Waiting);
-        (call.arguments, call.digest, call.recorded) = (arguments.into(), digest, recorded);
+        (call.arguments, call.digest, call.recorded) = (arguments, digest, recorded);
         let key = self.insert(call);
         let closed = self.closed.then_some(NotSentCause::ConnectionClosed);
         let cause = closed
@@ -366,8 +379,8 @@ impl Client {
     /// The extensions and arguments of a call that has not ended: what it takes to make it elsewhere
     /// too.
     #[must_use]
-    pub fn arguments(&self, key: CallKey) -> Option<&[u8]> {
-        self.call(key).map(|call| &*call.arguments)
+    pub(crate) fn arguments(&self, key: CallKey) -> Option<&Arguments> {
+        self.call(key).map(|call| &call.arguments)
     }
 
     /// Takes a datagram. Hostile bytes are counted and dropped.
@@ -415,70 +428,6 @@ impl Client {
             Link::Live(_) | Link::None => {}
         }
         self.pump(now);
-    }
-
-    /// The one drain: events first, then datagrams, then how long to wait.
-    pub fn poll_output(&mut self, now: Instant, datagram: &mut Vec<u8>) -> Output<ClientEvent> {
-        let output = self.poll_in_parts(now, datagram, false);
-        if let Some(part) = self.take_part() {
-            part.join(datagram);
-        }
-        output
-    }
-
-    /// As [`Client::poll_output`], for who sends a datagram in two parts where it stands in two places: in
-    /// `datagram`, and in what [`Client::take_part`] gives. If it `is_held`, a datagram stays in which there
-    /// is room for more calls.
-    #[inline]
-    pub(crate) fn poll_in_parts(
-        &mut self,
-        _now: Instant,
-        datagram: &mut Vec<u8>,
-        is_held: bool,
-    ) -> Output<ClientEvent> {
-        let Some(output) = self.outbox.poll(datagram, is_held) else { return self.wait() };
-        self.counters.datagrams_out += u64::from(matches!(output, Output::Transmit { .. }));
-        output
-    }
-
-    /// Whether there is nothing to be polled if it is held.
-    pub(crate) fn may_wait(&mut self) -> bool {
-        self.outbox.may_wait()
-    }
-
-    /// What stands behind the head that was taken out last.
-    pub(crate) const fn take_part(&mut self) -> Option<Part> {
-        self.outbox.take_part()
-    }
-
-    fn wait(&self) -> Output<ClientEvent> {
-        let why = |key| match key {
-            TimerKey::Call(_) | TimerKey::CallOff(..) | TimerKey::Hello | TimerKey::Size => {
-                Reason::Retransmission
-            }
-            TimerKey::Ack => Reason::Acknowledgement,
-        };
-        self.timers.next().map_or(
-            Output::Wait { until: None, why: Reason::Idle },
-            |(until, key)| Output::Wait { until: Some(until), why: why(key) },
-        )
-    }
-
-    /// As [`Client::next_wake`], for who waits until then: not too early where it is soon.
-    pub fn next_wake_after(&mut self, now: Instant) -> Option<Instant> {
-        self.timers.next_after(now)
-    }
-
-    /// Makes what [`Client::next_wake`] says exact: it may be too early otherwise.
-    #[cfg(any(test, feature = "model"))]
-    pub fn tidy(&mut self) {
-        self.timers.tidy();
-    }
-
-    /// When `handle_timeout` is due.
-    #[must_use]
-    pub fn next_wake(&self) -> Option<Instant> {
-        self.timers.next().map(|(when, _)| when)
     }
 
     /// Closes the session with a BYE. Calls under way end: those handed over in doubt.
@@ -533,48 +482,6 @@ impl Client {
         self.trip.timeout()
     }
 
-    /// An empty buffer for arguments.
-    #[must_use]
-    pub fn take_buffer(&mut self) -> Vec<u8> {
-        self.pool.take()
-    }
-
-    /// An empty buffer for arguments that take so many bytes.
-    #[must_use]
-    pub fn take_buffer_for(&mut self, bytes: usize) -> Vec<u8> {
-        if bytes <= POOLED_BYTES_MAX {
-            return self.pool.take();
-        }
-        let mut spare = self.partials.spare.take(bytes);
-        spare.reserve_exact(bytes);
-        spare
-    }
-
-    /// Keeps a buffer for the next call.
-    fn keep(&mut self, buffer: Vec<u8>) {
-        if buffer.capacity() > POOLED_BYTES_MAX {
-            self.partials.spare.give(buffer);
-        } else {
-            self.pool.give(buffer);
-        }
-    }
-
-    /// Gives back the body of an outcome, the arguments of a call that ended, or a buffer that was taken and not used.
-    pub fn recycle(&mut self, buffer: Vec<u8>) {
-        self.keep(buffer);
-    }
-
-    /// Gives back what told of a call's end, with the buffers in it.
-    pub fn recycle_end(&mut self, mut end: Box<Ended>) {
-        self.keep(std::mem::take(&mut end.arguments));
-        if let Outcome::Returned(body) | Outcome::Failed { body, .. } =
-            std::mem::replace(&mut end.outcome, Outcome::Sent)
-        {
-            self.keep(body);
-        }
-        self.spare_ends.give(end);
-    }
-
     fn keys(&self) -> Vec<CallKey> {
         self.calls
             .iter()
@@ -592,73 +499,5 @@ impl Client {
         let generation = self.generation;
         call.generation = generation;
         CallKey { index: self.calls.insert(call), generation }
-    }
-
-    /// A call as [`Call::new`] makes it, in a box that was used before if there is one.
-    fn new_call(&mut self, now: Instant, spec: &CallSpec, stage: Stage) -> Box<Call> {
-        let hellos = self.hellos_sent;
-        let Some(mut call) = self.spare_calls.take() else {
-            return Box::new(Call::new(now, *spec, stage, hellos));
-        };
-        call.renew(now, spec, stage, hellos);
-        call
-    }
-
-    /// Ends a call or a resolve. Whatever slot it had has been dealt with before.
-    fn end(&mut self, now: Instant, key: CallKey, outcome: Outcome) {
-        if !self.calls.contains(key.index) {
-            return;
-        }
-        self.stop_outgoing(key.index);
-        let mut call = self.calls.remove(key.index);
-        assert!(call.generation == key.generation, "a call ends once");
-        if let Some(timer) = call.timer {
-            self.timers.remove(timer);
-        }
-        if matches!(call.stage, Stage::Waiting) {
-            self.waiting.remove(key, &call.spec);
-        }
-        let was_sent = matches!(outcome, Outcome::Sent);
-        self.counters.maybe_dropped +=
-            u64::from(call.spec.semantics == Semantics::Maybe && !was_sent);
-        let hellos = self.hellos_sent - call.hellos_before;
-        let evidence = Evidence {
-            transmissions: if call.transmissions > 0 { call.transmissions } else { hellos },
-            started: call.started,
-            ended: now,
-            peer: self.target.address,
-            server: self.known.0,
-            incarnation: self.known.1,
-            working_seen: call.working_seen,
-            server_deaths: call.deaths,
-            probes_unanswered: call.probes_unanswered,
-        };
-        let arguments = std::mem::take(&mut call.arguments);
-        let arguments = match outcome {
-            Outcome::Returned(_) | Outcome::Sent | Outcome::Failed { .. } => {
-                arguments.reclaim().into_iter().for_each(|buffer| self.keep(buffer));
-                Vec::new()
-            }
-            Outcome::Refused { .. }
-            | Outcome::Rejected { .. }
-            | Outcome::NotSent(_)
-            | Outcome::Sealed
-            | Outcome::InDoubt(_) => arguments.into_bytes(),
-        };
-        let ended = match self.spare_ends.take() {
-            // Word by word: to copy what was just put together waits for it.
-            Some(mut ended) => {
-                (ended.key, ended.call, ended.outcome) = (key, call.id, outcome);
-                (ended.evidence, ended.arguments) = (evidence, arguments);
-                ended
-            }
-            None => Box::new(Ended { key, call: call.id, outcome, evidence, arguments }),
-        };
-        (call.outcome, call.former) = (None, None); // a spare box may lie for long
-        self.spare_calls.give(call);
-        self.outbox.event(ClientEvent::Ended(ended));
-        if self.calls.is_empty() {
-            self.fall_quiet(now);
-        }
     }
 }

@@ -165,6 +165,13 @@ impl<E> Outbox<E> {
         Some(to)
     }
 
+    /// Puts what stands behind the datagram that was taken out last, if that was only a head, behind it.
+    pub(crate) fn join_part(&mut self, datagram: &mut Vec<u8>) {
+        if let Some(part) = self.take_part() {
+            part.join(datagram);
+        }
+    }
+
     /// What stands behind the datagram that was taken out last, if that was only a head.
     #[inline]
     pub(crate) const fn take_part(&mut self) -> Option<Part> {

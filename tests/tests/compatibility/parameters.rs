@@ -1,6 +1,8 @@
 //! Parameters that are renamed, added, removed, moved, or of another type.
 
-use crate::side::{CallError, Change, Channel, Clerk, Deserialize, Serialize, Server, service};
+use crate::side::{
+    CallError, Change, Channel, Clerk, Deserialize, Serialize, Server, SharedBytes, service,
+};
 
 pub(crate) const CHANGES: &[Change] = &[
     Change::new("a parameter is renamed", named::SIDE, renamed::SIDE),
@@ -24,6 +26,11 @@ pub(crate) const CHANGES: &[Change] = &[
     Change::new("owned to borrowed: `String` becomes `&str`", text::old::SIDE, text::new::SIDE),
     Change::new("owned to borrowed: `Vec<u32>` becomes `&[u32]`", list::old::SIDE, list::new::SIDE),
     Change::new("owned to borrowed: `Vec<u8>` becomes `&[u8]`", bytes::old::SIDE, bytes::new::SIDE),
+    Change::new(
+        "borrowed to shared: `&[u8]` becomes `SharedBytes`",
+        shared::old::SIDE,
+        shared::new::SIDE,
+    ),
     Change::new("owned to borrowed: `Order` becomes `&Order`", order::old::SIDE, order::new::SIDE),
     Change::new(
         "it comes back: `&Vec<u32>` becomes `&mut Vec<u32>`",
@@ -101,6 +108,13 @@ pub(crate) mod bytes {
     use super::*;
     side!(old "1.0": fn print(page: Vec<u8>) -> (usize) { page.len() }, print(vec![1, 2]));
     side!(new "1.1": fn print(page: &[u8]) -> (usize) { page.len() }, print(&[1, 2]));
+}
+
+pub(crate) mod shared {
+    use super::*;
+    side!(old "1.0": fn print(page: &[u8]) -> (usize) { page.len() }, print(&[1, 2]));
+    side!(new "1.1":
+        fn print(page: SharedBytes<'_>) -> (usize) { page.len() }, print(vec![1, 2].into()));
 }
 
 pub(crate) mod order {

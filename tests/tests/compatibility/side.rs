@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rpc_runtime::binder::VersionRequirement;
-pub(crate) use rpc_runtime::{CallError, Channel, Error, Interface, Server, Stub, service};
+pub(crate) use rpc_runtime::{
+    CallError, Channel, Error, Interface, Server, SharedBytes, Stub, service,
+};
 pub(crate) use serde::{Deserialize, Serialize};
 
 /// An interface as it was before a change, or as it is after it.

@@ -1,5 +1,6 @@
 //! Large messages, one after the other.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use serde::Serialize;
@@ -67,7 +68,7 @@ fn measure(
     (bytes, direction): (usize, &'static str),
 ) -> Result<Vec<Line>> {
     let mut contest = Contest::line_up(common, transport, work)?;
-    let message = vec![7; bytes];
+    let message = Arc::new(vec![7; bytes]);
     let request =
         if direction == "reply" { Request::Source(bytes) } else { Request::Sink(&message) };
     let mut turns = contest.rounds(common.rounds + 1, |contestant| {

@@ -8,7 +8,7 @@ use std::{process, thread};
 
 use rpc_runtime::ids::ClientId;
 use rpc_runtime::protocol::Limits;
-use rpc_runtime::{CallError, Channel, Server, service};
+use rpc_runtime::{CallError, Channel, Server, SharedBytes, service};
 use serde_bytes::ByteBuf;
 
 use crate::system::{Caller, Place, Request, Result, System, Transport, Work};
@@ -24,7 +24,7 @@ trait Echo {
     fn echo(&self, bytes: &[u8]) -> std::result::Result<ByteBuf, CallError>;
     /// Counts the bytes.
     #[rpc(inline)]
-    fn sink(&self, bytes: &[u8]) -> std::result::Result<u64, CallError>;
+    fn sink(&self, bytes: SharedBytes<'_>) -> std::result::Result<u64, CallError>;
     /// Gives so many bytes.
     #[rpc(inline)]
     fn source(&self, bytes: u64) -> std::result::Result<ByteBuf, CallError>;
@@ -41,7 +41,7 @@ impl Echo for Here {
         Ok(ByteBuf::from(bytes))
     }
 
-    fn sink(&self, bytes: &[u8]) -> std::result::Result<u64, CallError> {
+    fn sink(&self, bytes: SharedBytes<'_>) -> std::result::Result<u64, CallError> {
         Ok(bytes.len() as u64)
     }
 
@@ -124,7 +124,7 @@ impl Caller for Client {
         match request {
             Request::Null => self.stub.null()?,
             Request::Echo(bytes) => drop(self.stub.echo(bytes)?),
-            Request::Sink(bytes) => drop(self.stub.sink(bytes)?),
+            Request::Sink(bytes) => drop(self.stub.sink(bytes.into())?),
             Request::Source(bytes) => drop(self.stub.source(bytes as u64)?),
         }
         Ok(())

@@ -126,8 +126,8 @@ impl Caller for Client {
         self.runtime.block_on(async {
             match request {
                 Request::Null => stub.null(context).await?,
-                Request::Echo(bytes) => drop(stub.echo(context, ByteBuf::from(bytes)).await?),
-                Request::Sink(bytes) => drop(stub.sink(context, ByteBuf::from(bytes)).await?),
+                Request::Echo(bytes) => drop(stub.echo(context, ByteBuf::from(&bytes[..])).await?),
+                Request::Sink(bytes) => drop(stub.sink(context, ByteBuf::from(bytes.as_slice())).await?),
                 Request::Source(bytes) => drop(stub.source(context, bytes as u64).await?),
             }
             Ok(())

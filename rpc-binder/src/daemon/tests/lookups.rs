@@ -3,11 +3,8 @@
 use std::sync::Arc;
 
 use rpc_runtime::__private::{Answer, Dispatched, Incoming};
-use rpc_runtime::binder::{
-    DirectoryClient, DirectoryService, Place, Registration, Traits, Version, VersionRequirement,
-};
-use rpc_runtime::ids::{Incarnation, ServerId};
-use rpc_runtime::interface::fingerprint_of;
+use rpc_runtime::binder::{DirectoryClient, DirectoryService, Place, Version, VersionRequirement};
+use rpc_runtime::ids::ServerId;
 use rpc_runtime::protocol::HandlerEnd;
 use rpc_runtime::sim::{Ended, Simulation};
 use rpc_runtime::time::{Duration, Instant};
@@ -16,19 +13,7 @@ use rpc_runtime::{Server, Service, scheme};
 use crate::daemon::Daemon;
 use crate::front::Front;
 use crate::registry::Limits;
-
-fn bank(server: u64) -> Registration {
-    Registration {
-        name: "bank".into(),
-        version: Version::new(1, 0),
-        server: ServerId(server),
-        incarnation: Incarnation::new(1, 1),
-        addresses: vec!["udp://10.0.0.7:4000".into()],
-        fingerprint: fingerprint_of("bank", std::iter::empty()),
-        traits: Traits::default(),
-        claim: 1,
-    }
-}
+use crate::samples::bank;
 
 /// The end and the body of a reply.
 fn reply(service: &impl Service, method: usize, arguments: &[u8]) -> (HandlerEnd, Vec<u8>) {

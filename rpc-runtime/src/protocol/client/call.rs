@@ -2,6 +2,7 @@
 
 use super::super::fragment::{Message, Outgoing};
 use super::super::timers::TimerId;
+use super::arguments::Arguments;
 use super::{CallSpec, NotSentCause, Outcome};
 use crate::ids::{CallId, Incarnation, MethodFingerprint, ServerId};
 use crate::protocol::DoubtCause;
@@ -13,7 +14,7 @@ use crate::time::Instant;
 pub(super) struct Call {
     pub(super) generation: u64,
     pub(super) spec: CallSpec,
-    pub(super) arguments: Message,
+    pub(super) arguments: Arguments,
     pub(super) digest: u64,
     pub(super) stage: Stage,
     /// The place it has, or had last.
@@ -73,7 +74,7 @@ impl Call {
         Self {
             generation: 0,
             spec,
-            arguments: Message::Short(Vec::new()),
+            arguments: Arguments::Own(Message::Short(Vec::new())),
             digest: 0,
             stage,
             id: CallId::UNSENT,
@@ -128,7 +129,7 @@ impl Call {
             outgoing,
         } = self;
         (*own_spec, *own_stage, *id) = (*spec, stage, CallId::UNSENT);
-        *arguments = Message::default();
+        *arguments = Arguments::default();
         (*timer, *started, *sent_at) = (None, now, now);
         (*digest, *transmissions, *tries, *hellos_before) = (0, 0, 0, hellos);
         (*probing, *working_seen, *in_doubt, *recorded, *stops) =

@@ -42,10 +42,11 @@ impl Client {
 
     /// The digest of a durable call: 64 random bits are part of it, so that no two calls share one,
     /// not even those of a cloned machine with equal arguments (1b.3).
-    pub(super) fn durable_digest(&mut self, method: u64, arguments: &[u8]) -> u64 {
+    pub(super) fn durable_digest(&mut self, method: u64, (before, behind): (&[u8], &[u8])) -> u64 {
         let mut hasher = Hasher::new(SipKey([self.rng.next_u64(), DIGEST_KEY_BITS]));
         hasher.write_u64(method);
-        hasher.write(arguments);
+        hasher.write(behind); // the longer one first: it is read by words then
+        hasher.write(before);
         hasher.finish()
     }
 

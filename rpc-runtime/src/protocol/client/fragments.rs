@@ -3,6 +3,7 @@
 //! Knows the PDUs and the slots that `fragment.rs` does not: which call a fragment belongs to, who is
 //! told of it, and when its whole is an answer (`answers.rs` does the rest).
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use super::call::{Call, Stage};
@@ -12,8 +13,7 @@ use super::{CallKey, Client, answers::Place};
 use crate::ids::{CallId, Space};
 use crate::protocol::Outcome;
 use crate::protocol::fragment::{
-    AckProtocol, Cut, Has, Lane, Name, Next, Outgoing, Taken, fragment_at, fragments_of, is_quiet,
-    place_of,
+    AckProtocol, Cut, Has, Lane, Name, Next, Outgoing, Taken, fragments_of, is_quiet, place_of,
 };
 use crate::protocol::path;
 use crate::semantics::Semantics;
@@ -38,18 +38,20 @@ impl Call {
         before + place.start..before + place.end
     }
 
-    /// The REQUEST that carries `fragment` of the call's arguments.
-    pub(super) fn request(
+    /// The arguments.
+    pub(super) fn message(&self) -> Cow<'_, [u8]> {
+        self.arguments.bytes(self.extension_bytes()..self.arguments.len())
+    }
+
+    /// The REQUEST that carries these extensions and arguments, which are `fragment` of all.
+    pub(super) fn request<'a>(
         &self,
         now: Instant,
         session: &Session,
-        fragment: u16,
-        Cut { each_bytes, fragments }: Cut,
-    ) -> Request<'_> {
+        (fragment, fragments): (u16, u16),
+        (extensions, arguments): (&'a [u8], &'a [u8]),
+    ) -> Request<'a> {
         let remaining = now.until(self.spec.deadline).as_micros();
-        let (extensions, arguments) = self.arguments.split_at(self.extension_bytes());
-        let arguments =
-            if fragments == 1 { arguments } else { fragment_at(arguments, fragment, each_bytes) };
         Request {
             slot: self.id.slot,
             sequence: self.id.sequence,
@@ -116,15 +118,18 @@ impl Client {
     ) {
         let (to, call) = (self.target.address, &self.calls[index]);
         let envelope = self.envelope(session, call.id.space);
-        let request = call.request(now, session, fragment, cut);
+        let extensions = call.arguments.bytes(0..call.extension_bytes());
+        let request = |arguments| {
+            let number = (fragment, cut.fragments);
+            Pdu::Request(call.request(now, session, number, (&extensions, arguments)))
+        };
         let place = call.place_of(fragment, cut);
-        let part = call.arguments.part(place).filter(|_| path::is_stream(to));
+        let part = path::is_stream(to).then(|| call.arguments.part(place.clone())).flatten();
         match part {
-            Some(part) => {
-                let request = Request { arguments: &[], ..request };
-                self.outbox.send_before(to, &envelope, &Pdu::Request(request), part);
+            Some((before, part)) => {
+                self.outbox.send_before(to, &envelope, &request(before), part);
             }
-            None => self.outbox.send(to, &envelope, &Pdu::Request(request)),
+            None => self.outbox.send(to, &envelope, &request(&call.arguments.bytes(place))),
         }
         self.counters.fragments_out += 1;
         self.counters.fragments_resent += u64::from(is_again);
@@ -257,8 +262,19 @@ impl Client {
         }
         let call = &mut self.calls[index];
         call.probing = true;
-        // A call that runs on is reported before that.
-        let wait = self.trip.timeout();
+        // A call that runs on is reported before the time-out. A reply that fits one datagram has nothing behind
+        // it whose coming would tell of its loss, so once it is asked for sooner (RFC 8985, section 7), which is no
+        // try: the next question comes a time-out later. Who is not known any more when it has run might have to
+        // run again.
+        let is_kept = match call.spec.semantics {
+            Semantics::AtMostOnce | Semantics::ExactlyOnce => true,
+            Semantics::AtLeastOnce | Semantics::Maybe => false,
+        };
+        let sooner = self.trip.probe_after().filter(|_| is_kept && !self.way.is_stream());
+        if sooner.is_some() {
+            call.tries = call.tries.saturating_sub(1);
+        }
+        let wait = sooner.unwrap_or_else(|| self.trip.timeout());
         if let Some(timer) = call.timer {
             self.timers.set(timer, (now + wait).min(call.spec.deadline));
         }

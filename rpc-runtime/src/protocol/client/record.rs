@@ -46,7 +46,7 @@ impl Client {
             spec: CallSpec { extension_bytes: 0, ..call.spec },
             digest: call.digest,
             in_doubt: call.in_doubt,
-            arguments: call.arguments[call.extension_bytes()..].to_vec(), // all that a later life needs
+            arguments: call.message().into_owned(), // all that a later life needs
         });
         let call = call.id;
         let record = Box::new(record);

@@ -7,7 +7,6 @@ use super::call_off::CallingOff;
 use super::session::{Link, Session};
 use super::{CallKey, Client};
 use crate::ids::{CallId, Sequence, SlotIndex, Space};
-use crate::protocol::fragment::Cut;
 use crate::protocol::{ClientSlot, DoubtCause, NotSentCause, Outcome};
 use crate::semantics::Semantics;
 use crate::time::Instant;
@@ -326,8 +325,10 @@ impl Client {
         if self.is_large(&self.calls[index]) {
             return self.begin_large_request(now, session, index);
         }
-        let cut = Cut { each_bytes: self.request_bytes(), fragments: 1 };
-        let request = Pdu::Request(self.calls[index].request(now, session, 0, cut));
+        let call = &self.calls[index];
+        let bytes = call.arguments.bytes(0..call.arguments.len());
+        let parts = bytes.split_at(call.extension_bytes());
+        let request = Pdu::Request(call.request(now, session, (0, 1), parts));
         self.outbox.send(self.target.address, &envelope, &request);
         let call = &mut self.calls[index];
         let wait = self.trip.wait(call.tries, &mut *self.rng);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::*;
 use crate::error::Execution;
 use crate::ids::{Sequence, SlotIndex, Space};
-use crate::protocol::DoubtCause;
+use crate::protocol::{DoubtCause, Output};
 use crate::time::Duration;
 use crate::wire::{Reject, *};
 
@@ -327,8 +327,8 @@ impl Bench {
                     assert!(self.now <= deadline, "ended {:?} late", self.now.since(deadline));
                     assert_eq!((evidence.ended, evidence.peer), (self.now, THERE));
                     let ran = outcome.execution() == Execution::Executed;
-                    assert!(!ran || arguments.is_empty(), "what ran is not made again");
-                    self.client.recycle(arguments);
+                    assert!(!ran || arguments.len() == 0, "what ran is not made again");
+                    arguments.reclaim().into_iter().for_each(|bytes| self.client.recycle(bytes));
                     self.ended.push(Ended { key, call, outcome, evidence });
                 }
                 Output::Event(ClientEvent::Record { key, call, record }) => {

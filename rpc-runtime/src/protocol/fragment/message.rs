@@ -57,7 +57,7 @@ impl Message {
     pub(crate) fn part(&self, range: Range<usize>) -> Option<Part> {
         match self {
             Self::Short(_) => None,
-            Self::Long(bytes) => Some(Part { of: Arc::clone(bytes), range }),
+            Self::Long(bytes) => Some(Part::of(bytes, range)),
         }
     }
 
@@ -66,14 +66,6 @@ impl Message {
         match self {
             Self::Short(bytes) => Some(bytes),
             Self::Long(bytes) => Arc::into_inner(bytes),
-        }
-    }
-
-    /// Its bytes, which are copied only while a part of it is about to leave.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
-        match self {
-            Self::Short(bytes) => bytes,
-            Self::Long(bytes) => Arc::unwrap_or_clone(bytes),
         }
     }
 }
@@ -86,6 +78,11 @@ pub(crate) struct Part {
 }
 
 impl Part {
+    /// Some of these bytes.
+    pub(crate) fn of(bytes: &Arc<Vec<u8>>, range: Range<usize>) -> Self {
+        Self { of: Arc::clone(bytes), range }
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         self.of.get(self.range.clone()).unwrap_or_default()
     }
@@ -110,8 +107,6 @@ mod tests {
         let part = message.part(10..20).expect("it is long");
         assert_eq!((part.bytes(), message.len()), (&message[10..20], FRAME_BYTES_MAX + 1));
         assert!(message.clone().reclaim().is_none());
-        let copy = message.clone().into_bytes();
-        assert!(copy == message[..] && copy.as_ptr() != at);
         drop(part);
         let buffer = message.reclaim().expect("nobody else has it");
         assert_eq!((buffer.as_ptr(), buffer.len()), (at, FRAME_BYTES_MAX + 1));

@@ -4,6 +4,7 @@ use super::*;
 use crate::ids::{Sequence, SlotIndex};
 use crate::protocol::HandlerEnd;
 use crate::protocol::limits::REPLY_BYTES_MAX;
+use crate::protocol::{Output, Reason};
 use crate::semantics::Semantics;
 use crate::wire::*;
 

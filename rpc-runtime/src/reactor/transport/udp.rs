@@ -1,7 +1,8 @@
 //! Datagrams over UDP, IPv4 and IPv6.
 //!
 //! The descriptor of a link stays blocking, and whoever waits blocks in the receive call itself:
-//! waiting for readiness first costs one more system call for each datagram. Sending passes
+//! waiting for readiness first costs one more system call for each datagram, and is worth it only for waits
+//! that the kernel's ticks are too coarse for. Sending passes
 //! `MSG_DONTWAIT` and never waits; many datagrams for one peer cost one system call ([`segments`]). How long the kernel waits is decided in [`patience`], how another
 //! thread ends a wait in [`bell`]; an endpoint at several addresses is in [`several`], and how several
 //! threads receive at one in [`ways`]. RFC 768, RFC 8085; `udp(7)`, `socket(7)`.
@@ -10,12 +11,13 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use socket2::SockRef;
 
-use super::{bind_first, resolve_target, uninit};
+use super::{bind_first, resolve_target, system, uninit};
 use crate::address::Address;
 use crate::driver::{Link, LinkError, Received, Sent};
 use crate::reactor::clock;
@@ -35,6 +37,11 @@ use segments::Segments;
 
 /// What the kernel is asked to hold for us in each direction; it gives what its limits allow.
 const SOCKET_BUFFER_BYTES: usize = 4 * 1024 * 1024;
+
+/// Shorter waits are told to the kernel exactly: a receive time-out is rounded up to ticks of 1 to 10 ms, one
+/// more than there are. Far below what any call waits for, such as the report that a call is worked on
+/// (`Limits::working_after`): only probes and losses are worth one more system call.
+const FINE_BELOW: Duration = Duration::from_millis(5);
 
 /// How long to hold up after an error that is no news from the network, against a busy loop.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(1);
@@ -124,6 +131,17 @@ impl Udp {
         set.expect("a bound socket takes a time-out that is not zero");
     }
 
+    fn receive_blocking(
+        &self,
+        buffer: &mut [u8],
+        wanted: Timeout,
+    ) -> io::Result<(usize, SocketAddr)> {
+        if let Some(shorter) = self.patience.shorten_for(wanted) {
+            self.set_timeout(shorter);
+        }
+        self.socket.recv_from(buffer)
+    }
+
     /// After a receive that gave nothing: lengthens the time-out if it ended too early.
     fn on_timeout(&self, until: Option<Instant>) {
         let left = until.map(|until| clock::left(until).unwrap_or(Duration::ZERO));
@@ -182,10 +200,16 @@ impl Link for Udp {
                     left => left,
                 },
             };
-            if let Some(shorter) = self.patience.shorten_for(wanted) {
-                self.set_timeout(shorter);
-            }
-            match self.socket.recv_from(buffer) {
+            let received = match wanted {
+                Some(wait) if wait < FINE_BELOW => {
+                    if !system::is_readable_within(self.socket.as_fd(), wait) {
+                        continue; // the time is over
+                    }
+                    receive_now(&self.socket, buffer)
+                }
+                Some(_) | None => self.receive_blocking(buffer, wanted),
+            };
+            match received {
                 Ok((len, from)) if self.bell.heard(from, &buffer[..len]) => {
                     return Received::Nothing;
                 }

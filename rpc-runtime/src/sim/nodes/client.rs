@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
 use super::super::checker::{CallNumber, Fact, Verdict};
 use super::super::node::{Node, NodeOutput};
@@ -11,8 +12,9 @@ use crate::client::journal::codec::Entry;
 use crate::client::journal::{Book, StartedCall};
 use crate::error::Execution;
 use crate::ids::{CallId, GenerationId, Incarnation, ServerId, Space};
+use crate::protocol::limits::ARGUMENT_BYTES_MAX;
 use crate::protocol::{
-    CallKey, CallSpec, Client, ClientEvent, FormerCall, OnDisk, Outcome, Output, Record,
+    Arguments, CallKey, CallSpec, Client, ClientEvent, FormerCall, OnDisk, Outcome, Output, Record,
 };
 use crate::time::Instant;
 
@@ -259,8 +261,14 @@ impl<S: Script> ClientNode<S> {
         self.journal.note(now, Fact::Started { call, semantics, deadline, server, incarnation });
         let mut bytes = connection.machine.take_buffer();
         bytes.extend_from_slice(&call.to_le_bytes());
-        bytes.extend_from_slice(&arguments);
-        let key = connection.machine.start(now, spec, bytes);
+        // Some callers keep what is long, and have it sent from there.
+        let arguments = if arguments.len() > ARGUMENT_BYTES_MAX && !call.is_multiple_of(2) {
+            Arguments::lent(bytes, Arc::new(arguments))
+        } else {
+            bytes.extend_from_slice(&arguments);
+            bytes.into()
+        };
+        let key = connection.machine.start_by(now, &spec, arguments);
         connection.open.insert(key, Open { call, cancel_at, resolving: false });
         call
     }
