@@ -21,7 +21,7 @@ pub(crate) struct Outbox<E> {
     spare: Vec<Vec<u8>>,
     /// So many were gathered that all but the last leave.
     leaves: bool,
-    /// Calls under way: what is gathered for a stream depends on it.
+    /// Calls under way: how much is gathered depends on it.
     under_way: usize,
     sum: HeaderSum,
 }
@@ -120,7 +120,10 @@ impl<E> Outbox<E> {
     /// Whether what is left may wait for more: one datagram that is not full, or, where several leave by
     /// one system call, fewer than are worth one.
     pub(crate) fn may_wait(&mut self) -> bool {
-        let held = self.datagrams.back().map_or(1, |(to, _)| path::gathered_datagrams(*to));
+        let held = self
+            .datagrams
+            .back()
+            .map_or(1, |(to, _)| path::gathered_datagrams(*to, self.under_way));
         self.leaves = self.datagrams.len() > if self.leaves { 1 } else { held };
         self.events.is_empty() && !self.leaves && self.parts.is_empty()
     }

@@ -50,15 +50,18 @@ pub(crate) fn gathered_bytes(to: Address, under_way: usize) -> usize {
     }
 }
 
-/// So many datagrams are gathered for one system call; of a stream one write.
-pub(crate) const fn gathered_datagrams(to: Address) -> usize {
+/// So many datagrams are gathered for one system call, by how many calls are under way, as of a stream's
+/// bytes; of a stream one write.
+pub(crate) fn gathered_datagrams(to: Address, under_way: usize) -> usize {
     match to {
-        Address::Ip(_) => GATHERED_DATAGRAMS,
+        Address::Ip(_) => (under_way / UNDER_WAY_FOR_EACH_COUNT).clamp(1, GATHERED_DATAGRAMS_MAX),
         Address::Virtual(_) | Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => 1,
     }
 }
 
-const GATHERED_DATAGRAMS: usize = 8;
+/// Twice as many as small ones fit in, about: the half of what is under way is on its way then.
+const UNDER_WAY_FOR_EACH_COUNT: usize = 20;
+const GATHERED_DATAGRAMS_MAX: usize = 16;
 
 const STREAM_GATHERED_BYTES_MIN: usize = 4 * 1024;
 const STREAM_GATHERED_BYTES_MAX: usize = 56 * 1024;
@@ -97,6 +100,20 @@ pub(crate) const fn reply_bytes_in(datagram_bytes: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_small_calls_hardly_more_than_the_half_is_gathered() {
+        let host = Address::Ip(([127, 0, 0, 1], 1).into());
+        let small = DATAGRAM_BYTES_MAX / (HEADER_BYTES + Request::LEN + 64);
+        for under_way in 2 * small..16 * small {
+            let gathered = gathered_datagrams(host, under_way) * small;
+            assert!(gathered * 5 <= under_way * 3, "{gathered} of {under_way}");
+            assert!(gathered * 5 >= under_way, "{gathered} of {under_way}");
+        }
+        assert_eq!(gathered_datagrams(host, 0), 1, "what is alone waits for one datagram only");
+        assert_eq!(gathered_datagrams(host, usize::MAX), GATHERED_DATAGRAMS_MAX);
+        assert_eq!(gathered_datagrams(Address::Local(1), usize::MAX), 1);
+    }
 
     #[test]
     fn a_path_is_probed_for_what_both_sides_take_and_a_stream_never() {

@@ -448,6 +448,11 @@ impl World {
         }
     }
 
+    /// For no longer is a call called off: each time-out is the ceiling at most, and a quarter for the jitter.
+    pub(super) fn longest_call_off(&self) -> Duration {
+        self.limits.retransmit_ceiling * 5 / 4 * self.limits.cancel_transmissions_max
+    }
+
     /// A new call in a calm world returns.
     pub(super) fn check_that_it_works(&mut self) {
         for method in [ONCE, AGAIN, DURABLE] {

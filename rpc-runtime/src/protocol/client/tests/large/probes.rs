@@ -25,6 +25,16 @@ fn run(pair: &mut Pair) {
     }
 }
 
+/// The handler returns one byte, and what does not pass is lost; then the call ends.
+fn lose_reply(pair: &mut Pair, passes: fn(bool, &Pdu<'_>) -> bool) {
+    pair.passes = passes;
+    pair.held[0].1 = vec![1];
+    pair.finish();
+    pair.drain();
+    pair.passes = |_, _| true;
+    pair.settle();
+}
+
 fn before_the_last_two(_: bool, pdu: &Pdu<'_>) -> bool {
     let is_last = |fragment: u16, fragments: u16| fragments > 2 && fragment + 2 >= fragments;
     !matches!(pdu, Pdu::Request(request) if is_last(request.fragment, request.fragments))
@@ -67,12 +77,7 @@ fn an_acknowledgement_that_is_lost_with_the_reply_is_asked_for_by_the_last_fragm
             assert!(pair.step(end));
         }
         let replied = pair.now;
-        pair.passes = |to_server, _| to_server;
-        pair.held[0].1 = vec![1];
-        pair.finish();
-        pair.drain();
-        pair.passes = |_, _| true;
-        pair.settle();
+        lose_reply(&mut pair, |to_server, _| to_server);
         assert!(pair.now.since(replied) < TIME_OUT, "{ack:?}: {:?}", pair.now.since(replied));
         assert_eq!(pair.ended.pop().unwrap().1, Outcome::Returned(vec![1]));
         assert_eq!(pair.ran.len(), 11, "once each");
@@ -86,12 +91,7 @@ fn a_reply_that_is_lost_alone_is_asked_for_before_a_time_out() {
     pair.call(Semantics::AtMostOnce, bytes_of(BYTES), LONG);
     run(&mut pair);
     let replied = pair.now;
-    pair.passes = |_, pdu| !matches!(pdu, Pdu::Reply(_));
-    pair.held[0].1 = vec![1];
-    pair.finish();
-    pair.drain();
-    pair.passes = |_, _| true;
-    pair.settle();
+    lose_reply(&mut pair, |_, pdu| !matches!(pdu, Pdu::Reply(_)));
     let took = pair.now.since(replied);
     assert!(took < TIME_OUT, "{took:?}");
     assert_eq!(pair.ended.pop().unwrap().1, Outcome::Returned(vec![1]));
@@ -107,12 +107,7 @@ fn a_lost_reply_of_a_handler_that_took_its_time_is_asked_for_after_a_time_out() 
     let came = pair.now;
     pair.pass(TIME_OUT / 2); // it was asked for sooner by then
     assert_eq!(pair.client.counters().probes, 1);
-    pair.passes = |_, pdu| !matches!(pdu, Pdu::Reply(_));
-    pair.held[0].1 = vec![1];
-    pair.finish();
-    pair.drain();
-    pair.passes = |_, _| true;
-    pair.settle();
+    lose_reply(&mut pair, |_, pdu| !matches!(pdu, Pdu::Reply(_)));
     let took = pair.now.since(came);
     assert!(took < TIME_OUT * 2, "{took:?}");
     assert_eq!(pair.ended.pop().unwrap().1, Outcome::Returned(vec![1]));
