@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::Instant;
 
+use benches::names;
 use rpc_binder::registry::plan::{Batch, Planned, Request};
 use rpc_binder::registry::{Limits, Registry};
-use rpc_runtime::binder::{Registration, Report, Revision, Traits, Version};
-use rpc_runtime::ids::{Incarnation, ServerId};
-use rpc_runtime::interface::fingerprint_of;
+use rpc_runtime::binder::{Registration, Report, Revision};
+use rpc_runtime::ids::ServerId;
 use rpc_runtime::reactor;
 use serde::Serialize;
 
@@ -36,16 +36,10 @@ pub(crate) fn show(json: bool) -> Result<(), Trouble> {
     let started = Instant::now();
     let mut leases = Vec::new();
     for number in 0..LEASES {
-        let name = format!("service-{}", number % SERVICES);
         let registration = Registration {
-            fingerprint: fingerprint_of(&name, std::iter::empty()),
-            name,
-            version: Version::new(1, 0),
             server: ServerId(number + 1),
-            incarnation: Incarnation::new(1, 1),
             addresses: vec!["udp://10.11.12.13:14151".into()],
-            traits: Traits::default(),
-            claim: 1,
+            ..names::registration(number % SERVICES)
         };
         let request = Request::Register { registration, methods: Some([].into()) };
         let Planned::Plan(plan) = registry.plan(now, request, &mut Batch::default()) else {

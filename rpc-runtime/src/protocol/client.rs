@@ -331,7 +331,7 @@ impl Client {
         self.timers.set(timer, self.waits_until(now, spec));
         self.calls[key.index].timer = Some(timer);
         self.timers.clear(self.ack_timer);
-        self.outbox.set_under_way(self.calls.len());
+        self.outbox.set_under_way(self.calls.len() - self.waiting.len());
         self.waiting.push_back(key, spec);
         self.pump(now);
         key

@@ -54,13 +54,15 @@ pub(crate) fn gathered_bytes(to: Address, under_way: usize) -> usize {
 /// bytes; of a stream one write.
 pub(crate) fn gathered_datagrams(to: Address, under_way: usize) -> usize {
     match to {
-        Address::Ip(_) => (under_way / UNDER_WAY_FOR_EACH_COUNT).clamp(1, GATHERED_DATAGRAMS_MAX),
+        Address::Ip(_) => {
+            (under_way / UNDER_WAY_PER_DATAGRAM_COUNT).clamp(1, GATHERED_DATAGRAMS_MAX)
+        }
         Address::Virtual(_) | Address::Tcp(_) | Address::Local(_) | Address::VirtualStream(_) => 1,
     }
 }
 
 /// Twice as many as small ones fit in, about: the half of what is under way is on its way then.
-const UNDER_WAY_FOR_EACH_COUNT: usize = 20;
+const UNDER_WAY_PER_DATAGRAM_COUNT: usize = 20;
 const GATHERED_DATAGRAMS_MAX: usize = 16;
 
 const STREAM_GATHERED_BYTES_MIN: usize = 4 * 1024;
