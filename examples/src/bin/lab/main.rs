@@ -68,6 +68,9 @@ struct Steps {
     /// Payload of a call.
     #[arg(long, default_value_t = 16, value_parser = value_parser!(u64).range(..=1_000))]
     bytes: u64,
+    /// Where the client's thread and the server's run.
+    #[arg(long, value_enum, default_value = "two")]
+    pin: path::Pin,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
@@ -346,7 +349,7 @@ fn run_path(steps: &Steps) -> Result<bool, Box<dyn Error>> {
             path::only_call(transport, steps.calls, bytes)?;
             continue;
         }
-        let path = path::measure(transport, steps.calls, bytes)?;
+        let path = path::measure(transport, steps.calls, bytes, steps.pin)?;
         if steps.json {
             for step in &path.steps {
                 println!("{}", serde_json::to_string(step)?);

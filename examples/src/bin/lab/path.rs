@@ -13,6 +13,7 @@
 mod caller;
 mod counts;
 mod echo;
+mod place;
 mod sample;
 mod steps;
 mod table;
@@ -24,19 +25,19 @@ use serde::Serialize;
 
 pub(crate) use caller::only_call;
 pub(crate) use counts::Counts;
+pub(crate) use place::Pin;
 pub(crate) use table::table;
 
 use caller::Caller;
 use echo::Echo;
+use place::Place;
 use sample::Samples;
 
 /// How far the parts may be from the whole.
 const DIFFERENCE_MAX: f64 = 0.1;
 /// How often all is measured, at the most, on a machine that has other things to do.
 const ATTEMPTS: usize = 3;
-/// Calls of a turn: few, so that calls with marks, calls without and echoes meet the same machine. Where
-/// the system puts the two threads matters more to a call than anything here, and changes by the hundredth
-/// of a second.
+/// Calls of a turn: few, so that calls with marks, calls without and echoes meet the same machine.
 const TURN_CALLS: u64 = 20;
 
 /// How bytes travel.
@@ -72,6 +73,7 @@ pub(crate) struct Step {
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Sum {
     pub(crate) transport: Transport,
+    pub(crate) pin: Pin,
     /// Of a call without marks.
     pub(crate) whole_ns: f64,
     pub(crate) sum_ns: f64,
@@ -108,13 +110,14 @@ pub(crate) fn measure(
     transport: Transport,
     calls: u64,
     payload_bytes: usize,
+    pin: Pin,
 ) -> Result<Path, Box<dyn Error>> {
-    let mut path = measure_once(transport, calls, payload_bytes)?;
+    let mut path = measure_once(transport, calls, payload_bytes, pin)?;
     for _ in 1..ATTEMPTS {
         if path.sum.is_whole() {
             break;
         }
-        path = measure_once(transport, calls, payload_bytes)?;
+        path = measure_once(transport, calls, payload_bytes, pin)?;
     }
     path.counts.system_calls = counts::system_calls(transport, payload_bytes);
     Ok(path)
@@ -124,10 +127,14 @@ fn measure_once(
     transport: Transport,
     calls: u64,
     payload_bytes: usize,
+    pin: Pin,
 ) -> Result<Path, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
+    let place = Place::new(pin)?;
+    place.serve()?;
     let caller = Caller::new(transport, folder.path(), payload_bytes)?;
     let mut echo = Echo::new(transport, folder.path(), echo::BYTES + payload_bytes)?;
+    place.call()?;
     let (received_ns, mark_ns) = (echo.receive_ns()?, rpc_runtime::probe::cost());
     let mut samples = Samples::default();
     let mut counted = Counts::default();
@@ -152,6 +159,7 @@ fn measure_once(
     let sum_ns: f64 = steps.iter().map(|step| step.ns).sum();
     let sum = Sum {
         transport,
+        pin,
         whole_ns: sample::rounded(whole_ns, 1.0),
         sum_ns: sample::rounded(sum_ns, 1.0),
         difference: sample::rounded(sum_ns / whole_ns - 1.0, 1e-4),

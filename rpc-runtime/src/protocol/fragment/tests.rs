@@ -399,13 +399,15 @@ fn one_fragment_leaves_before_the_first_ack_where_the_address_is_not_proved() {
 #[test]
 fn what_is_overtaken_is_sent_again_and_nothing_else_and_the_window_is_halved_once() {
     let mut outgoing = Sender::new(40, AckProtocol::Blast, false);
+    let mut queued = measured();
+    (0..40).for_each(|_| queued.sample(Duration::from_millis(9)));
     leaving(&mut outgoing, at(0));
     // 2 and 5 are missing, and 9 may still come.
-    outgoing.on_ack(at(1), (2, 0b11_1011), &trip());
+    outgoing.on_ack(at(1), (2, 0b11_1011), &queued);
     let left = leaving(&mut outgoing, at(1));
     assert_eq!(left[..3], [2, 5, 10]);
     assert!(left.len() <= 8, "half of seventeen: {left:?}");
-    let heard = outgoing.on_ack(at(2), (9, 0), &trip());
+    let heard = outgoing.on_ack(at(2), (9, 0), &queued);
     assert_eq!(heard.sample, None, "Karn: 2 and 5 were sent twice");
     let more = leaving(&mut outgoing, at(2));
     assert!(more.len() <= 3, "{more:?}");

@@ -34,6 +34,9 @@ const OVERTAKEN_FRAGMENTS: u64 = 3;
 const BURST_FRAGMENTS: u32 = 16;
 /// What may be lost without a queue on the way before that is taken for congestion, too.
 const TOLERATED_LOSS_PERCENT: u32 = 3;
+/// Fewer losses tell nothing of their share (draft-ietf-ccwg-bbr: BBRStartupFullLossCnt): one in the first window
+/// would halve it where one in a hundred is lost.
+const TELLING_LOSSES_COUNT: u32 = 6;
 /// Of so many transmissions and more, half is forgotten.
 const REMEMBERED_FRAGMENTS: u32 = 512;
 /// Bursts closer together than this are not spread: a timer is no finer.
@@ -213,7 +216,8 @@ impl Way {
     /// there is congestion.
     pub(super) fn lose(&mut self, order: u64, fragments: u32, trip: &RoundTrip) {
         self.lost += fragments;
-        let is_much = self.lost * 100 > self.sent * TOLERATED_LOSS_PERCENT;
+        let is_much = self.lost >= TELLING_LOSSES_COUNT
+            && self.lost * 100 > self.sent * TOLERATED_LOSS_PERCENT;
         if order >= self.recovery && (is_much || trip.is_queued()) {
             self.shrink();
         }
@@ -272,6 +276,8 @@ mod tests {
         assert!(left_after(400, 12, &empty) > 0.99);
         assert!(left_after(400, 13, &empty) < 0.51);
         assert!(left_after(400, 1, &full) < 0.51);
-        assert!(left_after(20, 1, &empty) < 0.51, "nothing is known of the way");
+        assert!(left_after(20, 5, &empty) > 0.99, "too few to tell");
+        assert!(left_after(20, 6, &empty) < 0.51);
+        assert!(left_after(20, 1, &full) < 0.51);
     }
 }

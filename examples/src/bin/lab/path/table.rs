@@ -6,11 +6,12 @@ use comfy_table::{CellAlignment, Table};
 use super::{Counts, Path, Sum};
 
 const LEGEND: &str = "\
-Client and server are two threads of one process and one clock; one call is under way at a time. Each part
-is the mean of the middle half of the calls, the cost of its mark taken off; the whole is that of calls
-without marks, made in turns with them and with the raw echo. Send and what follows it end when the other
-side's receive returns, which may be before the send does; the receive call's own part is that of one that
-need not wait. Copies are those in our own code; the system makes one more at each send and receive.
+Client and server are two threads of one process and one clock, and so are both ends of the raw echo: each on
+a processor of its own, unless `--pin` says otherwise. One call is under way at a time. Each part is the mean
+of the middle half of the calls, the cost of its mark taken off; the whole is that of calls without marks,
+made in turns with them and with the raw echo. Send and what follows it end when the other side's receive
+returns, which may be before the send does; the receive call's own part is that of one that need not wait.
+Copies are those in our own code; the system makes one more at each send and receive.
 ";
 
 /// A table for each transport, sums, counts, and what they mean.
