@@ -346,7 +346,7 @@ fn run_path(steps: &Steps) -> Result<bool, Box<dyn Error>> {
     let mut paths = Vec::new();
     for &transport in &steps.transport {
         if steps.only_call {
-            path::only_call(transport, steps.calls, bytes)?;
+            path::only_call(transport, steps.calls, bytes, steps.pin)?;
             continue;
         }
         let path = path::measure(transport, steps.calls, bytes, steps.pin)?;

@@ -119,7 +119,7 @@ pub(crate) fn measure(
         }
         path = measure_once(transport, calls, payload_bytes, pin)?;
     }
-    path.counts.system_calls = counts::system_calls(transport, payload_bytes);
+    path.counts.system_calls = counts::system_calls(transport, payload_bytes, pin);
     Ok(path)
 }
 
@@ -130,11 +130,11 @@ fn measure_once(
     pin: Pin,
 ) -> Result<Path, Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
-    let place = Place::new(pin)?;
-    place.serve()?;
+    let place = Place::new(pin);
+    place.serve();
     let caller = Caller::new(transport, folder.path(), payload_bytes)?;
     let mut echo = Echo::new(transport, folder.path(), echo::BYTES + payload_bytes)?;
-    place.call()?;
+    place.call();
     let (received_ns, mark_ns) = (echo.receive_ns()?, rpc_runtime::probe::cost());
     let mut samples = Samples::default();
     let mut counted = Counts::default();
@@ -159,7 +159,7 @@ fn measure_once(
     let sum_ns: f64 = steps.iter().map(|step| step.ns).sum();
     let sum = Sum {
         transport,
-        pin,
+        pin: place.pin(),
         whole_ns: sample::rounded(whole_ns, 1.0),
         sum_ns: sample::rounded(sum_ns, 1.0),
         difference: sample::rounded(sum_ns / whole_ns - 1.0, 1e-4),

@@ -10,8 +10,9 @@ use rpc_runtime::probe::{self, Mark};
 use rpc_runtime::server::Running;
 use rpc_runtime::{CallError, Server, service};
 
-use super::Transport;
+use super::place::Place;
 use super::sample::Samples;
+use super::{Pin, Transport};
 
 /// A procedure that does nothing, so that all of a call is its way.
 #[service(name = "lab.path", version = "1.0")]
@@ -101,9 +102,13 @@ pub(crate) fn only_call(
     transport: Transport,
     calls: u64,
     payload_bytes: usize,
+    pin: Pin,
 ) -> Result<(), Box<dyn Error>> {
     let folder = tempfile::tempdir()?;
+    let place = Place::new(pin);
+    place.serve();
     let caller = Caller::new(transport, folder.path(), payload_bytes)?;
+    place.call();
     for _ in 0..calls {
         caller.call()?;
     }

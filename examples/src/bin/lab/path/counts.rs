@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 
 use serde::Serialize;
 
-use super::Transport;
 use super::sample::{real, rounded};
+use super::{Pin, Transport};
 use crate::allocations;
 
 /// Copies of the payload in our own code, by construction: the arguments are marshalled into a buffer,
@@ -90,9 +90,10 @@ fn switches() -> u64 {
 pub(super) fn system_calls(
     transport: Transport,
     payload_bytes: usize,
+    pin: Pin,
 ) -> Option<BTreeMap<String, f64>> {
-    let fewer = traced(transport, payload_bytes, TRACED.0)?;
-    let more = traced(transport, payload_bytes, TRACED.1)?;
+    let fewer = traced(transport, payload_bytes, pin, TRACED.0)?;
+    let more = traced(transport, payload_bytes, pin, TRACED.1)?;
     let calls = real(TRACED.1 - TRACED.0);
     let each = more.into_iter().map(|(name, count)| {
         let before = fewer.get(&name).copied().unwrap_or(0);
@@ -104,13 +105,18 @@ pub(super) fn system_calls(
 }
 
 /// All system calls of a process of our own that makes so many calls.
-fn traced(transport: Transport, payload_bytes: usize, calls: u64) -> Option<BTreeMap<String, u64>> {
+fn traced(
+    transport: Transport,
+    payload_bytes: usize,
+    pin: Pin,
+    calls: u64,
+) -> Option<BTreeMap<String, u64>> {
     let summary = tempfile::NamedTempFile::new().ok()?;
     let status = Command::new("strace")
         .args(["-f", "-c", "-o"])
         .arg(summary.path())
         .arg(std::env::current_exe().ok()?)
-        .args(["path", "--only-call", "--transport", transport.word()])
+        .args(["path", "--only-call", "--transport", transport.word(), "--pin", pin.word()])
         .args(["--calls", &calls.to_string(), "--bytes", &payload_bytes.to_string()])
         .stdout(Stdio::null())
         .stderr(Stdio::null())

@@ -4,8 +4,6 @@
 //! processor that they share an echo takes 10 µs, and from one to another, which sleeps, 60. It picks one way for a
 //! call and the other way for the echo beside it, and keeps to it. `sched_setaffinity(2)`.
 
-use std::io;
-
 use clap::ValueEnum;
 use serde::Serialize;
 
@@ -21,38 +19,63 @@ pub(crate) enum Pin {
     Two,
 }
 
+impl Pin {
+    pub(super) const fn word(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::One => "one",
+            Self::Two => "two",
+        }
+    }
+
+    pub(super) const fn described(self) -> &'static str {
+        match self {
+            Self::None => "wherever the system put the two threads",
+            Self::One => "both threads on one processor",
+            Self::Two => "each thread on a processor of its own",
+        }
+    }
+}
+
 /// This thread's processors, which it has again when this is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     pin: Pin,
-    before: Processors,
+    before: Option<Processors>,
 }
 
 impl Place {
-    pub(super) fn new(pin: Pin) -> io::Result<Self> {
-        Ok(Self { pin, before: Processors::of_this_thread()? })
+    /// What was wished, or what is possible of it.
+    pub(super) fn new(wished: Pin) -> Self {
+        let own = Processors::of_this_thread().filter(Processors::take);
+        let (before, pin) = match (wished, own) {
+            (Pin::None, _) | (_, None) => (None, Pin::None),
+            (Pin::Two, Some(own)) if !own.are_several() => (Some(own), Pin::One),
+            (Pin::One | Pin::Two, Some(own)) => (Some(own), wished),
+        };
+        Self { pin, before }
+    }
+
+    /// Where the threads run indeed.
+    pub(super) const fn pin(&self) -> Pin {
+        self.pin
     }
 
     /// Moves to where the server's threads are to run: those that this one starts run there, too.
-    pub(super) fn serve(&self) -> io::Result<()> {
-        match self.pin {
-            Pin::None => Ok(()),
-            Pin::One | Pin::Two => self.before.first().take(),
-        }
+    pub(super) fn serve(&self) {
+        self.before.map(|before| before.first().take());
     }
 
     /// Moves to where the caller is to run.
-    pub(super) fn call(&self) -> io::Result<()> {
-        match self.pin {
-            Pin::None | Pin::One => Ok(()),
-            Pin::Two => self.before.second().take(),
-        }
+    pub(super) fn call(&self) {
+        let before = self.before.filter(|_| self.pin == Pin::Two);
+        before.map(|before| before.second().take());
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let _ = self.before.take();
+        self.before.map(|before| before.take());
     }
 }
 
@@ -61,27 +84,30 @@ impl Drop for Place {
 #[derive(Clone, Copy, Debug)]
 struct Processors(libc::cpu_set_t);
 
-/// Threads run where the system likes.
+/// No set is known.
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
 #[derive(Clone, Copy, Debug)]
-struct Processors;
+enum Processors {}
 
 #[cfg(not(any(target_os = "android", target_os = "linux")))]
-#[expect(clippy::unnecessary_wraps, reason = "elsewhere it may fail")]
 impl Processors {
-    fn of_this_thread() -> io::Result<Self> {
-        Ok(Self)
+    const fn of_this_thread() -> Option<Self> {
+        None
     }
 
-    fn take(self) -> io::Result<()> {
-        Ok(())
+    const fn take(&self) -> bool {
+        match *self {}
     }
 
-    fn first(self) -> Self {
+    const fn are_several(self) -> bool {
+        match self {}
+    }
+
+    const fn first(self) -> Self {
         self
     }
 
-    fn second(self) -> Self {
+    const fn second(self) -> Self {
         self
     }
 }
@@ -94,17 +120,21 @@ impl Processors {
         Self(unsafe { std::mem::zeroed() })
     }
 
-    fn of_this_thread() -> io::Result<Self> {
+    fn of_this_thread() -> Option<Self> {
         let mut set = Self::none();
         // SAFETY: the pointer is to a set of the size that is said.
         let failed = unsafe { libc::sched_getaffinity(0, size_of_val(&set.0), &raw mut set.0) };
-        if failed == 0 { Ok(set) } else { Err(io::Error::last_os_error()) }
+        (failed == 0).then_some(set)
     }
 
-    fn take(&self) -> io::Result<()> {
+    /// Moves this thread there; says whether it may.
+    fn take(&self) -> bool {
         // SAFETY: the pointer is to a set of the size that is said.
-        let failed = unsafe { libc::sched_setaffinity(0, size_of_val(&self.0), &raw const self.0) };
-        if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+        unsafe { libc::sched_setaffinity(0, size_of_val(&self.0), &raw const self.0) == 0 }
+    }
+
+    fn are_several(&self) -> bool {
+        self.all().count() > 1
     }
 
     /// Its first processor.
@@ -112,9 +142,9 @@ impl Processors {
         self.only(self.all().next())
     }
 
-    /// Its second one, or its first if that is all.
+    /// Its second one.
     fn second(&self) -> Self {
-        self.only(self.all().take(2).last())
+        self.only(self.all().nth(1))
     }
 
     fn all(&self) -> impl Iterator<Item = usize> {
@@ -141,19 +171,27 @@ mod tests {
     fn a_thread_runs_where_it_was_put_and_then_where_it_did() {
         let allowed = || Processors::of_this_thread().unwrap().all().collect::<Vec<_>>();
         let before = allowed();
-        for (pin, at) in [(Pin::One, 0), (Pin::Two, 1)] {
-            let place = Place::new(pin).unwrap();
-            place.serve().unwrap();
-            let server = std::thread::scope(|scope| scope.spawn(allowed).join());
-            assert_eq!(server.unwrap(), before[..1]);
-            place.call().unwrap();
-            assert_eq!(allowed(), [before[at.min(before.len() - 1)]]);
+        for wished in [Pin::None, Pin::One, Pin::Two] {
+            let place = Place::new(wished);
+            place.serve();
+            let server = std::thread::scope(|scope| scope.spawn(allowed).join()).unwrap();
+            place.call();
+            let (serves, calls) = match place.pin() {
+                Pin::None => (&before[..], &before[..]),
+                Pin::One => (&before[..1], &before[..1]),
+                Pin::Two => (&before[..1], &before[1..2]),
+            };
+            assert_eq!((&server[..], &allowed()[..]), (serves, calls));
+            assert!(place.pin() == wished || before.len() == 1);
             drop(place);
             assert_eq!(allowed(), before);
         }
-        let place = Place::new(Pin::None).unwrap();
-        place.serve().unwrap();
-        place.call().unwrap();
-        assert_eq!(allowed(), before);
+    }
+
+    #[test]
+    fn who_has_one_processor_is_told_that_both_run_on_it() {
+        let one = Place::new(Pin::One);
+        one.serve();
+        assert_eq!(Place::new(Pin::Two).pin(), Pin::One);
     }
 }

@@ -6,12 +6,12 @@ use comfy_table::{CellAlignment, Table};
 use super::{Counts, Path, Sum};
 
 const LEGEND: &str = "\
-Client and server are two threads of one process and one clock, and so are both ends of the raw echo: each on
-a processor of its own, unless `--pin` says otherwise. One call is under way at a time. Each part is the mean
-of the middle half of the calls, the cost of its mark taken off; the whole is that of calls without marks,
-made in turns with them and with the raw echo. Send and what follows it end when the other side's receive
-returns, which may be before the send does; the receive call's own part is that of one that need not wait.
-Copies are those in our own code; the system makes one more at each send and receive.
+Client and server are two threads of one process and one clock, as both ends of the raw echo are, on the same
+processors (`--pin`). One call is under way at a time. Each part is the mean of the middle half of the calls,
+the cost of its mark taken off; the whole is that of calls without marks, made in turns with them and with the
+raw echo. Send and what follows it end when the other side's receive returns, which may be before the send
+does; the receive call's own part is that of one that need not wait. Copies are those in our own code; the
+system makes one more at each send and receive.
 ";
 
 /// A table for each transport, sums, counts, and what they mean.
@@ -43,10 +43,11 @@ fn steps(path: &Path) -> Table {
 fn summed(sum: &Sum) -> String {
     let Sum { whole_ns, sum_ns, difference, raw_ns, ratio, calls, payload_bytes, mark_ns, .. } =
         sum;
+    let place = sum.pin.described();
     format!(
         "the whole {whole_ns} ns, the parts together {sum_ns} ns: {:+.1} %\n\
          raw echo {raw_ns} ns; a call is {ratio:.2} times that ({calls} calls of {payload_bytes} bytes, \
-         {mark_ns} ns a mark)",
+         {mark_ns} ns a mark), {place}",
         difference * 100.0
     )
 }
